@@ -1,0 +1,109 @@
+# What a person does here, by name. Needs python3 (3.11 or newer), make and pip; everything else goes into
+# virtual environments in this folder. `make help` lists the targets.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+PROTO_OUT ?= proto
+
+BIN := .venv/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+METADATA := setup.cfg pyproject.toml client/exprd/__about__.py
+# So that the tools see the four roots even before the first install.
+export PYTHONPATH := $(CURDIR)/client:$(CURDIR)/compiler:$(CURDIR)/server:$(CURDIR)/proto
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check check-format check-lint check-types check-layers check-proto check-container \
+	format proto proto-check test-protobuf6 coverage bench container container-check clean distclean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+demo: .venv/demo.stamp ## install the client, the server and the demo's libraries, and run the main job
+	$(BIN)/python examples/demo.py
+
+test: check ## run the checks, then every test that CI runs; pytest's closing line comes last
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: check-format check-lint check-types check-layers check-proto check-container ## format, lint, types, layers, protos, Dockerfile
+
+check-format: .venv/dev.stamp
+	$(BIN)/ruff format --check .
+
+check-lint: .venv/dev.stamp
+	$(BIN)/ruff check .
+
+check-types: .venv/dev.stamp
+	$(BIN)/mypy
+	$(BIN)/pyright --warnings
+
+check-layers: .venv/dev.stamp
+	$(BIN)/lint-imports --config setup.cfg
+
+check-proto: .venv/dev.stamp
+	$(BIN)/buf lint
+
+check-container: .venv/dev.stamp
+	$(BIN)/hadolint Dockerfile
+
+format: .venv/dev.stamp ## format the code and sort the imports
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --select I --fix .
+
+proto: .proto-venv/stamp ## write the protobuf stubs anew, beside their protos (or under PROTO_OUT)
+	PATH="$(CURDIR)/.proto-venv/bin:$$PATH" .proto-venv/bin/python -m grpc_tools.protoc -I proto \
+		--python_out=$(PROTO_OUT) --pyi_out=$(PROTO_OUT) \
+		--grpc_python_out=$(PROTO_OUT) --mypy_grpc_out=$(PROTO_OUT) proto/exprd_proto/*.proto
+
+proto-check: .proto-venv/stamp ## fail when the checked-in stubs are not what the protos say
+	rm -rf build/proto && mkdir -p build/proto
+	$(MAKE) --no-print-directory proto PROTO_OUT=build/proto
+	@for new in build/proto/exprd_proto/*; do \
+		diff -u "proto/exprd_proto/$${new##*/}" "$$new" || { echo "stale stubs: run make proto" >&2; exit 1; }; \
+	done
+
+test-protobuf6: .venv-pb6/stamp ## run the wire and server tests under protobuf 6
+	.venv-pb6/bin/python -c 'import google.protobuf as p; assert p.__version__.startswith("6.33."), p.__version__'
+	.venv-pb6/bin/python -m pytest tests/proto tests/server $(PYTEST_ARGS)
+
+coverage: .venv/dev.stamp ## run the tests and show what they do not reach
+	$(BIN)/coverage run --rcfile=setup.cfg -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage combine --rcfile=setup.cfg --quiet
+	$(BIN)/coverage report --rcfile=setup.cfg
+
+bench: .venv/dev.stamp ## measure, and write build/bench.json
+	$(BIN)/python benchmarks/run.py --json build/bench.json
+
+container: ## build the server's image (needs buildah)
+	container/build.sh
+
+container-check: container ## build the image, run it as a non-root user, ask it something from outside
+	container/check.sh
+
+clean: ## remove what was built or cached
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+
+distclean: clean ## and the virtual environments
+	rm -rf .venv .venv-pb6 .proto-venv
+
+# Editable, because one environment then serves the demo, the tests and the person who changes a line between
+# two runs. The wheel has its own test: tests/house/test_install.py installs it into an empty environment.
+.venv/demo.stamp: $(METADATA)
+	PYTHON=$(PYTHON) scripts/make-venv .venv
+	$(BIN)/python $(PIP_INSTALL) --editable '.[server,demo]'
+	@touch $@
+
+.venv/dev.stamp: $(METADATA)
+	PYTHON=$(PYTHON) scripts/make-venv .venv
+	$(BIN)/python $(PIP_INSTALL) --editable '.[server,dev]'
+	@touch $@ .venv/demo.stamp
+
+.venv-pb6/stamp: $(METADATA)
+	PYTHON=$(PYTHON) scripts/make-venv .venv-pb6
+	.venv-pb6/bin/python $(PIP_INSTALL) --editable '.[server]' 'protobuf==6.33.*' hypothesis pytest pytest-timeout
+	@touch $@
+
+.proto-venv/stamp: proto/requirements.txt
+	PYTHON=$(PYTHON) scripts/make-venv .proto-venv
+	.proto-venv/bin/python $(PIP_INSTALL) -r proto/requirements.txt
+	@touch $@
