@@ -1,0 +1,624 @@
+from exprd_proto import graph_pb2 as _graph_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Delivery(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DELIVERY_UNSPECIFIED: _ClassVar[Delivery]
+    DELIVERY_INLINE: _ClassVar[Delivery]
+    DELIVERY_KEEP: _ClassVar[Delivery]
+    DELIVERY_DISCARD: _ClassVar[Delivery]
+
+class Durability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DURABILITY_UNSPECIFIED: _ClassVar[Durability]
+    DURABILITY_DURABLE: _ClassVar[Durability]
+    DURABILITY_VOLATILE: _ClassVar[Durability]
+    DURABILITY_CONSTANT: _ClassVar[Durability]
+DELIVERY_UNSPECIFIED: Delivery
+DELIVERY_INLINE: Delivery
+DELIVERY_KEEP: Delivery
+DELIVERY_DISCARD: Delivery
+DURABILITY_UNSPECIFIED: Durability
+DURABILITY_DURABLE: Durability
+DURABILITY_VOLATILE: Durability
+DURABILITY_CONSTANT: Durability
+
+class CallId(_message.Message):
+    __slots__ = ("client_id", "seq", "acked_through")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    ACKED_THROUGH_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    seq: int
+    acked_through: int
+    def __init__(self, client_id: _Optional[str] = ..., seq: _Optional[int] = ..., acked_through: _Optional[int] = ...) -> None: ...
+
+class CompileOptions(_message.Message):
+    __slots__ = ("including", "excluding", "allow_unsafe", "settings")
+    class SettingsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    INCLUDING_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDING_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_UNSAFE_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    including: _containers.RepeatedScalarFieldContainer[str]
+    excluding: _containers.RepeatedScalarFieldContainer[str]
+    allow_unsafe: bool
+    settings: _containers.ScalarMap[str, str]
+    def __init__(self, including: _Optional[_Iterable[str]] = ..., excluding: _Optional[_Iterable[str]] = ..., allow_unsafe: bool = ..., settings: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class GradientRequest(_message.Message):
+    __slots__ = ("cost", "wrt", "placeholders")
+    COST_FIELD_NUMBER: _ClassVar[int]
+    WRT_FIELD_NUMBER: _ClassVar[int]
+    PLACEHOLDERS_FIELD_NUMBER: _ClassVar[int]
+    cost: int
+    wrt: _containers.RepeatedScalarFieldContainer[int]
+    placeholders: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, cost: _Optional[int] = ..., wrt: _Optional[_Iterable[int]] = ..., placeholders: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class VariableBinding(_message.Message):
+    __slots__ = ("slot", "uuid")
+    SLOT_FIELD_NUMBER: _ClassVar[int]
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    slot: int
+    uuid: str
+    def __init__(self, slot: _Optional[int] = ..., uuid: _Optional[str] = ...) -> None: ...
+
+class CompileRequest(_message.Message):
+    __slots__ = ("client_id", "graph", "graph_digest", "mode", "target", "options", "gradients", "bindings", "name")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    GRADIENTS_FIELD_NUMBER: _ClassVar[int]
+    BINDINGS_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    graph: _graph_pb2.GraphBundle
+    graph_digest: bytes
+    mode: str
+    target: str
+    options: CompileOptions
+    gradients: _containers.RepeatedCompositeFieldContainer[GradientRequest]
+    bindings: _containers.RepeatedCompositeFieldContainer[VariableBinding]
+    name: str
+    def __init__(self, client_id: _Optional[str] = ..., graph: _Optional[_Union[_graph_pb2.GraphBundle, _Mapping]] = ..., graph_digest: _Optional[bytes] = ..., mode: _Optional[str] = ..., target: _Optional[str] = ..., options: _Optional[_Union[CompileOptions, _Mapping]] = ..., gradients: _Optional[_Iterable[_Union[GradientRequest, _Mapping]]] = ..., bindings: _Optional[_Iterable[_Union[VariableBinding, _Mapping]]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class Parameter(_message.Message):
+    __slots__ = ("name", "type", "variable")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    VARIABLE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    type: _graph_pb2.TensorType
+    variable: str
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[_graph_pb2.TensorType, _Mapping]] = ..., variable: _Optional[str] = ...) -> None: ...
+
+class Signature(_message.Message):
+    __slots__ = ("inputs", "outputs", "shared", "updated")
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_FIELD_NUMBER: _ClassVar[int]
+    inputs: _containers.RepeatedCompositeFieldContainer[Parameter]
+    outputs: _containers.RepeatedCompositeFieldContainer[Parameter]
+    shared: _containers.RepeatedCompositeFieldContainer[Parameter]
+    updated: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, inputs: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., shared: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., updated: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Diagnostic(_message.Message):
+    __slots__ = ("severity", "message", "nodes")
+    class Severity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        SEVERITY_UNSPECIFIED: _ClassVar[Diagnostic.Severity]
+        SEVERITY_NOTE: _ClassVar[Diagnostic.Severity]
+        SEVERITY_WARNING: _ClassVar[Diagnostic.Severity]
+    SEVERITY_UNSPECIFIED: Diagnostic.Severity
+    SEVERITY_NOTE: Diagnostic.Severity
+    SEVERITY_WARNING: Diagnostic.Severity
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    severity: Diagnostic.Severity
+    message: str
+    nodes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, severity: _Optional[_Union[Diagnostic.Severity, str]] = ..., message: _Optional[str] = ..., nodes: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class PlanNode(_message.Message):
+    __slots__ = ("op", "text", "origins")
+    OP_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    ORIGINS_FIELD_NUMBER: _ClassVar[int]
+    op: str
+    text: str
+    origins: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, op: _Optional[str] = ..., text: _Optional[str] = ..., origins: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class StageTiming(_message.Message):
+    __slots__ = ("stage", "seconds")
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    stage: str
+    seconds: float
+    def __init__(self, stage: _Optional[str] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class CompileResponse(_message.Message):
+    __slots__ = ("handle", "signature", "diagnostics", "plan", "timings", "cache_hit", "graph_digest", "incarnation")
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    DIAGNOSTICS_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_HIT_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    handle: str
+    signature: Signature
+    diagnostics: _containers.RepeatedCompositeFieldContainer[Diagnostic]
+    plan: _containers.RepeatedCompositeFieldContainer[PlanNode]
+    timings: _containers.RepeatedCompositeFieldContainer[StageTiming]
+    cache_hit: bool
+    graph_digest: bytes
+    incarnation: str
+    def __init__(self, handle: _Optional[str] = ..., signature: _Optional[_Union[Signature, _Mapping]] = ..., diagnostics: _Optional[_Iterable[_Union[Diagnostic, _Mapping]]] = ..., plan: _Optional[_Iterable[_Union[PlanNode, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., cache_hit: bool = ..., graph_digest: _Optional[bytes] = ..., incarnation: _Optional[str] = ...) -> None: ...
+
+class DescribeRequest(_message.Message):
+    __slots__ = ("client_id", "handle", "texts")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    handle: str
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, client_id: _Optional[str] = ..., handle: _Optional[str] = ..., texts: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DescribeResponse(_message.Message):
+    __slots__ = ("handle", "signature", "plan", "texts", "timings", "target", "mode", "name")
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    handle: str
+    signature: Signature
+    plan: _containers.RepeatedCompositeFieldContainer[PlanNode]
+    texts: _containers.RepeatedCompositeFieldContainer[NamedText]
+    timings: _containers.RepeatedCompositeFieldContainer[StageTiming]
+    target: str
+    mode: str
+    name: str
+    def __init__(self, handle: _Optional[str] = ..., signature: _Optional[_Union[Signature, _Mapping]] = ..., plan: _Optional[_Iterable[_Union[PlanNode, _Mapping]]] = ..., texts: _Optional[_Iterable[_Union[NamedText, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., target: _Optional[str] = ..., mode: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class NamedText(_message.Message):
+    __slots__ = ("name", "text")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    text: str
+    def __init__(self, name: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class CompilerServiceReleaseRequest(_message.Message):
+    __slots__ = ("client_id", "handles")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    HANDLES_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    handles: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, client_id: _Optional[str] = ..., handles: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CompilerServiceReleaseResponse(_message.Message):
+    __slots__ = ("released", "unknown")
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    released: int
+    unknown: int
+    def __init__(self, released: _Optional[int] = ..., unknown: _Optional[int] = ...) -> None: ...
+
+class ExecuteInput(_message.Message):
+    __slots__ = ("array", "buffer", "variable")
+    ARRAY_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_FIELD_NUMBER: _ClassVar[int]
+    VARIABLE_FIELD_NUMBER: _ClassVar[int]
+    array: _graph_pb2.Array
+    buffer: str
+    variable: str
+    def __init__(self, array: _Optional[_Union[_graph_pb2.Array, _Mapping]] = ..., buffer: _Optional[str] = ..., variable: _Optional[str] = ...) -> None: ...
+
+class ExpectedVersion(_message.Message):
+    __slots__ = ("uuid", "version")
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    uuid: str
+    version: int
+    def __init__(self, uuid: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class ExecuteRequest(_message.Message):
+    __slots__ = ("handle", "inputs", "deliveries", "call_id", "expected")
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    DELIVERIES_FIELD_NUMBER: _ClassVar[int]
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    handle: str
+    inputs: _containers.RepeatedCompositeFieldContainer[ExecuteInput]
+    deliveries: _containers.RepeatedScalarFieldContainer[Delivery]
+    call_id: CallId
+    expected: _containers.RepeatedCompositeFieldContainer[ExpectedVersion]
+    def __init__(self, handle: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[ExecuteInput, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, str]]] = ..., call_id: _Optional[_Union[CallId, _Mapping]] = ..., expected: _Optional[_Iterable[_Union[ExpectedVersion, _Mapping]]] = ...) -> None: ...
+
+class BufferInfo(_message.Message):
+    __slots__ = ("handle", "dtype", "shape", "nbytes")
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    NBYTES_FIELD_NUMBER: _ClassVar[int]
+    handle: str
+    dtype: _graph_pb2.DataType
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    nbytes: int
+    def __init__(self, handle: _Optional[str] = ..., dtype: _Optional[_Union[_graph_pb2.DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., nbytes: _Optional[int] = ...) -> None: ...
+
+class ExecuteOutput(_message.Message):
+    __slots__ = ("array", "buffer", "discarded")
+    ARRAY_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_FIELD_NUMBER: _ClassVar[int]
+    DISCARDED_FIELD_NUMBER: _ClassVar[int]
+    array: _graph_pb2.Array
+    buffer: BufferInfo
+    discarded: _graph_pb2.NoneValue
+    def __init__(self, array: _Optional[_Union[_graph_pb2.Array, _Mapping]] = ..., buffer: _Optional[_Union[BufferInfo, _Mapping]] = ..., discarded: _Optional[_Union[_graph_pb2.NoneValue, _Mapping]] = ...) -> None: ...
+
+class VariableVersion(_message.Message):
+    __slots__ = ("uuid", "version")
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    uuid: str
+    version: int
+    def __init__(self, uuid: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class PrintedRecord(_message.Message):
+    __slots__ = ("node", "text", "value")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    node: int
+    text: str
+    value: _graph_pb2.Array
+    def __init__(self, node: _Optional[int] = ..., text: _Optional[str] = ..., value: _Optional[_Union[_graph_pb2.Array, _Mapping]] = ...) -> None: ...
+
+class CallWarning(_message.Message):
+    __slots__ = ("kind", "count", "nodes")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    count: int
+    nodes: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, kind: _Optional[str] = ..., count: _Optional[int] = ..., nodes: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ExecuteResponse(_message.Message):
+    __slots__ = ("outputs", "versions", "printed", "warnings", "timings", "replayed", "incarnation")
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    PRINTED_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    outputs: _containers.RepeatedCompositeFieldContainer[ExecuteOutput]
+    versions: _containers.RepeatedCompositeFieldContainer[VariableVersion]
+    printed: _containers.RepeatedCompositeFieldContainer[PrintedRecord]
+    warnings: _containers.RepeatedCompositeFieldContainer[CallWarning]
+    timings: _containers.RepeatedCompositeFieldContainer[StageTiming]
+    replayed: bool
+    incarnation: str
+    def __init__(self, outputs: _Optional[_Iterable[_Union[ExecuteOutput, _Mapping]]] = ..., versions: _Optional[_Iterable[_Union[VariableVersion, _Mapping]]] = ..., printed: _Optional[_Iterable[_Union[PrintedRecord, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[CallWarning, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., replayed: bool = ..., incarnation: _Optional[str] = ...) -> None: ...
+
+class ArrayHeader(_message.Message):
+    __slots__ = ("dtype", "shape", "nbytes")
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    NBYTES_FIELD_NUMBER: _ClassVar[int]
+    dtype: _graph_pb2.DataType
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    nbytes: int
+    def __init__(self, dtype: _Optional[_Union[_graph_pb2.DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., nbytes: _Optional[int] = ...) -> None: ...
+
+class ArrayChunk(_message.Message):
+    __slots__ = ("offset", "data", "crc32")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    CRC32_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    data: bytes
+    crc32: int
+    def __init__(self, offset: _Optional[int] = ..., data: _Optional[bytes] = ..., crc32: _Optional[int] = ...) -> None: ...
+
+class PutHeader(_message.Message):
+    __slots__ = ("client_id", "array")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    ARRAY_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    array: ArrayHeader
+    def __init__(self, client_id: _Optional[str] = ..., array: _Optional[_Union[ArrayHeader, _Mapping]] = ...) -> None: ...
+
+class DataServicePutRequest(_message.Message):
+    __slots__ = ("header", "chunk")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    header: PutHeader
+    chunk: ArrayChunk
+    def __init__(self, header: _Optional[_Union[PutHeader, _Mapping]] = ..., chunk: _Optional[_Union[ArrayChunk, _Mapping]] = ...) -> None: ...
+
+class DataServicePutResponse(_message.Message):
+    __slots__ = ("buffer",)
+    BUFFER_FIELD_NUMBER: _ClassVar[int]
+    buffer: BufferInfo
+    def __init__(self, buffer: _Optional[_Union[BufferInfo, _Mapping]] = ...) -> None: ...
+
+class DataServiceGetRequest(_message.Message):
+    __slots__ = ("client_id", "handle")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    handle: str
+    def __init__(self, client_id: _Optional[str] = ..., handle: _Optional[str] = ...) -> None: ...
+
+class DataServiceGetResponse(_message.Message):
+    __slots__ = ("header", "chunk")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    header: ArrayHeader
+    chunk: ArrayChunk
+    def __init__(self, header: _Optional[_Union[ArrayHeader, _Mapping]] = ..., chunk: _Optional[_Union[ArrayChunk, _Mapping]] = ...) -> None: ...
+
+class DataServiceReleaseRequest(_message.Message):
+    __slots__ = ("client_id", "handles")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    HANDLES_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    handles: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, client_id: _Optional[str] = ..., handles: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DataServiceReleaseResponse(_message.Message):
+    __slots__ = ("released", "unknown")
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    released: int
+    unknown: int
+    def __init__(self, released: _Optional[int] = ..., unknown: _Optional[int] = ...) -> None: ...
+
+class VariableInfo(_message.Message):
+    __slots__ = ("uuid", "name", "type", "shape", "version", "durability", "nbytes")
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DURABILITY_FIELD_NUMBER: _ClassVar[int]
+    NBYTES_FIELD_NUMBER: _ClassVar[int]
+    uuid: str
+    name: str
+    type: _graph_pb2.TensorType
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    version: int
+    durability: Durability
+    nbytes: int
+    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[_Union[_graph_pb2.TensorType, _Mapping]] = ..., shape: _Optional[_Iterable[int]] = ..., version: _Optional[int] = ..., durability: _Optional[_Union[Durability, str]] = ..., nbytes: _Optional[int] = ...) -> None: ...
+
+class VariableValue(_message.Message):
+    __slots__ = ("array", "buffer")
+    ARRAY_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_FIELD_NUMBER: _ClassVar[int]
+    array: _graph_pb2.Array
+    buffer: str
+    def __init__(self, array: _Optional[_Union[_graph_pb2.Array, _Mapping]] = ..., buffer: _Optional[str] = ...) -> None: ...
+
+class StateServiceCreateRequest(_message.Message):
+    __slots__ = ("client_id", "uuid", "name", "type", "durability", "value")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    DURABILITY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    uuid: str
+    name: str
+    type: _graph_pb2.TensorType
+    durability: Durability
+    value: VariableValue
+    def __init__(self, client_id: _Optional[str] = ..., uuid: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[_Union[_graph_pb2.TensorType, _Mapping]] = ..., durability: _Optional[_Union[Durability, str]] = ..., value: _Optional[_Union[VariableValue, _Mapping]] = ...) -> None: ...
+
+class StateServiceCreateResponse(_message.Message):
+    __slots__ = ("variable",)
+    VARIABLE_FIELD_NUMBER: _ClassVar[int]
+    variable: VariableInfo
+    def __init__(self, variable: _Optional[_Union[VariableInfo, _Mapping]] = ...) -> None: ...
+
+class StateServiceGetRequest(_message.Message):
+    __slots__ = ("client_id", "uuid", "delivery")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    uuid: str
+    delivery: Delivery
+    def __init__(self, client_id: _Optional[str] = ..., uuid: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, str]] = ...) -> None: ...
+
+class StateServiceGetResponse(_message.Message):
+    __slots__ = ("variable", "value")
+    VARIABLE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    variable: VariableInfo
+    value: ExecuteOutput
+    def __init__(self, variable: _Optional[_Union[VariableInfo, _Mapping]] = ..., value: _Optional[_Union[ExecuteOutput, _Mapping]] = ...) -> None: ...
+
+class StateServiceSetRequest(_message.Message):
+    __slots__ = ("call_id", "uuid", "value", "expected_version")
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    call_id: CallId
+    uuid: str
+    value: VariableValue
+    expected_version: int
+    def __init__(self, call_id: _Optional[_Union[CallId, _Mapping]] = ..., uuid: _Optional[str] = ..., value: _Optional[_Union[VariableValue, _Mapping]] = ..., expected_version: _Optional[int] = ...) -> None: ...
+
+class StateServiceSetResponse(_message.Message):
+    __slots__ = ("variable", "replayed")
+    VARIABLE_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    variable: VariableInfo
+    replayed: bool
+    def __init__(self, variable: _Optional[_Union[VariableInfo, _Mapping]] = ..., replayed: bool = ...) -> None: ...
+
+class StateServiceDeleteRequest(_message.Message):
+    __slots__ = ("client_id", "uuids")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    UUIDS_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    uuids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, client_id: _Optional[str] = ..., uuids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class StateServiceDeleteResponse(_message.Message):
+    __slots__ = ("deleted", "unknown")
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    deleted: int
+    unknown: int
+    def __init__(self, deleted: _Optional[int] = ..., unknown: _Optional[int] = ...) -> None: ...
+
+class StateServiceListRequest(_message.Message):
+    __slots__ = ("client_id", "name_prefix", "page_size", "page_token")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    name_prefix: str
+    page_size: int
+    page_token: str
+    def __init__(self, client_id: _Optional[str] = ..., name_prefix: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class StateServiceListResponse(_message.Message):
+    __slots__ = ("variables", "next_page_token")
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    variables: _containers.RepeatedCompositeFieldContainer[VariableInfo]
+    next_page_token: str
+    def __init__(self, variables: _Optional[_Iterable[_Union[VariableInfo, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetInfoRequest(_message.Message):
+    __slots__ = ("client_id",)
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    def __init__(self, client_id: _Optional[str] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ("message_bytes", "inline_bytes", "chunk_bytes", "graph_nodes", "graph_nesting", "rank", "tensor_bytes", "client_bytes", "functions", "buffers", "execute_seconds", "compile_seconds", "lease_seconds", "replay_bytes", "replay_calls", "variables")
+    MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    INLINE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_NODES_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_NESTING_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
+    BUFFERS_FIELD_NUMBER: _ClassVar[int]
+    EXECUTE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    COMPILE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    LEASE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_CALLS_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    message_bytes: int
+    inline_bytes: int
+    chunk_bytes: int
+    graph_nodes: int
+    graph_nesting: int
+    rank: int
+    tensor_bytes: int
+    client_bytes: int
+    functions: int
+    buffers: int
+    execute_seconds: float
+    compile_seconds: float
+    lease_seconds: float
+    replay_bytes: int
+    replay_calls: int
+    variables: int
+    def __init__(self, message_bytes: _Optional[int] = ..., inline_bytes: _Optional[int] = ..., chunk_bytes: _Optional[int] = ..., graph_nodes: _Optional[int] = ..., graph_nesting: _Optional[int] = ..., rank: _Optional[int] = ..., tensor_bytes: _Optional[int] = ..., client_bytes: _Optional[int] = ..., functions: _Optional[int] = ..., buffers: _Optional[int] = ..., execute_seconds: _Optional[float] = ..., compile_seconds: _Optional[float] = ..., lease_seconds: _Optional[float] = ..., replay_bytes: _Optional[int] = ..., replay_calls: _Optional[int] = ..., variables: _Optional[int] = ...) -> None: ...
+
+class Device(_message.Message):
+    __slots__ = ("target", "description")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    target: str
+    description: str
+    def __init__(self, target: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
+
+class GetInfoResponse(_message.Message):
+    __slots__ = ("protocol_min", "protocol_max", "opset_min", "opset_max", "incarnation", "server_version", "limits", "devices", "uptime_seconds", "functions", "variables", "buffers", "store")
+    PROTOCOL_MIN_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_MAX_FIELD_NUMBER: _ClassVar[int]
+    OPSET_MIN_FIELD_NUMBER: _ClassVar[int]
+    OPSET_MAX_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    DEVICES_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    BUFFERS_FIELD_NUMBER: _ClassVar[int]
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    protocol_min: int
+    protocol_max: int
+    opset_min: int
+    opset_max: int
+    incarnation: str
+    server_version: str
+    limits: Limits
+    devices: _containers.RepeatedCompositeFieldContainer[Device]
+    uptime_seconds: float
+    functions: int
+    variables: int
+    buffers: int
+    store: str
+    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., opset_min: _Optional[int] = ..., opset_max: _Optional[int] = ..., incarnation: _Optional[str] = ..., server_version: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., uptime_seconds: _Optional[float] = ..., functions: _Optional[int] = ..., variables: _Optional[int] = ..., buffers: _Optional[int] = ..., store: _Optional[str] = ...) -> None: ...
+
+class EndLeaseRequest(_message.Message):
+    __slots__ = ("client_id",)
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    def __init__(self, client_id: _Optional[str] = ...) -> None: ...
+
+class EndLeaseResponse(_message.Message):
+    __slots__ = ("functions", "buffers", "variables")
+    FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
+    BUFFERS_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    functions: int
+    buffers: int
+    variables: int
+    def __init__(self, functions: _Optional[int] = ..., buffers: _Optional[int] = ..., variables: _Optional[int] = ...) -> None: ...
