@@ -14,7 +14,7 @@ export PYTHONPATH := $(CURDIR)/client:$(CURDIR)/compiler:$(CURDIR)/server:$(CURD
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check check-format check-lint check-types check-layers check-proto check-container \
-	format proto proto-check test-protobuf6 coverage bench container container-check clean distclean
+	format proto proto-baseline proto-check test-protobuf6 coverage bench container container-check clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -61,6 +61,9 @@ proto-check: .proto-venv/stamp ## fail when the checked-in stubs are not what th
 	@for new in build/proto/exprd_proto/*; do \
 		diff -u "proto/exprd_proto/$${new##*/}" "$$new" || { echo "stale stubs: run make proto" >&2; exit 1; }; \
 	done
+
+proto-baseline: .venv/dev.stamp ## fix the protocol as it is now: from here on it may only grow
+	$(BIN)/buf build -o proto/baseline.binpb
 
 test-protobuf6: .venv-pb6/stamp ## run the wire and server tests under protobuf 6
 	.venv-pb6/bin/python -c 'import google.protobuf as p; assert p.__version__.startswith("6.33."), p.__version__'

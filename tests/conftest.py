@@ -1,0 +1,60 @@
+"""Fixtures that every test may use: goldens, a seeded generator, a child's environment.
+
+Nothing here knows a package of ours; fixtures that do live in the conftest.py of their own folder.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TESTS = Path(__file__).parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write the golden files from what the tests produce now, instead of comparing",
+    )
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """A function `golden(text, name="")` that compares text with its file under tests/golden/.
+
+    The file is found by the test's own path and name; `name` tells several texts of one test apart.
+    """
+    module = request.path.relative_to(TESTS).with_suffix("")
+    test = request.node.name.replace("/", "_")
+
+    def check(text: str, name: str = "") -> None:
+        path = TESTS / "golden" / module / f"{test}{'.' * bool(name)}{name}.txt"
+        text = text if text.endswith("\n") else f"{text}\n"
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.exists(), f"no golden file {path}; look at the text, then run --update-golden"
+        assert text == path.read_text(encoding="utf-8")
+
+    return check
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A random generator with the same seed in every test."""
+    return np.random.default_rng(20070911)
+
+
+@pytest.fixture(scope="session")
+def child_env() -> dict[str, str]:
+    """The environment for a Python child process: it finds our packages as this process does."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
