@@ -8,8 +8,6 @@ PROTO_OUT ?= proto
 BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 METADATA := setup.cfg pyproject.toml client/exprd/__about__.py
-# So that the tools see the four roots even before the first install.
-export PYTHONPATH := $(CURDIR)/client:$(CURDIR)/compiler:$(CURDIR)/server:$(CURDIR)/proto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -75,7 +73,7 @@ coverage: .venv/dev.stamp ## run the tests and show what they do not reach
 	$(BIN)/coverage report --rcfile=setup.cfg
 
 bench: .venv/dev.stamp ## measure, and write build/bench.json
-	$(BIN)/python benchmarks/run.py --json build/bench.json
+	$(BIN)/python -m benchmarks.run --json build/bench.json
 
 container: ## build the server's image (needs buildah)
 	container/build.sh

@@ -1,0 +1,29 @@
+# The server in a container: two stages, a numeric user, nothing written outside /tmp, so that it runs with a
+# read-only root (--read-only --tmpfs /tmp). The two secrets are optional: a pip configuration and certificates.
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+
+FROM ${BASE_IMAGE} AS build
+WORKDIR /src
+RUN python3 -m venv /opt/exprd
+COPY setup.cfg pyproject.toml README.md LICENSE ./
+COPY client client
+COPY compiler compiler
+COPY proto proto
+COPY server server
+RUN --mount=type=secret,id=pipconf,target=/etc/pip.conf \
+    --mount=type=secret,id=ca,target=/run/ca.crt \
+    /opt/exprd/bin/pip install --no-cache-dir --disable-pip-version-check '.[server]'
+
+FROM ${BASE_IMAGE}
+COPY --from=build /opt/exprd /opt/exprd
+ENV PATH=/opt/exprd/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    EXPRD_CACHE_DIR=/tmp/exprd-cache
+USER 10001:10001
+EXPOSE 50051
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
+    CMD ["exprd", "health", "127.0.0.1:50051"]
+ENTRYPOINT ["exprd"]
+CMD ["serve", "--listen", "0.0.0.0:50051"]

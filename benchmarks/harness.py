@@ -1,0 +1,112 @@
+"""Timing for the benchmarks: repeated measurements, the machine they were made on, JSON.
+
+A figure is the median of several samples, each long enough for the clock; the fastest and slowest
+stand beside it. Data must change between calls where a cache could make the work disappear.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One figure: seconds per call, over `samples` samples of `calls` calls each."""
+
+    name: str
+    median: float
+    fastest: float
+    slowest: float
+    samples: int
+    calls: int
+
+
+def measure(
+    name: str, call: Callable[[], object], *, seconds: float = 1.0, samples: int = 7
+) -> Measurement:
+    """Time a call, warmed up once, for about `seconds` in all.
+
+    Args:
+        name: what the figure is called in the report.
+        call: what to time; it is called many times.
+        seconds: how long to measure in all.
+        samples: over how many samples the median is taken.
+
+    Returns:
+        Seconds per call.
+    """
+    call()
+    calls = max(1, round(seconds / samples / max(_sample(call, 1), 1e-7)))
+    found = sorted(_sample(call, calls) for _ in range(samples))
+    return _measurement(name, found, calls)
+
+
+def measure_once(name: str, make: Callable[[], object], *, samples: int = 5) -> Measurement:
+    """Time something that must not be repeated within a sample, such as a cold compilation."""
+    return _measurement(name, sorted(_sample(make, 1) for _ in range(samples)), 1)
+
+
+def _sample(call: Callable[[], object], calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - start) / calls
+
+
+def _measurement(name: str, found: Sequence[float], calls: int) -> Measurement:
+    return Measurement(
+        name=name,
+        median=statistics.median(found),
+        fastest=found[0],
+        slowest=found[-1],
+        samples=len(found),
+        calls=calls,
+    )
+
+
+def machine() -> dict[str, object]:
+    """What the figures depend on, apart from our own code."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else platform.processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "system": platform.platform(),
+    }
+
+
+def report(measurements: Sequence[Measurement]) -> str:
+    """The figures as lines for a person, in the unit that suits each."""
+    return "\n".join(
+        f"{m.name:<52} {_readable(m.median):>10}  ({_readable(m.fastest)} .. {_readable(m.slowest)})"
+        for m in measurements
+    )
+
+
+def _readable(seconds: float) -> str:
+    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= scale:
+            return f"{seconds / scale:.2f} {unit}"
+    return f"{seconds / 1e-6:.1f} us"
+
+
+def write_json(path: Path, measurements: Sequence[Measurement]) -> None:
+    """Write the figures and the machine as JSON, for comparing one state of the code with another."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {"machine": machine(), "measurements": [asdict(m) for m in measurements]}
+    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
