@@ -93,7 +93,8 @@ def machine() -> dict[str, object]:
 def report(measurements: Sequence[Measurement]) -> str:
     """The figures as lines for a person, in the unit that suits each."""
     return "\n".join(
-        f"{m.name:<52} {_readable(m.median):>10}  ({_readable(m.fastest)} .. {_readable(m.slowest)})"
+        f"{m.name:<52} {_readable(m.median):>10}"
+        f"  ({_readable(m.fastest)} .. {_readable(m.slowest)})"
         for m in measurements
     )
 
@@ -106,7 +107,7 @@ def _readable(seconds: float) -> str:
 
 
 def write_json(path: Path, measurements: Sequence[Measurement]) -> None:
-    """Write the figures and the machine as JSON, for comparing one state of the code with another."""
+    """Write the figures and the machine as JSON, to compare one state of the code with another."""
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"machine": machine(), "measurements": [asdict(m) for m in measurements]}
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

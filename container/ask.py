@@ -1,4 +1,4 @@
-"""A client outside the container: waits until the server serves, then compiles and calls a function there."""
+"""A client outside the container: waits for the server, then compiles and calls a function."""
 
 from __future__ import annotations
 
