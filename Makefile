@@ -90,21 +90,21 @@ distclean: clean ## and the virtual environments
 # Editable, because one environment then serves the demo, the tests and the person who changes a line between
 # two runs. The wheel has its own test: tests/house/test_install.py installs it into an empty environment.
 .venv/demo.stamp: $(METADATA)
-	PYTHON=$(PYTHON) scripts/make-venv .venv
+	PYTHON=$(PYTHON) tools/make-venv .venv
 	$(BIN)/python $(PIP_INSTALL) --editable '.[server,demo]'
 	@touch $@
 
 .venv/dev.stamp: $(METADATA)
-	PYTHON=$(PYTHON) scripts/make-venv .venv
+	PYTHON=$(PYTHON) tools/make-venv .venv
 	$(BIN)/python $(PIP_INSTALL) --editable '.[server,dev]'
 	@touch $@ .venv/demo.stamp
 
 .venv-pb6/stamp: $(METADATA)
-	PYTHON=$(PYTHON) scripts/make-venv .venv-pb6
+	PYTHON=$(PYTHON) tools/make-venv .venv-pb6
 	.venv-pb6/bin/python $(PIP_INSTALL) --editable '.[server]' 'protobuf==6.33.*' hypothesis pytest pytest-timeout
 	@touch $@
 
 .proto-venv/stamp: proto/requirements.txt
-	PYTHON=$(PYTHON) scripts/make-venv .proto-venv
+	PYTHON=$(PYTHON) tools/make-venv .proto-venv
 	.proto-venv/bin/python $(PIP_INSTALL) -r proto/requirements.txt
 	@touch $@

@@ -11,14 +11,11 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = (
@@ -69,7 +66,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def thin(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment that holds the wheel and what it asks for, nothing else."""
     venv = tmp_path_factory.mktemp("thin") / "venv"
-    made = run(ROOT / "scripts/make-venv", venv)
+    made = run(ROOT / "tools/make-venv", venv)
     assert made.returncode == 0, made.stderr
     installed = run(venv / "bin/python", "-m", "pip", "install", wheel)
     assert installed.returncode == 0, installed.stdout + installed.stderr
