@@ -98,42 +98,6 @@ class DataTypeList(_message.Message):
     values: _containers.RepeatedScalarFieldContainer[DataType]
     def __init__(self, values: _Optional[_Iterable[_Union[DataType, str]]] = ...) -> None: ...
 
-class IndexBound(_message.Message):
-    __slots__ = ("value", "input")
-    VALUE_FIELD_NUMBER: _ClassVar[int]
-    INPUT_FIELD_NUMBER: _ClassVar[int]
-    value: int
-    input: int
-    def __init__(self, value: _Optional[int] = ..., input: _Optional[int] = ...) -> None: ...
-
-class IndexSlice(_message.Message):
-    __slots__ = ("start", "stop", "step")
-    START_FIELD_NUMBER: _ClassVar[int]
-    STOP_FIELD_NUMBER: _ClassVar[int]
-    STEP_FIELD_NUMBER: _ClassVar[int]
-    start: IndexBound
-    stop: IndexBound
-    step: IndexBound
-    def __init__(self, start: _Optional[_Union[IndexBound, _Mapping]] = ..., stop: _Optional[_Union[IndexBound, _Mapping]] = ..., step: _Optional[_Union[IndexBound, _Mapping]] = ...) -> None: ...
-
-class IndexItem(_message.Message):
-    __slots__ = ("slice", "at", "new_axis", "array")
-    SLICE_FIELD_NUMBER: _ClassVar[int]
-    AT_FIELD_NUMBER: _ClassVar[int]
-    NEW_AXIS_FIELD_NUMBER: _ClassVar[int]
-    ARRAY_FIELD_NUMBER: _ClassVar[int]
-    slice: IndexSlice
-    at: IndexBound
-    new_axis: NoneValue
-    array: int
-    def __init__(self, slice: _Optional[_Union[IndexSlice, _Mapping]] = ..., at: _Optional[_Union[IndexBound, _Mapping]] = ..., new_axis: _Optional[_Union[NoneValue, _Mapping]] = ..., array: _Optional[int] = ...) -> None: ...
-
-class IndexList(_message.Message):
-    __slots__ = ("items",)
-    ITEMS_FIELD_NUMBER: _ClassVar[int]
-    items: _containers.RepeatedCompositeFieldContainer[IndexItem]
-    def __init__(self, items: _Optional[_Iterable[_Union[IndexItem, _Mapping]]] = ...) -> None: ...
-
 class AttributeList(_message.Message):
     __slots__ = ("values",)
     VALUES_FIELD_NUMBER: _ClassVar[int]
@@ -141,7 +105,7 @@ class AttributeList(_message.Message):
     def __init__(self, values: _Optional[_Iterable[_Union[AttributeValue, _Mapping]]] = ...) -> None: ...
 
 class AttributeValue(_message.Message):
-    __slots__ = ("bool_value", "int_value", "float_value", "string_value", "bytes_value", "dtype_value", "type_value", "array_value", "graph_value", "none_value", "bool_list", "int_list", "float_list", "string_list", "dtype_list", "index_list", "list")
+    __slots__ = ("bool_value", "int_value", "float_value", "string_value", "bytes_value", "dtype_value", "type_value", "array_value", "graph_value", "none_value", "bool_list", "int_list", "float_list", "string_list", "dtype_list", "list")
     BOOL_VALUE_FIELD_NUMBER: _ClassVar[int]
     INT_VALUE_FIELD_NUMBER: _ClassVar[int]
     FLOAT_VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -157,7 +121,6 @@ class AttributeValue(_message.Message):
     FLOAT_LIST_FIELD_NUMBER: _ClassVar[int]
     STRING_LIST_FIELD_NUMBER: _ClassVar[int]
     DTYPE_LIST_FIELD_NUMBER: _ClassVar[int]
-    INDEX_LIST_FIELD_NUMBER: _ClassVar[int]
     LIST_FIELD_NUMBER: _ClassVar[int]
     bool_value: bool
     int_value: int
@@ -174,9 +137,8 @@ class AttributeValue(_message.Message):
     float_list: FloatList
     string_list: StringList
     dtype_list: DataTypeList
-    index_list: IndexList
     list: AttributeList
-    def __init__(self, bool_value: bool = ..., int_value: _Optional[int] = ..., float_value: _Optional[float] = ..., string_value: _Optional[str] = ..., bytes_value: _Optional[bytes] = ..., dtype_value: _Optional[_Union[DataType, str]] = ..., type_value: _Optional[_Union[TensorType, _Mapping]] = ..., array_value: _Optional[_Union[Array, _Mapping]] = ..., graph_value: _Optional[int] = ..., none_value: _Optional[_Union[NoneValue, _Mapping]] = ..., bool_list: _Optional[_Union[BoolList, _Mapping]] = ..., int_list: _Optional[_Union[IntList, _Mapping]] = ..., float_list: _Optional[_Union[FloatList, _Mapping]] = ..., string_list: _Optional[_Union[StringList, _Mapping]] = ..., dtype_list: _Optional[_Union[DataTypeList, _Mapping]] = ..., index_list: _Optional[_Union[IndexList, _Mapping]] = ..., list: _Optional[_Union[AttributeList, _Mapping]] = ...) -> None: ...
+    def __init__(self, bool_value: bool = ..., int_value: _Optional[int] = ..., float_value: _Optional[float] = ..., string_value: _Optional[str] = ..., bytes_value: _Optional[bytes] = ..., dtype_value: _Optional[_Union[DataType, str]] = ..., type_value: _Optional[_Union[TensorType, _Mapping]] = ..., array_value: _Optional[_Union[Array, _Mapping]] = ..., graph_value: _Optional[int] = ..., none_value: _Optional[_Union[NoneValue, _Mapping]] = ..., bool_list: _Optional[_Union[BoolList, _Mapping]] = ..., int_list: _Optional[_Union[IntList, _Mapping]] = ..., float_list: _Optional[_Union[FloatList, _Mapping]] = ..., string_list: _Optional[_Union[StringList, _Mapping]] = ..., dtype_list: _Optional[_Union[DataTypeList, _Mapping]] = ..., list: _Optional[_Union[AttributeList, _Mapping]] = ...) -> None: ...
 
 class Attribute(_message.Message):
     __slots__ = ("name", "value")
@@ -187,16 +149,18 @@ class Attribute(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[_Union[AttributeValue, _Mapping]] = ...) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("op", "inputs", "attributes", "type")
+    __slots__ = ("op", "inputs", "attributes", "type", "name")
     OP_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
     op: str
     inputs: _containers.RepeatedScalarFieldContainer[int]
     attributes: _containers.RepeatedCompositeFieldContainer[Attribute]
     type: TensorType
-    def __init__(self, op: _Optional[str] = ..., inputs: _Optional[_Iterable[int]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., type: _Optional[_Union[TensorType, _Mapping]] = ...) -> None: ...
+    name: str
+    def __init__(self, op: _Optional[str] = ..., inputs: _Optional[_Iterable[int]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., type: _Optional[_Union[TensorType, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
 
 class Update(_message.Message):
     __slots__ = ("shared", "value")
