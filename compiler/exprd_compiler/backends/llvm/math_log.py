@@ -1,0 +1,126 @@
+"""The logarithm family: log, log1p, softplus.
+
+A positive number is 2**n * (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)]; log1p puts the rounding error
+of 1 + x back into f, and softplus the one of its exponential, so that all three share one core.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from exprd_compiler.backends.llvm import math_coefficients as table
+from exprd_compiler.backends.llvm.math_exp import EXP_BOUNDS, reduce_exp
+from exprd_compiler.backends.llvm.math_form import (
+    FORMS,
+    at_least,
+    at_most,
+    estrin,
+    fast_two_sum,
+    horner,
+    power_of_two,
+    scale,
+    shift_left,
+    shift_right,
+    two_sum,
+    whole_to_float,
+)
+
+if TYPE_CHECKING:
+    from exprd_compiler.backends.llvm.arithmetic import Arithmetic
+    from exprd_compiler.backends.llvm.text import Value
+
+# Bit patterns of sqrt(1/2): subtracting them leaves n in the exponent field.
+_SQRT_HALF_BITS = {"float32": 0x3F3504F3, "float64": 0x3FE6A09E667F3BCD}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Split:
+    """x = 2**n * m; ``shift`` is n in the exponent field, to scale other numbers by 2**-n."""
+
+    n: Value
+    mantissa: Value
+    shift: Value
+
+
+def _split(k: Arithmetic, x: Value) -> _Split:
+    form = FORMS[x.dtype]
+    bits = k.bits(x)
+    above = k.sub(bits, k.like(_SQRT_HALF_BITS[x.dtype], bits))
+    n = shift_right(k, above, form.mantissa)
+    shift = shift_left(k, n, form.mantissa)
+    return _Split(n=n, mantissa=k.from_bits(k.sub(bits, shift), x.dtype), shift=shift)
+
+
+def _core(k: Arithmetic, n: Value, f: Value) -> Value:
+    """n ln2 + log1p(f) for f in the reduced range; n is a float."""
+    if f.dtype == "float32":
+        return _core_single(k, n, f)
+    high, low = table.LN2_F64
+    s = k.div(f, k.add(f, k.like(2.0, f)))
+    z = k.mul(s, s)
+    tail = k.mul(estrin(k, z, table.ATANH_F64), z)
+    half_square = k.mul(k.mul(f, f), k.like(0.5, f))
+    rest = k.fma(s, k.add(half_square, tail), k.mul(n, k.like(low, f)))
+    return k.fma(n, k.like(high, f), k.sub(f, k.sub(half_square, rest)))
+
+
+def _core_single(k: Arithmetic, n: Value, f: Value) -> Value:
+    high, low = table.LN2_F32
+    square = k.mul(f, f)
+    tail = k.fma(k.mul(square, f), horner(k, f, table.LOG1P_F32), k.mul(n, k.like(low, f)))
+    rest = k.fma(square, k.like(-0.5, f), tail)
+    return k.fma(n, k.like(high, f), k.add(rest, f))
+
+
+def _ends(k: Arithmetic, x: Value, y: Value, zero: float) -> Value:
+    """The values of a logarithm at infinity, at its pole ``zero`` and below it."""
+    infinity = k.like(math.inf, x)
+    y = k.select(k.compare("eq", x, infinity), infinity, y)
+    y = k.select(k.compare("eq", x, k.like(zero, x)), k.like(-math.inf, x), y)
+    defined = k.compare("ge", x, k.like(zero, x))
+    return k.select(defined, y, k.like(math.nan, x))
+
+
+def log(k: Arithmetic, x: Value) -> Value:
+    """The natural logarithm; -inf at 0, NaN below."""
+    form = FORMS[x.dtype]
+    small = k.compare("lt", x, k.like(form.least, x))
+    raised = float(form.mantissa)
+    normal = k.select(small, k.mul(x, k.like(2.0**raised, x)), x)
+    part = _split(k, normal)
+    lowered = k.select(small, k.like(raised, x), k.like(0.0, x))
+    n = k.sub(whole_to_float(k, part.n, x.dtype), lowered)
+    y = _core(k, n, k.sub(part.mantissa, k.like(1.0, x)))
+    return _ends(k, x, y, 0.0)
+
+
+def _log_of_sum(k: Arithmetic, total: Value, error: Value) -> Value:
+    """log(total + error), the error being below an ulp of a total that is normal and positive."""
+    part = _split(k, total)
+    form = FORMS[total.dtype]
+    shift = at_most(k, part.shift, (form.bias - 1) << form.mantissa)
+    power = k.from_bits(k.sub(k.like(form.bias << form.mantissa, shift), shift), total.dtype)
+    scaled = k.mul(error, power)
+    f = k.add(k.sub(part.mantissa, k.like(1.0, total)), scaled)
+    return _core(k, whole_to_float(k, part.n, total.dtype), f)
+
+
+def log1p(k: Arithmetic, x: Value) -> Value:
+    """log(1 + x), exact in the sense of its own size near 0; -inf at -1, NaN below."""
+    total, error = two_sum(k, k.like(1.0, x), x)
+    y = _log_of_sum(k, total, error)
+    return _ends(k, x, k.copysign(y, x), -1.0)
+
+
+def softplus(k: Arithmetic, x: Value) -> Value:
+    """log(1 + e**x) = max(x, 0) + log1p(e**-|x|)."""
+    one = k.like(1.0, x)
+    part = reduce_exp(k, at_least(k, k.neg(k.abs(x)), EXP_BOUNDS[x.dtype].zero))
+    mantissa, rest = fast_two_sum(k, one, part.high)
+    total, error = fast_two_sum(k, one, scale(k, mantissa, part.n))
+    # one below the least exponent has the bits of 0: a subnormal power has no tail
+    power = power_of_two(k, at_least(k, part.n, -FORMS[x.dtype].bias), x.dtype)
+    error = k.fma(k.add(rest, part.low), power, error)
+    return k.add(k.maximum(x, k.like(0.0, x)), _log_of_sum(k, total, error))

@@ -1,0 +1,30 @@
+"""The math functions by name: what ``call`` of the builder may ask for.
+
+An entry holds for both float dtypes and any lanes. A missing name is a bug of an op, not of a user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
+from exprd_compiler.backends.llvm import math_exp, math_log
+from exprd_compiler.backends.llvm.arithmetic import Arithmetic
+from exprd_compiler.backends.llvm.text import Value
+
+Body: TypeAlias = Callable[..., Value]
+"""A function of the builder and its operands."""
+
+MATH: Mapping[str, Body] = MappingProxyType(
+    {
+        "exp": math_exp.exp,
+        "expm1": math_exp.expm1,
+        "log": math_log.log,
+        "log1p": math_log.log1p,
+        "sigmoid": math_exp.sigmoid,
+        "softplus": math_log.softplus,
+        "sqrt": Arithmetic.sqrt,
+        "tanh": math_exp.tanh,
+    }
+)

@@ -1,0 +1,1 @@
+"""The intermediate representation: dtypes, types, nodes, graphs and their text."""

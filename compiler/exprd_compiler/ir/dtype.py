@@ -1,0 +1,69 @@
+"""Element types: their names, kinds and promotion.
+
+A dtype is its numpy name as a plain string; promotion is numpy's for arrays. This file holds facts
+only: what a python number becomes beside a tensor is the client's policy, not a property of dtypes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from exprd_compiler.errors import DTypeError
+
+SIGNED: Final = ("int8", "int16", "int32", "int64")
+UNSIGNED: Final = ("uint8", "uint16", "uint32", "uint64")
+INTEGERS: Final = SIGNED + UNSIGNED
+DISCRETE: Final = ("bool", *INTEGERS)
+FLOATS: Final = ("float32", "float64")
+DTYPES: Final = DISCRETE + FLOATS
+
+ITEMSIZE: Final = {name: np.dtype(name).itemsize for name in DTYPES}
+
+# Theano's upgrade_to_float: the float type that a transcendental function of an integer gives.
+_FLOAT_OF: Final = {
+    "bool": "float32",
+    "int8": "float32",
+    "int16": "float32",
+    "uint8": "float32",
+    "uint16": "float32",
+    "int32": "float64",
+    "int64": "float64",
+    "uint32": "float64",
+    "uint64": "float64",
+}
+
+
+def check_dtype(name: str) -> str:
+    """The dtype itself, if exprd has it.
+
+    Raises:
+        DTypeError: the name is not one of `DTYPES`.
+    """
+    if name not in DTYPES:
+        raise DTypeError(f"unknown dtype {name!r}", hint=f"one of {', '.join(DTYPES)}")
+    return name
+
+
+def promote(*names: str) -> str:
+    """The smallest dtype that holds all of these, as numpy promotes arrays."""
+    out = names[0]
+    for name in names[1:]:
+        out = out if out == name else np.promote_types(out, name).name
+    return out
+
+
+def float_of(name: str) -> str:
+    """The float dtype in which a transcendental function of this dtype is computed."""
+    return _FLOAT_OF.get(name, name)
+
+
+def is_float(name: str) -> bool:
+    """Whether the dtype is a real floating-point type."""
+    return name in FLOATS
+
+
+def is_discrete(name: str) -> bool:
+    """Whether the dtype is bool or an integer type."""
+    return name in DISCRETE

@@ -1,0 +1,168 @@
+"""IntExpr: the small symbolic integers of which extents, strides and offsets are made.
+
+Hash-consed and folded as built, so equal expressions are the same object and known extents are
+plain constants. Values are int64 with wrap-around; nothing here knows of tensors or of machines.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+IntLike: TypeAlias = "IntExpr | int"
+
+_BINARY: Final[dict[str, Callable[[int, int], int]]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "floordiv": lambda a, b: a // b,
+    "min": min,
+    "max": max,
+    "lt": lambda a, b: int(a < b),
+    "eq": lambda a, b: int(a == b),
+}
+_COMMUTATIVE: Final = frozenset(("add", "mul", "min", "max", "eq"))
+
+
+class IntExpr:
+    """One interned integer expression: a constant, a leaf, or an operation on expressions.
+
+    Leaves are ("extent", input, axis), an extent of an entry argument, and ("value", number), an
+    integer that the entry reads from a buffer at run time.
+    """
+
+    __slots__ = ("__weakref__", "args", "kind", "order")
+    kind: str
+    args: tuple[IntExpr | int, ...]
+    order: int
+
+    def __add__(self, other: IntLike) -> IntExpr:
+        return binary("add", self, other)
+
+    def __radd__(self, other: int) -> IntExpr:
+        return binary("add", other, self)
+
+    def __sub__(self, other: IntLike) -> IntExpr:
+        return binary("sub", self, other)
+
+    def __rsub__(self, other: int) -> IntExpr:
+        return binary("sub", other, self)
+
+    def __mul__(self, other: IntLike) -> IntExpr:
+        return binary("mul", self, other)
+
+    def __rmul__(self, other: int) -> IntExpr:
+        return binary("mul", other, self)
+
+    def __floordiv__(self, other: IntLike) -> IntExpr:
+        return binary("floordiv", self, other)
+
+    @property
+    def known(self) -> int | None:
+        """The value, if it is a constant."""
+        return int(self.args[0]) if self.kind == "const" else None  # type: ignore[call-overload]
+
+    def __repr__(self) -> str:
+        if self.kind == "const":
+            return str(self.args[0])
+        if self.kind == "extent":
+            return f"n{self.args[0]}.{self.args[1]}"
+        return f"{self.kind}({', '.join(map(repr, self.args))})"
+
+
+_POOL: Final[weakref.WeakValueDictionary[tuple[object, ...], IntExpr]] = (
+    weakref.WeakValueDictionary()
+)
+_ORDER = iter(range(2**62))
+
+
+def _make(kind: str, *args: IntExpr | int) -> IntExpr:
+    key = (kind, *args)
+    found = _POOL.get(key)
+    if found is None:
+        found = object.__new__(IntExpr)
+        found.kind, found.args, found.order = kind, args, next(_ORDER)
+        found = _POOL.setdefault(key, found)
+    return found
+
+
+def const(value: int) -> IntExpr:
+    """The constant expression of a value."""
+    return _make("const", value)
+
+
+def as_expr(value: IntLike) -> IntExpr:
+    """An expression: itself, or the constant of a python int."""
+    return value if isinstance(value, IntExpr) else const(value)
+
+
+def extent(argument: int, axis: int) -> IntExpr:
+    """The run-time extent of one axis of an entry argument."""
+    return _make("extent", argument, axis)
+
+
+def value(number: int) -> IntExpr:
+    """An integer that the entry loads from the buffer of this number."""
+    return _make("value", number)
+
+
+def binary(kind: str, a: IntLike, b: IntLike) -> IntExpr:
+    """A folded binary operation; `floordiv` rounds down and wants a positive divisor."""
+    left, right = as_expr(a), as_expr(b)
+    if kind in _COMMUTATIVE and left.order > right.order:
+        left, right = right, left
+    x, y = left.known, right.known
+    if x is not None and y is not None:
+        return const(_BINARY[kind](x, y))
+    return _simplify(kind, left, right) or _make(kind, left, right)
+
+
+def _simplify(kind: str, left: IntExpr, right: IntExpr) -> IntExpr | None:
+    if left is right and kind in ("sub", "min", "max", "eq", "lt"):
+        return {"sub": const(0), "eq": const(1), "lt": const(0)}.get(kind, left)
+    for this, other in ((left, right), (right, left)):
+        neutral = {"add": 0, "mul": 1}.get(kind)
+        if neutral is not None and this.known == neutral:
+            return other
+        if kind == "mul" and this.known == 0:
+            return const(0)
+    if (kind == "sub" and right.known == 0) or (kind == "floordiv" and right.known == 1):
+        return left
+    return None
+
+
+def minimum(a: IntLike, b: IntLike) -> IntExpr:
+    """The smaller of two."""
+    return binary("min", a, b)
+
+
+def maximum(a: IntLike, b: IntLike) -> IntExpr:
+    """The larger of two."""
+    return binary("max", a, b)
+
+
+def less(a: IntLike, b: IntLike) -> IntExpr:
+    """1 if a < b, else 0."""
+    return binary("lt", a, b)
+
+
+def equal(a: IntLike, b: IntLike) -> IntExpr:
+    """1 if a == b, else 0."""
+    return binary("eq", a, b)
+
+
+def select(condition: IntExpr, a: IntLike, b: IntLike) -> IntExpr:
+    """The first where the condition is not 0, else the second."""
+    left, right = as_expr(a), as_expr(b)
+    if condition.known is not None:
+        return left if condition.known else right
+    return left if left is right else _make("select", condition, left, right)
+
+
+def product(factors: tuple[IntExpr, ...]) -> IntExpr:
+    """The product; 1 when empty."""
+    out = const(1)
+    for factor in factors:
+        out = out * factor
+    return out

@@ -1,0 +1,197 @@
+"""Lowerings: the closed set of ways in which an op becomes native code.
+
+An op has exactly one. Bodies are written against the `ScalarBuilder` protocol, so ops know neither
+LLVM nor lanes; extents and layouts are `IntExpr`s. The kernel floor decides from the class alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from exprd_compiler.ir.integer import IntExpr
+    from exprd_compiler.ir.node import Node
+
+Extents: TypeAlias = "tuple[IntExpr, ...]"
+Scalar_: TypeAlias = Any  # a value in the builder's own form; it has a `dtype`
+
+
+class ScalarBuilder(Protocol):
+    """What a backend hands to a scalar body: arithmetic on values that know their dtype.
+
+    Both operands of an arithmetic method have the same dtype; integers wrap around; comparisons
+    give "bool"; `minimum` and `maximum` propagate NaN as numpy's do.
+    """
+
+    def const(self, value: float, dtype: str) -> Scalar_: ...
+    def add(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
+    def sub(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
+    def mul(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
+    def div(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
+    def neg(self, a: Scalar_) -> Scalar_: ...
+    def abs(self, a: Scalar_) -> Scalar_: ...
+    def fma(self, a: Scalar_, b: Scalar_, c: Scalar_) -> Scalar_: ...
+    def minimum(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
+    def maximum(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
+    def compare(self, predicate: str, a: Scalar_, b: Scalar_) -> Scalar_: ...
+    def and_(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
+    def or_(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
+    def xor(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
+    def not_(self, a: Scalar_) -> Scalar_: ...
+    def shl(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
+    def shr(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
+    def select(self, condition: Scalar_, a: Scalar_, b: Scalar_) -> Scalar_: ...
+    def cast(self, a: Scalar_, dtype: str) -> Scalar_: ...
+    def call(self, name: str, *args: Scalar_) -> Scalar_: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the elements of a value lie in a buffer: element offset, extents and element strides."""
+
+    offset: IntExpr
+    extents: Extents
+    strides: tuple[IntExpr, ...]
+
+
+class HostContext(Protocol):
+    """What a layout rule may ask of the plan under construction."""
+
+    def require(self, condition: IntExpr, kind: str, message: str, *values: IntExpr) -> None:
+        """Add a run-time check: when `condition` is 0 the call fails with an error of this kind.
+
+        Args:
+            condition: 0 when violated.
+            kind: class name in `errors`.
+            message: text with one `{}` per value.
+            values: integers for the message.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """Nothing to compute: an input, a shared variable or a constant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """Elementwise over the broadcast shape of the inputs.
+
+    `operands(dtypes, result)` names the dtype to which each input is cast before `body(k, *xs, **attrs)`.
+    `cheap` bodies may be repeated in several kernels rather than stored.
+    """
+
+    body: Callable[..., Scalar_]
+    operands: Callable[[Sequence[str], str], Sequence[str]]
+    cheap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """A fold over attribute `axes` with an associative combination in a fixed tree.
+
+    `identity(dtype)` starts the accumulator of dtype `accumulate(input dtype)`; `empty` says
+    whether a fold over no elements gives the identity or an error.
+    """
+
+    combine: Callable[[ScalarBuilder, Scalar_, Scalar_], Scalar_]
+    identity: Callable[[str], float]
+    accumulate: Callable[[str], str]
+    empty: Literal["identity", "error"] = "identity"
+
+
+@dataclass(frozen=True, slots=True)
+class ArgReduce:
+    """The position, along the one axis in attribute `axes`, of the first best element.
+
+    `better(k, x, best)` tells whether x strictly beats the best so far; an empty axis is an error.
+    """
+
+    better: Callable[[ScalarBuilder, Scalar_, Scalar_], Scalar_]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The same elements seen through another layout; nothing is computed.
+
+    The first input is the tensor, all others are 0-d integers known to the entry function.
+    `layout(h, layout of the tensor, integers, **attrs)` gives the new layout; `contiguous` rules
+    need a C-contiguous source.
+    """
+
+    layout: Callable[..., Layout]
+    contiguous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Elements computed from their position: `body(k, positions, *scalars, **attrs)`.
+
+    The first `hosts` inputs are 0-d integers known to the entry, from which
+    `extents(integers, **attrs)` gives the shape; the others are 0-d values passed to the body.
+    Positions are int64, one per axis.
+    """
+
+    body: Callable[..., Scalar_]
+    extents: Callable[..., Extents]
+    hosts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """`x[i0, i1, ...]` with integer arrays for the leading axes; negative indexes count from the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """A copy of x in which `x[i0, i1, ...]` is set to, or increased by, y in order of position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """A copy of the first input in which a view of it is set to, or increased by, the second.
+
+    Inputs are x, y, then the 0-d integers of the view rule; attribute `mode` is "set" or "inc".
+    """
+
+    layout: Callable[..., Layout]
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """One call of a library routine that the kernel floor knows by name."""
+
+    routine: str
+    extents: Callable[..., Extents]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A 0-d integer that follows from extents alone: `value(extents of the input, **attrs)`."""
+
+    value: Callable[..., IntExpr]
+
+
+@dataclass(frozen=True, slots=True)
+class Expand:
+    """A composition of other ops: `body(*nodes, **attrs)` builds it."""
+
+    body: Callable[..., Node]
+
+
+Lowering: TypeAlias = (
+    Leaf
+    | Scalar
+    | Reduce
+    | ArgReduce
+    | View
+    | Generate
+    | Gather
+    | Scatter
+    | Assign
+    | Library
+    | Host
+    | Expand
+)

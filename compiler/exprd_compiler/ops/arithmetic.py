@@ -1,0 +1,177 @@
+"""Arithmetic, element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from exprd_compiler.ir.dtype import DTYPES, check_dtype
+from exprd_compiler.ir.lowering import Scalar
+from exprd_compiler.ir.node import Array, Example, Node, Op
+from exprd_compiler.ir.type import TensorType
+from exprd_compiler.ops.families import elementwise, upcast_to_float
+from exprd_compiler.ops.leaves import const
+
+
+def _typed(value: float, node: Node) -> Node:
+    return const(value, node.dtype)
+
+
+# ---- cast comes first: gradients of everything else use it
+def _cast_type(x: TensorType, *, dtype: str) -> TensorType:
+    return x.with_dtype(check_dtype(dtype))
+
+
+def _cast_numpy(x: Array, *, dtype: str) -> Array:
+    with np.errstate(all="ignore"):
+        return x.astype(dtype)
+
+
+def _cast_grad(g: Node, _y: Node, x: Node, *, dtype: str) -> Sequence[Node | None]:  # noqa: ARG001
+    return (cast(g, dtype=x.dtype),)
+
+
+cast = Op(
+    name="cast",
+    type=_cast_type,
+    numpy=_cast_numpy,
+    grad=_cast_grad,
+    lowering=Scalar(
+        lambda k, x, dtype: k.cast(x, dtype), lambda dtypes, _: dtypes, cheap=True
+    ),
+    dtypes=DTYPES,
+    examples=tuple(
+        Example(shapes=(shape,), attrs={"dtype": dtype}, low=0.0, high=100.0)
+        for dtype in DTYPES
+        for shape in ((), (37,), (3, 4))
+    ),
+    theano="Elemwise",
+    doc="The values converted to another dtype.",
+)
+
+
+add = elementwise(
+    "add",
+    arity=2,
+    numpy=np.add,
+    body=lambda k, a, b: k.add(a, b),
+    grad=lambda g, _y, _a, _b: (g, g),
+    dtypes=DTYPES,
+    cheap=True,
+    doc="Sum; of bools, the logical or.",
+)
+
+sub = elementwise(
+    "sub",
+    arity=2,
+    numpy=np.subtract,
+    body=lambda k, a, b: k.sub(a, b),
+    grad=lambda g, _y, _a, _b: (g, neg(g)),
+    cheap=True,
+    doc="Difference.",
+)
+
+mul = elementwise(
+    "mul",
+    arity=2,
+    numpy=np.multiply,
+    body=lambda k, a, b: k.mul(a, b),
+    grad=lambda g, _y, a, b: (mul(g, b), mul(g, a)),
+    dtypes=DTYPES,
+    cheap=True,
+    doc="Product; of bools, the logical and.",
+)
+
+true_div = elementwise(
+    "true_div",
+    arity=2,
+    numpy=np.true_divide,
+    body=lambda k, a, b: k.div(a, b),
+    grad=lambda g, y, _a, b: (true_div(g, b), neg(true_div(mul(g, y), b))),
+    result=upcast_to_float,
+    dtypes=DTYPES,
+    doc="Quotient as a float.",
+)
+
+neg = elementwise(
+    "neg",
+    arity=1,
+    numpy=np.negative,
+    body=lambda k, a: k.neg(a),
+    grad=lambda g, _y, _a: (neg(g),),
+    cheap=True,
+    doc="Negative.",
+)
+
+abs_ = elementwise(
+    "abs",
+    arity=1,
+    numpy=np.abs,
+    body=lambda k, a: k.abs(a),
+    grad=lambda g, _y, a: (mul(g, sign(a)),),
+    cheap=True,
+    doc="Absolute value.",
+)
+
+
+def zeros_like(x: Node) -> Node:
+    """Zeros of the type of x."""
+    return second(x, const(0, x.dtype))
+
+
+def _sign_body(k: Any, x: Any) -> Any:
+    zero, one = k.const(0, x.dtype), k.const(1, x.dtype)
+    positive = k.select(k.compare("gt", x, zero), one, zero)
+    if x.dtype.startswith("uint"):
+        return positive
+    signed = k.select(k.compare("lt", x, zero), k.const(-1, x.dtype), positive)
+    return k.select(k.compare("eq", x, x), signed, x)
+
+
+sign = elementwise(
+    "sign",
+    arity=1,
+    numpy=np.sign,
+    body=_sign_body,
+    grad=lambda _g, _y, a: (zeros_like(a),),
+    cheap=True,
+    doc="-1, 0 or 1 by the sign; NaN stays NaN.",
+)
+
+second = elementwise(
+    "second",
+    arity=2,
+    numpy=lambda a, b: np.broadcast_arrays(a, b)[1],
+    body=lambda _k, _a, b: b,
+    grad=lambda g, _y, _a, _b: (None, g),
+    result=lambda dtypes: dtypes[1],
+    operands=lambda dtypes, _: dtypes,
+    dtypes=DTYPES,
+    cheap=True,
+    doc="The second operand in the broadcast shape of both (Theano's fill).",
+)
+
+sqr = elementwise(
+    "sqr",
+    arity=1,
+    numpy=np.square,
+    body=lambda k, a: k.mul(a, a),
+    grad=lambda g, _y, a: (mul(g, mul(a, _typed(2, a))),),
+    cheap=True,
+    doc="Square.",
+)
+
+sqrt = elementwise(
+    "sqrt",
+    arity=1,
+    numpy=np.sqrt,
+    body=lambda k, a: k.call("sqrt", a),
+    grad=lambda g, y, a: (true_div(mul(g, _typed(0.5, g)), y),),
+    result=upcast_to_float,
+    dtypes=DTYPES,
+    low=0.1,
+    high=9.0,
+    doc="Square root.",
+)

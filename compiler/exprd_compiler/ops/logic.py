@@ -1,0 +1,119 @@
+"""Comparisons, logic and selection, element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from exprd_compiler.ir.dtype import DISCRETE, DTYPES, promote
+from exprd_compiler.ir.node import Node
+from exprd_compiler.ops.arithmetic import zeros_like
+from exprd_compiler.ops.families import comparison, elementwise
+from exprd_compiler.ops.leaves import const
+
+
+def _flat(_g: Node, _y: Node, *xs: Node) -> Sequence[Node | None]:
+    """The gradient of a step function: zero wherever it exists."""
+    return [zeros_like(x) for x in xs]
+
+
+lt = comparison("lt", "lt", np.less, _flat, "a < b.")
+le = comparison("le", "le", np.less_equal, _flat, "a <= b.")
+gt = comparison("gt", "gt", np.greater, _flat, "a > b.")
+ge = comparison("ge", "ge", np.greater_equal, _flat, "a >= b.")
+eq = comparison("eq", "eq", np.equal, _flat, "a == b.")
+neq = comparison("neq", "ne", np.not_equal, _flat, "a != b.")
+
+and_ = elementwise(
+    "and",
+    arity=2,
+    numpy=np.bitwise_and,
+    body=lambda k, a, b: k.and_(a, b),
+    grad=_flat,
+    dtypes=DISCRETE,
+    cheap=True,
+    doc="Bitwise and; of bools the logical one.",
+)
+
+or_ = elementwise(
+    "or",
+    arity=2,
+    numpy=np.bitwise_or,
+    body=lambda k, a, b: k.or_(a, b),
+    grad=_flat,
+    dtypes=DISCRETE,
+    cheap=True,
+    doc="Bitwise or; of bools the logical one.",
+)
+
+invert = elementwise(
+    "invert",
+    arity=1,
+    numpy=np.invert,
+    body=lambda k, a: k.not_(a),
+    grad=_flat,
+    dtypes=DISCRETE,
+    cheap=True,
+    doc="Bitwise complement; of bools the negation.",
+)
+
+
+def _switch_result(dtypes: Sequence[str]) -> str:
+    return promote(*dtypes[1:])
+
+
+def _switch_operands(_: Sequence[str], result: str) -> Sequence[str]:
+    return ("bool", result, result)
+
+
+def _switch_grad(g: Node, _y: Node, condition: Node, _a: Node, _b: Node) -> Sequence[Node | None]:
+    zero = const(0, g.dtype)
+    return (None, switch(condition, g, zero), switch(condition, zero, g))
+
+
+def _switch_body(k: Any, condition: Any, a: Any, b: Any) -> Any:
+    return k.select(condition, a, b)
+
+
+switch = elementwise(
+    "switch",
+    arity=3,
+    numpy=np.where,
+    body=_switch_body,
+    grad=_switch_grad,
+    result=_switch_result,
+    operands=_switch_operands,
+    dtypes=DTYPES,
+    doc="a where the condition is not zero, else b; both are computed.",
+)
+
+
+def _to_winner(g: Node, won: Node) -> Sequence[Node]:
+    """The gradient goes to the operand that was taken."""
+    zero = const(0, g.dtype)
+    return (switch(won, g, zero), switch(won, zero, g))
+
+
+maximum = elementwise(
+    "maximum",
+    arity=2,
+    numpy=np.maximum,
+    body=lambda k, a, b: k.maximum(a, b),
+    grad=lambda g, _y, a, b: _to_winner(g, ge(a, b)),
+    dtypes=DTYPES,
+    cheap=True,
+    doc="The larger of two; NaN if either is.",
+)
+
+minimum = elementwise(
+    "minimum",
+    arity=2,
+    numpy=np.minimum,
+    body=lambda k, a, b: k.minimum(a, b),
+    grad=lambda g, _y, a, b: _to_winner(g, le(a, b)),
+    dtypes=DTYPES,
+    cheap=True,
+    doc="The smaller of two; NaN if either is.",
+)

@@ -1,0 +1,66 @@
+"""The op table: every op by its stable name, collected from the modules that declare them.
+
+An op is declared in one place, its module; client names, wire names, docs and tests iterate this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
+from typing import Final
+
+from exprd_compiler.errors import UnsupportedVersion
+from exprd_compiler.ir.node import Op
+from exprd_compiler.ops import (
+    arithmetic,
+    creation,
+    index,
+    leaves,
+    linalg,
+    logic,
+    movement,
+    nnet,
+    reduce,
+    transcendental,
+)
+
+OP_SET_VERSION: Final = 1
+
+_MODULES: Final[tuple[ModuleType, ...]] = (
+    leaves,
+    arithmetic,
+    logic,
+    transcendental,
+    movement,
+    reduce,
+    index,
+    creation,
+    linalg,
+    nnet,
+)
+
+
+def _collect() -> Mapping[str, Op]:
+    table: dict[str, Op] = {}
+    for module in _MODULES:
+        for value in vars(module).values():
+            if isinstance(value, Op) and table.setdefault(value.name, value) is not value:
+                raise TypeError(f"op {value.name!r} is declared twice")
+    return MappingProxyType(table)
+
+
+OPS: Final = _collect()
+
+
+def find_op(name: str) -> Op:
+    """The op of this name.
+
+    Raises:
+        UnsupportedVersion: there is none in this op set.
+    """
+    if name not in OPS:
+        raise UnsupportedVersion(
+            f"op {name!r} is not in op set {OP_SET_VERSION}",
+            hint="upgrade the side that does not know it",
+        )
+    return OPS[name]

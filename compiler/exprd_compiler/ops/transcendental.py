@@ -1,0 +1,147 @@
+"""Exponentials, logarithms and the functions made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from exprd_compiler.ir.dtype import DTYPES, ITEMSIZE, is_discrete
+from exprd_compiler.ir.node import Array, GradRule, Node, Op
+from exprd_compiler.ops.arithmetic import add, cast, mul, sub, true_div
+from exprd_compiler.ops.families import NUMBERS, elementwise, upcast_to_float
+from exprd_compiler.ops.leaves import const, scalar_value
+from exprd_compiler.ops.logic import eq, switch
+
+
+def _one(x: Node) -> Node:
+    return const(1, x.dtype)
+
+
+def _unary(
+    name: str, numpy: Callable[..., Any], grad: GradRule, doc: str, *, low: float, high: float
+) -> Op:
+    return elementwise(
+        name,
+        arity=1,
+        numpy=numpy,
+        body=lambda k, x: k.call(name, x),
+        grad=grad,
+        doc=doc,
+        result=upcast_to_float,
+        dtypes=DTYPES,
+        low=low,
+        high=high,
+    )
+
+
+exp = _unary("exp", np.exp, lambda g, y, _x: (mul(g, y),), "e to the power x.", low=-5, high=5)
+
+log = _unary(
+    "log", np.log, lambda g, _y, x: (true_div(g, x),), "Natural logarithm.", low=0.1, high=9
+)
+
+log1p = _unary(
+    "log1p",
+    np.log1p,
+    lambda g, _y, x: (true_div(g, add(_one(x), x)),),
+    "log(1 + x), accurate near 0.",
+    low=-0.9,
+    high=9,
+)
+
+tanh = _unary(
+    "tanh",
+    np.tanh,
+    lambda g, y, _x: (mul(g, sub(_one(y), mul(y, y))),),
+    "Hyperbolic tangent.",
+    low=-4,
+    high=4,
+)
+
+
+def _sigmoid_numpy(x: Array) -> Array:
+    z = np.exp(-np.abs(x))
+    return np.where(x < 0, z, np.ones_like(z)) / (1 + z)
+
+
+def _sigmoid_grad(g: Node, y: Node, _x: Node) -> Sequence[Node]:
+    return (mul(g, mul(y, sub(_one(y), y))),)
+
+
+sigmoid = _unary(
+    "sigmoid", _sigmoid_numpy, _sigmoid_grad, "1 / (1 + exp(-x)), without overflow.", low=-9, high=9
+)
+
+
+def _softplus_numpy(x: Array) -> Array:
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+softplus = _unary(
+    "softplus",
+    _softplus_numpy,
+    lambda g, _y, x: (mul(g, sigmoid(x)),),
+    "log(1 + exp(x)), without overflow.",
+    low=-9,
+    high=9,
+)
+
+
+# ---- powers
+def _integer_power(x: Array, y: Array) -> Array:
+    x, y = np.broadcast_arrays(x, y)
+    out = np.ones(x.shape, x.dtype)
+    base, rest = x.copy(), np.where(y < 0, 0, y).astype(y.dtype)
+    for _ in range(ITEMSIZE[x.dtype.name] * 8):
+        out = np.where(rest & 1, out * base, out)
+        base, rest = base * base, rest >> 1
+    if x.dtype.kind == "u":
+        return out
+    unit = np.where(x == 1, 1, np.where(x == -1, np.where(y & 1, -1, 1), 0)).astype(x.dtype)
+    return np.where(y < 0, unit, out)
+
+
+def _pow_numpy(x: Array, y: Array) -> Array:
+    return _integer_power(x, y) if x.dtype.kind in "iu" else np.power(x, y)
+
+
+def _pow_body(k: Any, x: Any, y: Any) -> Any:
+    if not is_discrete(x.dtype):
+        return k.call("pow", x, y)
+    zero, one = k.const(0, x.dtype), k.const(1, x.dtype)
+    out, base, rest = one, x, y
+    for _ in range(ITEMSIZE[x.dtype] * 8):
+        odd = k.compare("ne", k.and_(rest, one), zero)
+        out = k.select(odd, k.mul(out, base), out)
+        base, rest = k.mul(base, base), k.shr(rest, one)
+    if x.dtype.startswith("uint"):
+        return out
+    odd = k.compare("ne", k.and_(y, one), zero)
+    minus = k.const(-1, x.dtype)
+    of_minus = k.select(k.compare("eq", x, minus), k.select(odd, minus, one), zero)
+    unit = k.select(k.compare("eq", x, one), one, of_minus)
+    return k.select(k.compare("lt", y, zero), unit, out)
+
+
+def _pow_grad(g: Node, y: Node, a: Node, b: Node) -> Sequence[Node | None]:
+    exponent = cast(b, dtype=y.dtype)
+    to_base = mul(g, mul(exponent, pow_(a, sub(exponent, const(1, y.dtype)))))
+    if scalar_value(b) is not None:
+        return (to_base, None)
+    safe = switch(eq(a, const(0, a.dtype)), const(1, a.dtype), a)
+    return (to_base, mul(g, mul(pow_(a, b), log(safe))))
+
+
+pow_ = elementwise(
+    "pow",
+    arity=2,
+    numpy=_pow_numpy,
+    body=_pow_body,
+    grad=_pow_grad,
+    low=0.1,
+    high=3.0,
+    dtypes=NUMBERS,
+    doc="Power; of integers exact with wrap-around, negative exponents give 0 (but for bases 1, -1).",
+)
