@@ -12,7 +12,7 @@ METADATA := setup.cfg pyproject.toml client/exprd/__about__.py
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check check-format check-lint check-types check-layers check-proto check-container \
-	format proto proto-baseline proto-check test-protobuf6 coverage bench container container-check clean distclean
+	format docs proto proto-baseline proto-check test-protobuf6 coverage bench container container-check clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -47,6 +47,9 @@ check-container: .venv/dev.stamp
 format: .venv/dev.stamp ## format the code and sort the imports
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --select I --fix .
+
+docs: .venv/dev.stamp ## write the pages anew that are tables in the code: ops, errors
+	$(BIN)/python tools/reference_pages.py
 
 proto: .proto-venv/stamp ## write the protobuf stubs anew, beside their protos (or under PROTO_OUT)
 	PATH="$(CURDIR)/.proto-venv/bin:$$PATH" .proto-venv/bin/python -m grpc_tools.protoc -I proto \
