@@ -1,0 +1,1 @@
+"""Executors of plans, one package per code generator."""

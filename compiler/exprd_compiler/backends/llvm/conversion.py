@@ -1,7 +1,8 @@
 """Conversions between dtypes, with the values that numpy gives on x86.
 
 Every pair of dtypes converts without undefined behaviour. Where C leaves a float outside the range
-of the integer undefined, x86 does not, and numpy shows it:
+of the integer undefined, x86 does not, and numpy shows it (for uint32, numpy's loop over contiguous
+memory answers otherwise than its loop over a stride; this is the latter):
 
     float -> int32, int64    NaN and values out of range give the least integer
     float -> int8, int16     as int32, then the low bits are kept

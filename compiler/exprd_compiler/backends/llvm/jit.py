@@ -11,8 +11,7 @@ import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import llvmlite.binding as llvm
-
+from exprd_compiler.backends.llvm.binding import llvm
 from exprd_compiler.errors import CompilerBug
 
 if TYPE_CHECKING:

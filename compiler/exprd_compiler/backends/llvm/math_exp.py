@@ -35,8 +35,8 @@ _TINY = 2.0**-60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Bounds:
-    """Arguments beyond which a result no longer changes: exp to 0, exp to inf, expm1 to -1, tanh to 1."""
+class ExpBounds:
+    """Arguments beyond which exp is 0 or inf, expm1 is -1, tanh is 1."""
 
     zero: float
     infinity: float
@@ -44,10 +44,10 @@ class _Bounds:
     one: float
 
 
-EXP_BOUNDS: Mapping[str, _Bounds] = MappingProxyType(
+EXP_BOUNDS: Mapping[str, ExpBounds] = MappingProxyType(
     {
-        "float32": _Bounds(zero=-104.0, infinity=89.0, minus_one=-18.0, one=10.0),
-        "float64": _Bounds(zero=-746.0, infinity=710.0, minus_one=-40.0, one=22.0),
+        "float32": ExpBounds(zero=-104.0, infinity=89.0, minus_one=-18.0, one=10.0),
+        "float64": ExpBounds(zero=-746.0, infinity=710.0, minus_one=-40.0, one=22.0),
     }
 )
 

@@ -65,7 +65,9 @@ def estrin(k: Arithmetic, x: Value, coefficients: Sequence[float]) -> Value:
     terms = [k.like(coefficient, x) for coefficient in coefficients]
     power = x
     while len(terms) > 1:
-        paired = [k.fma(high, power, low) for low, high in zip(terms[::2], terms[1::2], strict=False)]
+        paired = [
+            k.fma(high, power, low) for low, high in zip(terms[::2], terms[1::2], strict=False)
+        ]
         terms = paired + terms[2 * len(paired) :]
         if len(terms) > 1:
             power = k.mul(power, power)

@@ -1,7 +1,7 @@
 """The logarithm family: log, log1p, softplus.
 
-A positive number is 2**n * (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)]; log1p puts the rounding error
-of 1 + x back into f, and softplus the one of its exponential, so that all three share one core.
+A positive number is 2**n * (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)]; log1p puts the rounding
+error of 1 + x back into f, and softplus the one of its exponential, so all three share one core.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import llvmlite.binding as llvm
-
+from exprd_compiler.backends.llvm.binding import llvm
 from exprd_compiler.errors import DeviceUnavailable
 
 if TYPE_CHECKING:

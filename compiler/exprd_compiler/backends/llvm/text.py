@@ -35,7 +35,7 @@ class Value:
         return f"{self.type} {self.text}"
 
 
-def constant(value: float | bool, dtype: str, lanes: int = 1) -> Value:
+def constant(value: float, dtype: str, lanes: int = 1) -> Value:
     """A constant, the same in all lanes; floats are printed exactly, as bit patterns."""
     text = _literal(value, dtype)
     if lanes > 1:
@@ -43,7 +43,7 @@ def constant(value: float | bool, dtype: str, lanes: int = 1) -> Value:
     return Value(text, dtype, lanes)
 
 
-def _literal(value: float | bool, dtype: str) -> str:
+def _literal(value: float, dtype: str) -> str:
     scalar = SCALARS[dtype]
     if scalar.kind == "bool":
         return "true" if value else "false"
@@ -108,13 +108,20 @@ class ModuleText:
 
 
 class FunctionText:
-    """The body of one function: blocks of lines, fresh names and labels."""
+    """The body of one function: blocks of lines, fresh names and labels.
 
-    __slots__ = ("_counter", "_header", "_lines", "_pending", "block", "module")
+    Attributes:
+        module: the module it belongs to.
+        block: the label of the block that is being written.
+        inlined: how many math functions were asked for in this one, see `LLVMBuilder.call`.
+    """
+
+    __slots__ = ("_counter", "_header", "_lines", "_pending", "block", "inlined", "module")
 
     def __init__(self, module: ModuleText, header: str) -> None:
         self.module = module
         self.block = "entry"
+        self.inlined = 0
         self._header = header
         self._counter = 0
         self._lines: list[str] = ["entry:"]

@@ -1,0 +1,172 @@
+"""Accuracy, special values and reproducibility of the vector math."""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+import pytest
+
+from exprd_compiler.backends.llvm.math_table import MATH
+from exprd_compiler.backends.llvm.scalar import INLINE_LIMIT
+from exprd_compiler.backends.llvm.target import LEVELS, supports
+
+# Bounds in ulp for (float32, float64), as documented in the math modules.
+BOUNDS = {
+    "exp": (1.1, 1.0),
+    "expm1": (1.5, 1.5),
+    "log": (1.0, 1.0),
+    "log1p": (1.5, 1.5),
+    "sigmoid": (2.0, 2.0),
+    "softplus": (1.5, 1.5),
+    "sqrt": (0.5, 0.5),
+    "tanh": (2.0, 2.0),
+}
+POSITIVE = ("log", "sqrt")
+LANES = {"float32": 32, "float64": 16}
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 1e30, -1e30]
+LARGEST = {"float32": 104.0, "float64": 746.0}
+
+extended = pytest.mark.skipif(
+    np.finfo(np.longdouble).nmant < 63, reason="needs an 80-bit long double as reference"
+)
+
+
+def reference(name: str, x: np.ndarray) -> np.ndarray:
+    """The function in extended precision."""
+    wide = x.astype(np.longdouble)
+    with np.errstate(all="ignore"):
+        if name == "sigmoid":
+            power = np.exp(-np.abs(wide))
+            return np.where(wide < 0, power, 1) / (1 + power)
+        if name == "softplus":
+            return np.maximum(wide, 0) + np.log1p(np.exp(-np.abs(wide)))
+        return getattr(np, name)(wide)
+
+
+def arguments(name: str, dtype: str, count: int) -> np.ndarray:
+    """Samples over the whole range, dense where the function bends."""
+    rng = np.random.default_rng(7)
+    edge = LARGEST[dtype]
+    if name in POSITIVE:
+        parts = [np.exp(rng.uniform(-edge, edge * 0.85, count)), rng.uniform(0.4, 2.2, count)]
+    elif name == "log1p":
+        parts = [np.expm1(rng.uniform(-16, 80, count)), rng.uniform(-0.9, 1, count)]
+        parts.append(10.0 ** rng.uniform(-20, 0, count))
+    else:
+        parts = [rng.uniform(-edge, edge, count), rng.uniform(-12, 12, count)]
+        parts += [rng.uniform(-1, 1, count), 10.0 ** rng.uniform(-12, 0, count)]
+    return np.concatenate(parts).astype(dtype)
+
+
+def errors_in_ulp(found: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """Distance to the exact result in units of its last place; 0 where that overflows."""
+    info = np.finfo(found.dtype)
+    size = np.abs(exact)
+    with np.errstate(all="ignore"):
+        unit = np.exp2(np.floor(np.log2(np.maximum(size, info.tiny))) - info.nmant)
+        distance = np.abs(found.astype(np.longdouble) - exact) / unit
+    return np.where(size <= info.max, distance, 0)
+
+
+def math_loop(native, name, dtype, **options):
+    return native(lambda k, x: k.call(name, x), dtype, **options)
+
+
+def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays agree in every bit; the payload of a NaN is nobody's promise."""
+    undefined = np.isnan(a)
+    return (
+        np.array_equal(undefined, np.isnan(b))
+        and a[~undefined].tobytes() == b[~undefined].tobytes()
+    )
+
+
+@extended
+@pytest.mark.parametrize("dtype", LANES)
+@pytest.mark.parametrize("name", sorted(MATH))
+def test_error_stays_within_the_bound(native, name, dtype):
+    x = arguments(name, dtype, 20_000)
+    error = errors_in_ulp(math_loop(native, name, dtype)(x), reference(name, x))
+    worst = error.argmax()
+    assert error[worst] <= BOUNDS[name][dtype == "float64"], f"{name}({x[worst]!r})"
+
+
+@extended
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(MATH))
+def test_error_stays_within_the_bound_over_all_of_float32(native, name):
+    run = math_loop(native, name, "float32", lanes=32)
+    for start in range(0, 1 << 32, 1 << 28):
+        bits = np.arange(start, start + (1 << 28), 61, dtype=np.uint64).astype(np.uint32)
+        x = bits.view(np.float32)
+        exact, found = reference(name, x), run(x)
+        with np.errstate(all="ignore"):
+            undefined = np.isnan(exact)
+            assert np.array_equal(np.isnan(found), undefined)
+            error = errors_in_ulp(found[~undefined], exact[~undefined])
+        assert error.max(initial=0) <= max(BOUNDS[name][0], 1.1)
+
+
+def high_precision(name: str, x: float) -> mpmath.mpf:
+    number = mpmath.mpf(x)
+    if name == "sigmoid":
+        return 1 / (1 + mpmath.exp(-number))
+    if name == "softplus":
+        return mpmath.log1p(mpmath.exp(number))
+    return getattr(mpmath, name)(number)
+
+
+@pytest.mark.parametrize("name", sorted(MATH))
+def test_float64_agrees_with_arbitrary_precision(native, name):
+    x = arguments(name, "float64", 60)
+    found = math_loop(native, name, "float64")(x)
+    with mpmath.workprec(160):
+        for argument, result in zip(x, found, strict=True):
+            exact = high_precision(name, float(argument))
+            if abs(exact) < np.finfo(np.float64).max:
+                unit = float(np.spacing(abs(float(exact))))
+                assert abs(mpmath.mpf(float(result)) - exact) <= 2 * unit, (name, argument)
+
+
+@pytest.mark.parametrize("dtype", LANES)
+@pytest.mark.parametrize("name", sorted(MATH))
+def test_special_values(native, name, dtype):
+    info = np.finfo(dtype)
+    edges = [info.max, -info.max, info.tiny, -info.tiny, info.smallest_subnormal]
+    x = np.array([*SPECIAL, *edges, -info.smallest_subnormal], dtype)
+    found = math_loop(native, name, dtype)(x)
+    with np.errstate(all="ignore"):
+        expected = reference(name, x).astype(dtype)
+    np.testing.assert_allclose(found, expected, rtol=4 * info.eps, atol=0)
+    zero = expected == 0
+    assert np.array_equal(np.signbit(found[zero]), np.signbit(expected[zero]))
+
+
+@pytest.mark.parametrize("dtype", LANES)
+@pytest.mark.parametrize("name", sorted(MATH))
+def test_lanes_do_not_change_bits(native, name, dtype):
+    x = np.concatenate([arguments(name, dtype, 500), np.array(SPECIAL, dtype)])
+    wide = math_loop(native, name, dtype, lanes=LANES[dtype])(x)
+    assert same_bits(wide, math_loop(native, name, dtype, lanes=1)(x))
+    assert same_bits(wide, math_loop(native, name, dtype, lanes=8)(x))
+
+
+@pytest.mark.skipif(not supports(LEVELS["v4"]), reason="needs AVX-512")
+@pytest.mark.parametrize("dtype", LANES)
+@pytest.mark.parametrize("name", sorted(MATH))
+def test_levels_do_not_change_bits(native, name, dtype):
+    x = np.concatenate([arguments(name, dtype, 5_000), np.array(SPECIAL, dtype)])
+    first = math_loop(native, name, dtype, level=LEVELS["v3"])(x)
+    assert same_bits(first, math_loop(native, name, dtype, level=LEVELS["v4"])(x))
+
+
+@pytest.mark.parametrize("dtype", LANES)
+def test_calls_of_internal_functions_give_the_bits_of_inlined_ones(native, dtype):
+    x = arguments("tanh", dtype, 500)
+
+    def last_of_many(k, x):
+        for _ in range(INLINE_LIMIT):
+            k.call("tanh", x)
+        return k.call("tanh", x)
+
+    assert same_bits(math_loop(native, "tanh", dtype)(x), native(last_of_many, dtype)(x))

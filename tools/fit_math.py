@@ -1,0 +1,133 @@
+"""Fits the polynomials of the vector math and prints `math_coefficients.py`.
+
+Run `python tools/fit_math.py > compiler/exprd_compiler/backends/llvm/math_coefficients.py` after a
+change here. Each polynomial interpolates its function in Chebyshev points (200-bit arithmetic, so
+near minimax) and is then rounded to the dtype, lowest degree first.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Callable
+
+import mpmath as mp
+from mpmath import mpf
+
+mp.mp.prec = 240
+
+LN2 = mp.log(2)
+SQRT2 = mp.sqrt(2)
+HALF_LN2 = LN2 / 2 * mpf("1.0005")  # a little more, as the reduction itself rounds
+
+
+def fit(f: Callable[[mpf], mpf], low: mpf, high: mpf, degree: int) -> list[mpf]:
+    """The interpolating polynomial in Chebyshev points, lowest degree first."""
+    count = degree + 1
+    low, high = mpf(low), mpf(high)
+    middle, radius = (low + high) / 2, (high - low) / 2
+    points = [middle + radius * mp.cos(mp.pi * (2 * i + 1) / (2 * count)) for i in range(count)]
+    matrix = mp.matrix(count, count)
+    values = mp.matrix(count, 1)
+    for i, x in enumerate(points):
+        values[i] = f(x)
+        for j in range(count):
+            matrix[i, j] = x**j
+    return list(mp.lu_solve(matrix, values))
+
+
+def single(x: mpf) -> float:
+    """Rounded to float32, given as the double of the same value."""
+    return struct.unpack("<f", struct.pack("<f", float(x)))[0]
+
+
+def double(x: mpf) -> float:
+    """Rounded to float64."""
+    return float(x)
+
+
+def split(value: mpf, bits: int, rounding: Callable[[mpf], float]) -> tuple[float, float]:
+    """A head with so many significant bits, and the rounded rest."""
+    mantissa, exponent = mp.frexp(value)
+    head = mp.ldexp(mp.nint(mp.ldexp(mantissa, bits)), exponent - bits)
+    return float(head), rounding(value - head)
+
+
+def expm1_tail(x: mpf) -> mpf:
+    """(exp(x) - 1 - x) / x**2."""
+    return (mp.expm1(x) - x) / x**2 if abs(x) > mpf("1e-30") else mpf(1) / 2 + x / 6
+
+
+def log1p_tail(x: mpf) -> mpf:
+    """(log1p(x) - x + x**2 / 2) / x**3."""
+    return (mp.log1p(x) - x + x * x / 2) / x**3 if abs(x) > mpf("1e-20") else mpf(1) / 3 - x / 4
+
+
+def atanh_tail(z: mpf) -> mpf:
+    """(2 atanh(s) - 2 s) / s**3 at z = s**2."""
+    s = mp.sqrt(abs(z))
+    return (2 * mp.atanh(s) - 2 * s) / (s * z) if abs(z) > mpf("1e-30") else mpf(2) / 3
+
+
+def show(name: str, comment: str, numbers: list[float]) -> None:
+    """Print one table."""
+    print(f"# {comment}")
+    print(f"{name}: Final = (")
+    for number in numbers:
+        print(f"    {number!r},")
+    print(")\n")
+
+
+def both(
+    name: str, comment: str, f: Callable[[mpf], mpf], low: mpf, high: mpf, degrees: tuple[int, int]
+) -> None:
+    """Print a function's table for both float dtypes."""
+    for dtype, rounding, degree in zip(("F32", "F64"), (single, double), degrees, strict=True):
+        if degree:
+            show(
+                f"{name}_{dtype}",
+                f"{comment}, degree {degree}",
+                [rounding(c) for c in fit(f, low, high, degree)],
+            )
+
+
+HEADER = '''"""Coefficients of the vector math; written by tools/fit_math.py, do not edit.
+
+Polynomials are listed lowest degree first and rounded to their dtype.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+'''
+
+
+def main() -> None:
+    """Print the whole module."""
+    print(HEADER)
+    both(
+        "EXPM1", "(exp(r) - 1 - r) / r^2 on |r| <= ln2/2", expm1_tail, -HALF_LN2, HALF_LN2, (4, 10)
+    )
+    both(
+        "LOG1P",
+        "(log1p(f) - f + f^2/2) / f^3 on sqrt(1/2)-1 .. sqrt(2)-1",
+        log1p_tail,
+        1 / SQRT2 - 1,
+        SQRT2 - 1,
+        (8, 0),
+    )
+    edge = ((SQRT2 - 1) / (SQRT2 + 1)) ** 2 * mpf("1.001")
+    both(
+        "ATANH",
+        "(2 atanh(s) - 2 s) / s^3 in s^2, |s| <= (sqrt(2)-1)/(sqrt(2)+1)",
+        atanh_tail,
+        mpf(0),
+        edge,
+        (0, 6),
+    )
+    show("LN2_F32", "ln 2 in a head of 15 bits and a tail", list(split(LN2, 15, single)))
+    show("LN2_F64", "ln 2 in a head of 38 bits and a tail", list(split(LN2, 38, double)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
