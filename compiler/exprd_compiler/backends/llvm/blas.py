@@ -70,7 +70,7 @@ def _symbol(routine: str, dtype: str) -> str:
 def open_blas() -> Blas | None:
     """The OpenBLAS of the package `scipy-openblas32`, or None when it is not installed."""
     try:
-        import scipy_openblas32
+        import scipy_openblas32  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:
         return None
     folder = Path(str(scipy_openblas32.get_lib_dir()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from exprd_compiler.backends.llvm.binding import llvm
 from exprd_compiler.errors import CompilerBug
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from exprd_compiler.backends.llvm.target import Level
 
+_RELOCATION: Final = "pic"
+_CODE_MODEL: Final = "small"
 _LOCK = threading.RLock()  # llvmlite serialises every call anyway; target machines need it
 _NAMES = itertools.count()
 
@@ -34,7 +36,11 @@ def _machine(level: Level) -> Any:
     _prepare()
     target = llvm.Target.from_triple(level.triple)
     return target.create_target_machine(
-        cpu=level.cpu, features=level.features, opt=level.codegen, reloc="pic", codemodel="small"
+        cpu=level.cpu,
+        features=level.features,
+        opt=level.codegen,
+        reloc=_RELOCATION,
+        codemodel=_CODE_MODEL,
     )
 
 
@@ -69,6 +75,13 @@ def _parsed(text: str, level: Level) -> Any:
         raise CompilerBug(f"LLVM rejects the module we wrote: {error}") from error
     module.triple = level.triple
     return module
+
+
+def fingerprint(level: Level) -> str:
+    """All that an object depends on beside the text of its module."""
+    version = ".".join(str(part) for part in llvm.llvm_version_info)
+    options = (level.codegen, _RELOCATION, _CODE_MODEL, "no passes")
+    return f"LLVM {version}|{level.triple}|{level.cpu}|{level.features}|{options}"
 
 
 class Linked:
