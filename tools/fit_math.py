@@ -69,6 +69,11 @@ def atanh_tail(z: mpf) -> mpf:
     return (2 * mp.atanh(s) - 2 * s) / (s * z) if abs(z) > mpf("1e-30") else mpf(2) / 3
 
 
+def atanh_long_tail(z: mpf) -> mpf:
+    """(2 atanh(s) - 2 s - 2 s**3 / 3) / s**5 at z = s**2."""
+    return (atanh_tail(z) - mpf(2) / 3) / z if abs(z) > mpf("1e-20") else mpf(2) / 5
+
+
 def show(name: str, comment: str, numbers: list[float]) -> None:
     """Print one table."""
     print(f"# {comment}")
@@ -125,6 +130,7 @@ def main() -> None:
         edge,
         (0, 6),
     )
+    both("ATANH_LONG", "(2 atanh(s) - 2 s - 2 s^3 / 3) / s^5 in s^2", atanh_long_tail, mpf(0), edge, (0, 7))
     show("LN2_F32", "ln 2 in a head of 15 bits and a tail", list(split(LN2, 15, single)))
     show("LN2_F64", "ln 2 in a head of 38 bits and a tail", list(split(LN2, 38, double)))
 

@@ -87,6 +87,21 @@ def two_sum(k: Arithmetic, a: Value, b: Value) -> tuple[Value, Value]:
     return total, k.add(k.sub(a, k.sub(total, rest)), k.sub(b, rest))
 
 
+def product(k: Arithmetic, a: Value, b: Value) -> tuple[Value, Value]:
+    """The product and its rounding error."""
+    head = k.mul(a, b)
+    return head, k.fma(a, b, k.neg(head))
+
+
+def double_product(
+    k: Arithmetic, a: tuple[Value, Value], b: tuple[Value, Value]
+) -> tuple[Value, Value]:
+    """The product of two numbers given as head and tail, to about twice the precision."""
+    head, error = product(k, a[0], b[0])
+    cross = k.fma(a[0], b[1], k.mul(a[1], b[0]))
+    return head, k.add(error, cross)
+
+
 def shift_left(k: Arithmetic, x: Value, count: int) -> Value:
     """Integer times 2**count, by a known count."""
     return k.function.emit(f"shl {x.typed}, {k.like(count, x).text}", x.dtype, x.lanes)

@@ -85,15 +85,19 @@ def _ends(k: Arithmetic, x: Value, y: Value, zero: float) -> Value:
 
 def log(k: Arithmetic, x: Value) -> Value:
     """The natural logarithm; -inf at 0, NaN below."""
+    n, f = decompose(k, x)
+    return _ends(k, x, _core(k, n, f), 0.0)
+
+
+def decompose(k: Arithmetic, x: Value) -> tuple[Value, Value]:
+    """n (a float) and f with x = 2**n * (1 + f), for a positive finite x, subnormal or not."""
     form = FORMS[x.dtype]
     small = k.compare("lt", x, k.like(form.least, x))
     raised = float(form.mantissa)
-    normal = k.select(small, k.mul(x, k.like(2.0**raised, x)), x)
-    part = _split(k, normal)
+    part = _split(k, k.select(small, k.mul(x, k.like(2.0**raised, x)), x))
     lowered = k.select(small, k.like(raised, x), k.like(0.0, x))
     n = k.sub(whole_to_float(k, part.n, x.dtype), lowered)
-    y = _core(k, n, k.sub(part.mantissa, k.like(1.0, x)))
-    return _ends(k, x, y, 0.0)
+    return n, k.sub(part.mantissa, k.like(1.0, x))
 
 
 def _log_of_sum(k: Arithmetic, total: Value, error: Value) -> Value:

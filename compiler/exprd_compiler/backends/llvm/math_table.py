@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
-from exprd_compiler.backends.llvm import math_exp, math_log
+from exprd_compiler.backends.llvm import math_exp, math_log, math_pow
 from exprd_compiler.backends.llvm.arithmetic import Arithmetic
 from exprd_compiler.backends.llvm.text import Value
 
@@ -22,9 +22,13 @@ MATH: Mapping[str, Body] = MappingProxyType(
         "expm1": math_exp.expm1,
         "log": math_log.log,
         "log1p": math_log.log1p,
+        "pow": math_pow.power,
         "sigmoid": math_exp.sigmoid,
         "softplus": math_log.softplus,
         "sqrt": Arithmetic.sqrt,
         "tanh": math_exp.tanh,
     }
 )
+
+LONG: frozenset[str] = frozenset({"pow"})
+"""Functions that are always calls, for their length or because they branch."""

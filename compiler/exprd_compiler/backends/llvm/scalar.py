@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from exprd_compiler.backends.llvm.arithmetic import Arithmetic
-from exprd_compiler.backends.llvm.math_table import MATH
+from exprd_compiler.backends.llvm.math_table import LONG, MATH
 from exprd_compiler.backends.llvm.text import Value
 from exprd_compiler.backends.llvm.types import register_type
 from exprd_compiler.errors import CompilerBug
@@ -35,10 +35,10 @@ class LLVMBuilder(Arithmetic):
         body = MATH.get(name)
         if body is None:
             raise CompilerBug(f"the builder has no function {name!r}; known: {', '.join(MATH)}")
+        if name in LONG or self.function.inlined == INLINE_LIMIT:
+            return self._call_internal(name, body, args)
         self.function.inlined += 1
-        if self.function.inlined <= INLINE_LIMIT:
-            return body(self, *args)
-        return self._call_internal(name, body, args)
+        return body(self, *args)
 
     def _call_internal(self, name: str, body: Body, args: Sequence[Value]) -> Value:
         first = args[0]
