@@ -1,0 +1,1 @@
+"""Rewriting of graphs: interning, patterns, rules and the engine that applies them."""

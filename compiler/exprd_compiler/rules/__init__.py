@@ -1,0 +1,1 @@
+"""The rewrite rules: laws as data, by what they are about."""

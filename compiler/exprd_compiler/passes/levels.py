@@ -1,0 +1,91 @@
+"""The levels of optimization: three visible rows of passes, and the door to them.
+
+Users exclude rules and passes by name; a name that nothing has is an error, because a misspelled
+exclusion would be obeyed silently. Whatever the level, no op with an expansion is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import MappingProxyType
+from typing import Final
+
+from exprd_compiler.errors import CompilerBug, GraphError
+from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.lowering import Expand
+from exprd_compiler.passes.pipeline import Observer, Pass, Pipeline, Transform
+from exprd_compiler.rewrite.intern import intern
+from exprd_compiler.rewrite.rules import RuleSet
+from exprd_compiler.rules.expansion import EXPANSION
+from exprd_compiler.rules.folding import FOLDING
+
+MERGE: Final = Transform("MergeOptimizer", intern)
+EXPAND: Final = RuleSet("expand", EXPANSION)
+CLEANUP: Final = RuleSet("cleanup", FOLDING)
+
+O0: Final[tuple[Pass, ...]] = (MERGE, EXPAND)
+FAST_COMPILE: Final[tuple[Pass, ...]] = (MERGE, RuleSet("canonicalize", FOLDING), EXPAND, CLEANUP)
+FAST_RUN: Final[tuple[Pass, ...]] = (MERGE, RuleSet("canonicalize", FOLDING), EXPAND, CLEANUP)
+
+LEVELS: Final = MappingProxyType({"none": O0, "fast_compile": FAST_COMPILE, "fast_run": FAST_RUN})
+_NEEDED: Final = frozenset((EXPAND.name, *[rule.name for rule in EXPANSION]))
+
+
+def names() -> frozenset[str]:
+    """Everything that can be excluded: names of passes and of rules, Theano's where it had one."""
+    every = [step for level in LEVELS.values() for step in level]
+    rules = [rule.name for step in every if isinstance(step, RuleSet) for rule in step.rules]
+    return frozenset((*[step.name for step in every], *rules)) - _NEEDED
+
+
+def passes(level: str, excluding: frozenset[str] = frozenset()) -> tuple[Pass, ...]:
+    """The passes of a level without those, and without the rules, that are excluded.
+
+    Raises:
+        GraphError: there is no such level, or an excluded name does not exist.
+    """
+    if level not in LEVELS:
+        raise GraphError(f"unknown level {level!r}", hint=f"one of {', '.join(LEVELS)}")
+    if unknown := sorted(excluding - names()):
+        raise GraphError(
+            f"nothing is called {', '.join(unknown)}",
+            hint="the page on rewrites lists the names that can be excluded",
+        )
+    kept = [step for step in LEVELS[level] if step.name not in excluding]
+    return tuple(_without(step, excluding) for step in kept)
+
+
+def _without(step: Pass, excluding: frozenset[str]) -> Pass:
+    return step.without(excluding) if isinstance(step, RuleSet) else step
+
+
+def optimize(
+    graph: Graph,
+    *,
+    level: str = "fast_run",
+    excluding: Iterable[str] = (),
+    observers: tuple[Observer, ...] = (),
+) -> Graph:
+    """The graph in the form from which code is generated: merged, rewritten, expanded.
+
+    Args:
+        graph: as built or decoded.
+        level: "none", "fast_compile" or "fast_run".
+        excluding: names of rules and passes to leave out.
+        observers: called after every pass with its name, the graphs before and after, and seconds.
+
+    Raises:
+        GraphError: the level, or a name in `excluding`, does not exist.
+    """
+    out = Pipeline(passes(level, frozenset(excluding)), observers)(graph)
+    return _checked(graph, out)
+
+
+def _checked(before: Graph, after: Graph) -> Graph:
+    for node in after.nodes():
+        if isinstance(node.op.lowering, Expand):
+            raise CompilerBug("was left unexpanded", op=node.op.name)
+    for old, new in zip(before.roots, after.roots, strict=True):
+        if not old.type.accepts(new.type):
+            raise CompilerBug(f"{old.type} became {new.type}", op=old.op.name)
+    return after

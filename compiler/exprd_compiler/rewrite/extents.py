@@ -1,0 +1,188 @@
+"""Extents: the length of every axis, as a number or as an integer node made of the leaves alone.
+
+This is Theano's ShapeFeature: with it `x.shape` costs nothing and two values can be known to have
+the same shape. Extents that an elementwise op forces to agree count as equal, because every call
+in which they differ is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+from exprd_compiler.ir.lowering import ArgReduce, Reduce, Scalar
+from exprd_compiler.ir.node import Node, Op
+from exprd_compiler.ir.type import Extent as Static
+from exprd_compiler.ops import creation, index, linalg, movement, nnet, reduce
+from exprd_compiler.ops.arithmetic import cast
+from exprd_compiler.ops.leaves import scalar_value
+from exprd_compiler.rewrite.intern import Interner
+
+Extent: TypeAlias = "int | Node"
+Shape: TypeAlias = tuple[Extent, ...]
+
+
+class Extents:
+    """The shapes of the nodes of one graph, found as they are asked for, inputs first."""
+
+    def __init__(self, pool: Interner) -> None:
+        self._pool = pool
+        self._shapes: dict[Node, Shape] = {}
+        self._same: dict[Node, Extent] = {}
+
+    def of(self, node: Node) -> Shape:
+        """The extent of every axis of a node."""
+        stack = [node]
+        while stack:
+            top = stack[-1]
+            missing = [x for x in top.inputs if x not in self._shapes]
+            if missing and top not in self._shapes:
+                stack.extend(missing)
+                continue
+            if top not in self._shapes:
+                self._shapes[top] = self._find(top)
+            stack.pop()
+        return tuple([self._root(extent) for extent in self._shapes[node]])
+
+    def equal(self, a: Node, b: Node) -> bool:
+        """Whether two values have the same shape in every call that succeeds."""
+        return a.ndim == b.ndim and all(
+            x is y or (isinstance(x, int) and x == y)
+            for x, y in zip(self.of(a), self.of(b), strict=True)
+        )
+
+    def spec(self, node: Node) -> tuple[tuple[Static, ...], tuple[Node, ...]]:
+        """The shape as attribute and integer inputs of an op such as alloc."""
+        shape = self.of(node)
+        return (
+            tuple(extent if isinstance(extent, int) else None for extent in shape),
+            tuple(extent for extent in shape if not isinstance(extent, int)),
+        )
+
+    def unify(self, a: Extent, b: Extent) -> Extent:
+        """Note that two extents agree in every call that succeeds; the one that stands for both."""
+        keep, drop = self._root(a), self._root(b)
+        if keep is not drop and _rank(drop) < _rank(keep):
+            keep, drop = drop, keep
+        if keep is not drop and isinstance(drop, Node):
+            self._same[drop] = keep
+        return keep
+
+    def length(self, node: Node, axis: int) -> Node:
+        """The interned node `shape_i(node, axis)`."""
+        new = movement.shape_i(node, axis=axis)
+        return self._pool.adopt(new, new.inputs)
+
+    def integer(self, node: Node) -> Extent:
+        """An integer node as an extent: a number if it is constant, else int64."""
+        value = scalar_value(node)
+        if value is not None:
+            return int(value)
+        wide = node if node.dtype == "int64" else cast(node, dtype="int64")
+        return self._pool.adopt(wide, wide.inputs)
+
+    def _root(self, extent: Extent) -> Extent:
+        while isinstance(extent, Node) and extent in self._same:
+            extent = self._same[extent]
+        return extent
+
+    def _find(self, node: Node) -> Shape:
+        found = self._rule(node)
+        out: list[Extent] = []
+        for axis, static in enumerate(node.type.shape):
+            extent = static if static is not None else found[axis] if found else None
+            out.append(self.length(node, axis) if extent is None else extent)
+        return tuple(out)
+
+    def _rule(self, node: Node) -> Sequence[Extent] | None:
+        if None not in node.type.shape:
+            return None
+        if isinstance(node.op.lowering, Scalar):
+            return self.broadcast(node.inputs, node.ndim)
+        if isinstance(node.op.lowering, Reduce | ArgReduce) or node.op is reduce.mean:
+            axes = node["axes"]
+            return [e for axis, e in enumerate(self.of(node.inputs[0])) if axis not in axes]
+        rule = _RULES.get(node.op)
+        return rule(self, node) if rule else None
+
+    def broadcast(self, nodes: Sequence[Node], rank: int) -> Shape:
+        """The broadcast shape of several values; what must agree is noted to agree."""
+        out: list[Extent] = [1] * rank
+        for node in nodes:
+            lead = rank - node.ndim
+            for axis, extent in enumerate(self.of(node), lead):
+                if node.type.shape[axis - lead] == 1:
+                    continue
+                out[axis] = extent if out[axis] == 1 else self.unify(out[axis], extent)
+        return tuple(out)
+
+
+def _rank(extent: Extent) -> int:
+    """How good a representative is: numbers, then extents of leaves, then anything else."""
+    if isinstance(extent, int):
+        return 0
+    return 1 if extent.op is movement.shape_i and not extent.inputs[0].inputs else 2
+
+
+# ---- one rule per op whose extents follow from those of its inputs
+def _dimshuffle(extents: Extents, node: Node) -> Sequence[Extent]:
+    of = extents.of(node.inputs[0])
+    return [1 if axis == movement.NEW_AXIS else of[axis] for axis in node["order"]]
+
+
+def _given(extents: Extents, node: Node) -> Sequence[Extent] | None:
+    if -1 in node["shape"]:
+        return None
+    entries = movement.filled(node["shape"], node.inputs[1:])
+    return [e if isinstance(e, int) else extents.integer(e) for e in entries]
+
+
+def _iota(extents: Extents, node: Node) -> Sequence[Extent] | None:
+    count = extents.integer(node.inputs[0])
+    # a length that could be negative is left to the op, which takes it as 0
+    return [count] if isinstance(count, Node) and count.op is movement.shape_i else None
+
+
+def _product(extents: Extents, node: Node) -> Sequence[Extent]:
+    a, b = (extents.of(x) for x in node.inputs[:2])
+    extents.unify(a[-1], b[0])
+    return [*a[:-1], *b[1:]]
+
+
+def _gather(extents: Extents, node: Node) -> Sequence[Extent]:
+    indexes = node.inputs[1:]
+    rest = extents.of(node.inputs[0])[len(indexes) :]
+    lead = extents.broadcast(indexes, max(x.ndim for x in indexes))
+    return [*lead, *rest]
+
+
+def _first(extents: Extents, node: Node) -> Sequence[Extent]:
+    return extents.of(node.inputs[0])
+
+
+def _subtensor(extents: Extents, node: Node) -> Sequence[Extent]:
+    of, entries = extents.of(node.inputs[0]), node["index"]
+    out: list[Extent] = []
+    for axis, extent in enumerate(of):
+        entry = entries[axis] if axis < len(entries) else ("slice", None, None, None)
+        if entry[0] == "slice":
+            whole = entry[1] in (None, 0) and entry[2] is None and entry[3] in (None, 1)
+            out.append(extent if whole else extents.length(node, len(out)))
+    return out
+
+
+_RULES: Final[dict[Op, Callable[[Extents, Node], Sequence[Extent] | None]]] = {
+    movement.dimshuffle: _dimshuffle,
+    movement.reshape: _given,
+    creation.alloc: _given,
+    creation.iota: _iota,
+    linalg.dot: _product,
+    linalg.gemv: _product,
+    linalg.gemm: _product,
+    index.gather: _gather,
+    index.scatter: _first,
+    index.assign: _first,
+    index.subtensor: _subtensor,
+    nnet.softmax: _first,
+    nnet.log_softmax: _first,
+}

@@ -1,0 +1,153 @@
+"""Rules as data, and the sets of them that are passes.
+
+A rule is a name, a left side, a right side and a condition. It never says when it is tried: that
+is the affair of the pipeline. A replacement has the dtype and the shape of what it replaces; the
+engine sees to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from exprd_compiler.ir.dtype import DTYPES
+from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.node import Node, Op
+from exprd_compiler.rewrite.engine import Context, Step, Sweep
+from exprd_compiler.rewrite.pattern import (
+    Apply,
+    Binding,
+    Term,
+    instantiate,
+    match,
+    variants,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A node that a left side fits, what its wildcards stand for, and what is known of them."""
+
+    root: Node
+    bound: Mapping[str, Any]
+    context: Context
+
+    def __getitem__(self, name: str) -> Node:
+        node: Node = self.bound[name]
+        return node
+
+    def attr(self, name: str) -> Any:
+        """The value of a wildcard that stands for an attribute."""
+        return self.bound[name]
+
+
+Left: TypeAlias = "Apply | tuple[Op, ...]"
+Right: TypeAlias = "Term | Callable[[Match], Node | None]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A law by which a value may be computed in another way.
+
+    Attributes:
+        name: Theano's where it has one; users pass it to `excluding`.
+        left: the form it applies to, or the ops of which any node may be meant.
+        right: the other form, or a function that builds it or gives None.
+        why: the law in words, for the docs page.
+        when: a further condition.
+        dtypes: dtypes of the root for which the law holds.
+        mixed: whether wildcards may have other dtypes than the root.
+        same_shape: the right side has the shape of the left by construction, perhaps better known.
+    """
+
+    name: str
+    left: Left
+    right: Right
+    why: str
+    when: Callable[[Match], bool] | None = None
+    dtypes: tuple[str, ...] = DTYPES
+    mixed: bool = False
+    same_shape: bool = False
+
+    @property
+    def ops(self) -> tuple[Op, ...]:
+        """The ops at whose nodes the rule is tried."""
+        return (self.left.op,) if isinstance(self.left, Apply) else self.left
+
+
+def _same_dtype(bound: Binding, dtype: str) -> bool:
+    return all(not isinstance(x, Node) or x.dtype == dtype for x in bound.values())
+
+
+def _binding(rule: Rule, form: Term | None, node: Node) -> Binding | None:
+    bound: Binding = {}
+    if form is None:
+        return bound
+    if not match(form, node, bound) or not (rule.mixed or _same_dtype(bound, node.dtype)):
+        return None
+    return bound
+
+
+def _apply(rule: Rule, form: Term | None, node: Node, context: Context) -> Node | None:
+    if node.dtype not in rule.dtypes:
+        return None
+    bound = _binding(rule, form, node)
+    if bound is None:
+        return None
+    found = Match(node, bound, context)
+    if rule.when is not None and not rule.when(found):
+        return None
+    if isinstance(rule.right, Term):
+        return instantiate(rule.right, bound, node.dtype)
+    return rule.right(found)
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """Rules applied together, bottom-up, until none of them applies: a pass.
+
+    `sweeps` is above 1 for sets whose conditions count clients, which are known afresh per sweep.
+    """
+
+    name: str
+    rules: tuple[Rule, ...]
+    sweeps: int = 1
+    trace: Callable[[str, Node, Node], None] | None = field(default=None, compare=False)
+
+    @cached_property
+    def _index(self) -> Mapping[Op, tuple[tuple[Rule, Term | None], ...]]:
+        index: dict[Op, list[tuple[Rule, Term | None]]] = {}
+        for rule in self.rules:
+            for op in rule.ops:
+                index.setdefault(op, []).extend((rule, form) for form in _forms(rule))
+        return {op: tuple(entries) for op, entries in index.items()}
+
+    def __call__(self, graph: Graph) -> Graph:
+        """The graph after the rules, in which none of them applies any more."""
+        for _ in range(self.sweeps):
+            sweep = Sweep(graph, self._step, self.trace)
+            graph = sweep.run()
+            if not sweep.fired:
+                break
+        return graph
+
+    def _step(self, node: Node, context: Context) -> Iterator[Step]:
+        for rule, form in self._index.get(node.op, ()):
+            new = _apply(rule, form, node, context)
+            if new is not None:
+                yield Step(rule.name, new, rule.same_shape)
+
+    def without(self, names: frozenset[str]) -> RuleSet:
+        """The set without the rules of these names."""
+        kept = tuple(rule for rule in self.rules if rule.name not in names)
+        return RuleSet(self.name, kept, self.sweeps, self.trace)
+
+    def traced(self, trace: Callable[[str, Node, Node], None]) -> RuleSet:
+        """The set, telling of every rule that fires: name, old node, new node."""
+        return RuleSet(self.name, self.rules, self.sweeps, trace)
+
+
+def _forms(rule: Rule) -> tuple[Term | None, ...]:
+    return tuple(variants(rule.left)) if isinstance(rule.left, Apply) else (None,)
