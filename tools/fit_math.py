@@ -133,6 +133,12 @@ def main() -> None:
     both("ATANH_LONG", "(2 atanh(s) - 2 s - 2 s^3 / 3) / s^5 in s^2", atanh_long_tail, mpf(0), edge, (0, 7))
     show("LN2_F32", "ln 2 in a head of 15 bits and a tail", list(split(LN2, 15, single)))
     show("LN2_F64", "ln 2 in a head of 38 bits and a tail", list(split(LN2, 38, double)))
+    show("LN2_HALVES_F32", "ln 2 as the nearest float32 and the rest", list(split(LN2, 24, single)))
+    show("LN2_HALVES_F64", "ln 2 as the nearest float64 and the rest", list(split(LN2, 53, double)))
+    show("LOG2_E", "log2(e), nearest and rest", list(split(1 / LN2, 53, double)))
+    show("LOG2_2", "log2(2), nearest and rest", [1.0, 0.0])
+    show("LOG10_E", "log10(e), nearest and rest", list(split(1 / mp.log(10), 53, double)))
+    show("LOG10_2", "log10(2) in a head of 40 bits and a tail", list(split(mp.log10(2), 40, double)))
 
 
 if __name__ == "__main__":

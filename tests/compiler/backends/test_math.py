@@ -12,6 +12,11 @@ from exprd_compiler.backends.llvm.target import LEVELS, supports
 
 # Bounds in ulp for (float32, float64), as documented in the math modules.
 BOUNDS = {
+    "cosh": (1.5, 1.5),
+    "exp2": (1.1, 1.1),
+    "log10": (0.51, 0.51),
+    "log2": (0.51, 0.51),
+    "sinh": (2.0, 2.0),
     "exp": (1.1, 1.0),
     "expm1": (1.5, 1.5),
     "log": (1.0, 1.0),
@@ -22,7 +27,7 @@ BOUNDS = {
     "tanh": (2.0, 2.0),
 }
 assert BOUNDS.keys() | {"pow"} == MATH.keys()
-POSITIVE = ("log", "sqrt")
+POSITIVE = ("log", "log2", "log10", "sqrt")
 LANES = {"float32": 32, "float64": 16}
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 1e30, -1e30]
 LARGEST = {"float32": 104.0, "float64": 746.0}
@@ -110,6 +115,10 @@ def test_error_stays_within_the_bound_over_all_of_float32(native, name):
 
 def high_precision(name: str, x: float) -> mpmath.mpf:
     number = mpmath.mpf(x)
+    if name == "exp2":
+        return mpmath.mpf(2) ** number
+    if name == "log2":
+        return mpmath.log(number, 2)
     if name == "sigmoid":
         return 1 / (1 + mpmath.exp(-number))
     if name == "softplus":
@@ -171,3 +180,12 @@ def test_calls_of_internal_functions_give_the_bits_of_inlined_ones(native, dtype
         return k.call("tanh", x)
 
     assert same_bits(math_loop(native, "tanh", dtype)(x), native(last_of_many, dtype)(x))
+
+
+def test_logarithms_of_whole_powers_are_exact(native):
+    two = np.exp2(np.arange(-1074.0, 1024.0))
+    np.testing.assert_array_equal(math_loop(native, "log2", "float64")(two), np.arange(-1074, 1024))
+    ten = np.array([float(f"1e{n}") for n in range(23)])
+    np.testing.assert_array_equal(math_loop(native, "log10", "float64")(ten), np.arange(23))
+    whole = np.arange(-1074.0, 1024.0)
+    np.testing.assert_array_equal(math_loop(native, "exp2", "float64")(whole), two)

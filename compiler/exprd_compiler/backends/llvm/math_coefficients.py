@@ -78,3 +78,39 @@ LN2_F64: Final = (
     0.6931471805582987,
     1.6465949582897082e-12,
 )
+
+# ln 2 as the nearest float32 and the rest
+LN2_HALVES_F32: Final = (
+    0.6931471824645996,
+    -1.9046542121259336e-09,
+)
+
+# ln 2 as the nearest float64 and the rest
+LN2_HALVES_F64: Final = (
+    0.6931471805599453,
+    2.3190468138462996e-17,
+)
+
+# log2(e), nearest and rest
+LOG2_E: Final = (
+    1.4426950408889634,
+    2.0355273740931033e-17,
+)
+
+# log2(2), nearest and rest
+LOG2_2: Final = (
+    1.0,
+    0.0,
+)
+
+# log10(e), nearest and rest
+LOG10_E: Final = (
+    0.4342944819032518,
+    1.098319650216765e-17,
+)
+
+# log10(2) in a head of 40 bits and a tail
+LOG10_2: Final = (
+    0.3010299956640665,
+    -8.532344317057107e-14,
+)

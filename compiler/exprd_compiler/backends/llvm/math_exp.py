@@ -1,4 +1,4 @@
-"""The exponential family: exp, expm1, sigmoid, tanh.
+"""The exponential family: exp, exp2, expm1, sigmoid, tanh, sinh, cosh.
 
 All start from one reduction, x = n ln2 + r with |r| <= ln2/2, and one polynomial for exp(r) - 1
 that is kept as head plus tail, so that sums after it round once. Bounds: 1 ulp for exp, 1.5 for
@@ -18,8 +18,10 @@ from exprd_compiler.backends.llvm.math_form import (
     at_most,
     clamp,
     estrin,
+    fast_two_sum,
     horner,
     power_of_two,
+    product,
     scale,
     two_sum,
 )
@@ -72,6 +74,11 @@ def reduce_exp(k: Arithmetic, x: Value) -> Reduced:
     exact = k.fma(whole, k.like(ln2_high, x), x)
     r = k.fma(whole, k.like(ln2_low, x), exact)
     lost = k.fma(whole, k.like(ln2_low, x), k.sub(exact, r))
+    return _expand(k, n, r, lost)
+
+
+def _expand(k: Arithmetic, n: Value, r: Value, lost: Value) -> Reduced:
+    """2**n * exp(r + lost) for |r| <= ln2/2."""
     square = k.mul(r, r)
     tail = _expm1_polynomial(k, r)
     high = k.fma(square, tail, r)
@@ -90,6 +97,46 @@ def exp(k: Arithmetic, x: Value) -> Value:
     bounds = EXP_BOUNDS[x.dtype]
     part = reduce_exp(k, clamp(k, x, bounds.zero, bounds.infinity))
     return scale(k, k.add(k.like(1.0, x), part.high), part.n)
+
+
+def exp2(k: Arithmetic, x: Value) -> Value:
+    """2**x, exact for whole numbers."""
+    form = FORMS[x.dtype]
+    lowest, highest = float(-form.bias - form.mantissa - 2), float(form.bias + 2)
+    x = clamp(k, x, lowest, highest)
+    magic = k.like(form.magic, x)
+    shifted = k.add(x, magic)
+    n = k.sub(k.bits(shifted), k.like(form.magic_bits, k.bits(shifted)))
+    fraction = k.sub(x, k.sub(shifted, magic))
+    ln2 = table.LN2_HALVES_F32 if x.dtype == "float32" else table.LN2_HALVES_F64
+    r, error = product(k, fraction, k.like(ln2[0], x))
+    part = _expand(k, n, r, k.fma(fraction, k.like(ln2[1], x), error))
+    return scale(k, k.add(k.like(1.0, x), part.high), part.n)
+
+
+def sinh(k: Arithmetic, x: Value) -> Value:
+    """The hyperbolic sine: h + h / (2 h + 1) with 2 h = e**|x| - 1, the sign put back."""
+    bounds = EXP_BOUNDS[x.dtype]
+    size = k.abs(x)
+    held = at_most(k, size, bounds.one)
+    half, lost = fast_two_sum(k, *expm1_sum(k, held))
+    quotient = k.div(half, k.add(k.add(half, half), k.like(1.0, x)))
+    small = k.add(half, k.add(quotient, lost))
+    result = k.select(k.compare("gt", size, held), _half_exp(k, size), small)
+    tiny = k.compare("lt", size, k.like(_TINY, x))
+    return k.select(tiny, x, k.copysign(result, x))
+
+
+def cosh(k: Arithmetic, x: Value) -> Value:
+    """The hyperbolic cosine: e**|x| / 2 + e**-|x| / 2."""
+    half = _half_exp(k, k.abs(x))
+    return k.add(half, k.div(k.like(0.25, x), half))
+
+
+def _half_exp(k: Arithmetic, x: Value) -> Value:
+    """e**x / 2 without an early overflow, for x >= 0."""
+    part = reduce_exp(k, at_most(k, x, EXP_BOUNDS[x.dtype].infinity + 1.0))
+    return scale(k, k.add(k.like(1.0, x), part.high), k.sub(part.n, k.like(1, part.n)))
 
 
 def expm1_sum(k: Arithmetic, x: Value) -> tuple[Value, Value]:

@@ -1,4 +1,4 @@
-"""The logarithm family: log, log1p, softplus.
+"""The logarithm family: log, log1p, log2, log10, softplus.
 
 A positive number is 2**n * (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)]; log1p puts the rounding
 error of 1 + x back into f, and softplus the one of its exponential, so all three share one core.
@@ -16,6 +16,7 @@ from exprd_compiler.backends.llvm.math_form import (
     FORMS,
     at_least,
     at_most,
+    double_product,
     estrin,
     fast_two_sum,
     horner,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from exprd_compiler.backends.llvm.arithmetic import Arithmetic
     from exprd_compiler.backends.llvm.text import Value
 
+_TWO_THIRDS = (2.0 / 3.0, 3.700743415417188e-17)
 # Bit patterns of sqrt(1/2): subtracting them leaves n in the exponent field.
 _SQRT_HALF_BITS = {"float32": 0x3F3504F3, "float64": 0x3FE6A09E667F3BCD}
 
@@ -100,6 +102,32 @@ def decompose(k: Arithmetic, x: Value) -> tuple[Value, Value]:
     return n, k.sub(part.mantissa, k.like(1.0, x))
 
 
+def log_sum(k: Arithmetic, n: Value, f: Value) -> tuple[Value, Value]:
+    """n ln2 + log(1 + f) in float64 as head and tail, to about 68 bits.
+
+    It is n ln2 + 2 s + s**3 (2/3 + ...) with s = f / (2 + f), every step with its error.
+    """
+    s = _ratio(k, f)
+    z = double_product(k, s, s)
+    rest = k.mul(z[0], estrin(k, z[0], table.ATANH_LONG_F64))
+    third = fast_two_sum(k, k.like(_TWO_THIRDS[0], f), rest)
+    third = (third[0], k.add(third[1], k.like(_TWO_THIRDS[1], f)))
+    cubic = double_product(k, double_product(k, s, z), third)
+    ln2_high, ln2_low = table.LN2_F64
+    first = fast_two_sum(k, k.mul(n, k.like(ln2_high, n)), k.add(s[0], s[0]))
+    second = fast_two_sum(k, first[0], cubic[0])
+    tail = k.fma(n, k.like(ln2_low, n), k.add(k.add(s[1], s[1]), cubic[1]))
+    return fast_two_sum(k, second[0], k.add(k.add(first[1], second[1]), tail))
+
+
+def _ratio(k: Arithmetic, f: Value) -> tuple[Value, Value]:
+    divisor, lost = fast_two_sum(k, k.like(2.0, f), f)
+    inverse = k.div(k.like(1.0, f), divisor)
+    head = k.mul(f, inverse)
+    rest = k.fma(k.neg(head), lost, k.fma(k.neg(head), divisor, f))
+    return head, k.mul(rest, inverse)
+
+
 def _log_of_sum(k: Arithmetic, total: Value, error: Value) -> Value:
     """log(total + error), the error being below an ulp of a total that is normal and positive."""
     part = _split(k, total)
@@ -116,6 +144,31 @@ def log1p(k: Arithmetic, x: Value) -> Value:
     total, error = two_sum(k, k.like(1.0, x), x)
     y = _log_of_sum(k, total, error)
     return _ends(k, x, k.copysign(y, x), -1.0)
+
+
+def log2(k: Arithmetic, x: Value) -> Value:
+    """The logarithm to base 2, exact for powers of two."""
+    return _log_to_base(k, x, table.LOG2_2, table.LOG2_E)
+
+
+def log10(k: Arithmetic, x: Value) -> Value:
+    """The logarithm to base 10, exact for powers of ten."""
+    return _log_to_base(k, x, table.LOG10_2, table.LOG10_E)
+
+
+def _log_to_base(
+    k: Arithmetic, x: Value, two: tuple[float, float], e: tuple[float, float]
+) -> Value:
+    """n log(2) + log(1 + f) log(e), logarithms of the base given as head and tail."""
+    if x.dtype == "float32":
+        wide = log(k, k.cast(x, "float64"))
+        return k.cast(k.mul(wide, k.like(e[0], wide)), "float32")
+    n, f = decompose(k, x)
+    part = log_sum(k, k.like(0.0, n), f)
+    scaled = double_product(k, part, (k.like(e[0], f), k.like(e[1], f)))
+    total = fast_two_sum(k, k.mul(n, k.like(two[0], n)), scaled[0])
+    tail = k.fma(n, k.like(two[1], n), k.add(total[1], scaled[1]))
+    return _ends(k, x, k.add(total[0], tail), 0.0)
 
 
 def softplus(k: Arithmetic, x: Value) -> Value:

@@ -9,24 +9,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from exprd_compiler.backends.llvm import math_coefficients as table
 from exprd_compiler.backends.llvm.math_exp import EXP_BOUNDS, exp, reduce_exp
 from exprd_compiler.backends.llvm.math_form import (
     clamp,
-    double_product,
-    estrin,
     fast_two_sum,
     product,
     scale,
 )
-from exprd_compiler.backends.llvm.math_log import decompose, log
+from exprd_compiler.backends.llvm.math_log import decompose, log, log_sum
 from exprd_compiler.backends.llvm.text import Value, constant
 from exprd_compiler.backends.llvm.types import is_float, is_signed, suffix
 
 if TYPE_CHECKING:
     from exprd_compiler.backends.llvm.arithmetic import Arithmetic
-
-_TWO_THIRDS = (2.0 / 3.0, 3.700743415417188e-17)
 
 
 def power(k: Arithmetic, x: Value, y: Value) -> Value:
@@ -48,34 +43,11 @@ def power(k: Arithmetic, x: Value, y: Value) -> Value:
 def _log_of(k: Arithmetic, x: Value) -> tuple[Value, Value]:
     """log(x) as head and tail, for x from 0 to infinity."""
     n, f = decompose(k, x)
-    head, tail = _log1p_sum(k, n, f)
+    head, tail = log_sum(k, n, f)
     infinity = k.like(math.inf, x)
     head = k.select(k.compare("eq", x, infinity), infinity, head)
     pole = k.compare("eq", x, k.like(0.0, x))
     return k.select(pole, k.like(-math.inf, x), head), tail
-
-
-def _log1p_sum(k: Arithmetic, n: Value, f: Value) -> tuple[Value, Value]:
-    """n ln2 + 2 s + s**3 (2/3 + ...) with s = f / (2 + f), every step with its error."""
-    s = _ratio(k, f)
-    z = double_product(k, s, s)
-    rest = k.mul(z[0], estrin(k, z[0], table.ATANH_LONG_F64))
-    third = fast_two_sum(k, k.like(_TWO_THIRDS[0], f), rest)
-    third = (third[0], k.add(third[1], k.like(_TWO_THIRDS[1], f)))
-    cubic = double_product(k, double_product(k, s, z), third)
-    ln2_high, ln2_low = table.LN2_F64
-    first = fast_two_sum(k, k.mul(n, k.like(ln2_high, n)), k.add(s[0], s[0]))
-    second = fast_two_sum(k, first[0], cubic[0])
-    tail = k.fma(n, k.like(ln2_low, n), k.add(k.add(s[1], s[1]), cubic[1]))
-    return fast_two_sum(k, second[0], k.add(k.add(first[1], second[1]), tail))
-
-
-def _ratio(k: Arithmetic, f: Value) -> tuple[Value, Value]:
-    divisor, lost = fast_two_sum(k, k.like(2.0, f), f)
-    inverse = k.div(k.like(1.0, f), divisor)
-    head = k.mul(f, inverse)
-    rest = k.fma(k.neg(head), lost, k.fma(k.neg(head), divisor, f))
-    return head, k.mul(rest, inverse)
 
 
 def _times(k: Arithmetic, y: Value, logarithm: tuple[Value, Value]) -> tuple[Value, Value]:

@@ -18,12 +18,17 @@ Body: TypeAlias = Callable[..., Value]
 
 MATH: Mapping[str, Body] = MappingProxyType(
     {
+        "cosh": math_exp.cosh,
         "exp": math_exp.exp,
+        "exp2": math_exp.exp2,
         "expm1": math_exp.expm1,
         "log": math_log.log,
+        "log10": math_log.log10,
         "log1p": math_log.log1p,
+        "log2": math_log.log2,
         "pow": math_pow.power,
         "sigmoid": math_exp.sigmoid,
+        "sinh": math_exp.sinh,
         "softplus": math_log.softplus,
         "sqrt": Arithmetic.sqrt,
         "tanh": math_exp.tanh,
