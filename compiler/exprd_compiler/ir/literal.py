@@ -14,7 +14,9 @@ import base64
 import binascii
 import json
 import re
-from typing import Any, Final, cast
+from collections.abc import Callable
+from types import NoneType
+from typing import Any, Final
 
 import numpy as np
 
@@ -51,22 +53,20 @@ def write_value(value: Any) -> str:
     Raises:
         GraphError: attributes cannot hold such a value.
     """
-    match value:
-        case None | bool():
-            return str(value).lower()
-        case int() | float():
-            return repr(value)
-        case str():
-            return json.dumps(value)
-        case tuple():
-            items = [write_value(item) for item in cast("tuple[Any, ...]", value)]
-            return f"({', '.join(items)}{',' * (len(items) == 1)})"
-        case TensorType():
-            return str(value)
-        case Const():
-            return write_array(value.array)
-        case _:
-            raise GraphError(f"an attribute cannot be a {type(value).__name__}")
+    kind: type[object] = value.__class__
+    write = _WRITERS.get(kind)
+    if write is None:
+        raise GraphError(f"an attribute cannot be a {kind.__name__}: {value!r}")
+    return write(value)
+
+
+def _write_word(value: object) -> str:
+    return str(value).lower()
+
+
+def _write_tuple(value: tuple[Any, ...]) -> str:
+    items = [write_value(item) for item in value]
+    return f"({', '.join(items)}{',' * (len(items) == 1)})"
 
 
 def write_array(array: Array) -> str:
@@ -78,6 +78,18 @@ def write_array(array: Array) -> str:
         if "nan" not in numbers or _from_numbers(given, numbers).tobytes() == array.tobytes():
             return f"{given}{{{', '.join(numbers)}}}"
     return f'{given}"{base64.b64encode(array.tobytes()).decode()}"'
+
+
+_WRITERS: Final[dict[type, Callable[[Any], str]]] = {
+    NoneType: _write_word,
+    bool: _write_word,
+    int: repr,
+    float: repr,
+    str: json.dumps,
+    tuple: _write_tuple,
+    TensorType: str,
+    Const: lambda value: write_array(value.array),
+}
 
 
 # ---- reading
