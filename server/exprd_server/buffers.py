@@ -1,0 +1,97 @@
+"""Buffers: arrays that stay on the server under a handle.
+
+Invariant: a buffer never changes after it was put, and its bytes are charged to the
+lease of the client that put it until it is released.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from exprd_compiler.errors import LimitExceeded, UnknownHandle
+from exprd_server.values import BufferInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from exprd_server.leases import LeaseTable
+    from exprd_server.settings import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Buffer:
+    info: BufferInfo
+    value: NDArray[Any]
+    owner: str
+
+
+class BufferTable:
+    """All buffers of a server."""
+
+    def __init__(self, leases: LeaseTable, limits: Limits) -> None:
+        self._leases = leases
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._buffers: dict[str, _Buffer] = {}
+
+    def __len__(self) -> int:
+        return len(self._buffers)
+
+    def put(self, client_id: str, value: NDArray[Any]) -> BufferInfo:
+        """Keeps an array; the caller gives it up."""
+        if value.nbytes > self._limits.tensor_bytes:
+            raise LimitExceeded(
+                f"an array of {value.nbytes} bytes is above {self._limits.tensor_bytes}"
+            )
+        self._leases.charge(client_id, value.nbytes)
+        view = value.view()
+        view.flags.writeable = False
+        # 128 random bits: a handle cannot be guessed by another client.
+        info = BufferInfo(
+            handle=f"buf-{secrets.token_hex(16)}",
+            dtype=value.dtype.name,
+            shape=value.shape,
+            nbytes=value.nbytes,
+        )
+        with self._lock:
+            full = len(self._buffers) >= self._limits.buffers
+            if not full:
+                self._buffers[info.handle] = _Buffer(info=info, value=view, owner=client_id)
+        if full:
+            self._leases.refund(client_id, value.nbytes)
+            raise LimitExceeded(
+                f"the server keeps {self._limits.buffers} buffers already",
+                hint="release some",
+                fields={"limit": "buffers"},
+            )
+        return info
+
+    def get(self, handle: str) -> NDArray[Any]:
+        """The array of a handle, read-only."""
+        buffer = self._buffers.get(handle)
+        if buffer is None:
+            raise UnknownHandle(
+                f"no buffer {handle[:64]!r}; it was released, its lease has lapsed,"
+                " or the server was restarted",
+                hint="put the array again",
+            )
+        return buffer.value
+
+    def release(self, handles: Iterable[str]) -> int:
+        """Frees buffers; the count of those that existed."""
+        with self._lock:
+            gone = [b for h in handles if (b := self._buffers.pop(h, None)) is not None]
+        for buffer in gone:
+            self._leases.refund(buffer.owner, buffer.info.nbytes)
+        return len(gone)
+
+    def release_client(self, client_id: str) -> int:
+        """Frees all buffers of a client."""
+        with self._lock:
+            mine = [h for h, buffer in self._buffers.items() if buffer.owner == client_id]
+        return self.release(mine)

@@ -1,0 +1,275 @@
+"""Calls that may change state: running a function, assigning a variable.
+
+Invariant: the order is locks, snapshot, native code, last check of the deadline,
+commit. Before the commit nothing is visible and every failure leaves no trace; after
+it the answer is recorded, and a retry gets that answer.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exprd_compiler.errors import CallError, LimitExceeded
+from exprd_compiler.ir.type import TensorType
+from exprd_server.deadline import check
+from exprd_server.locks import hold
+from exprd_server.store import version_conflict
+from exprd_server.values import (
+    BufferInfo,
+    BufferRef,
+    Delivery,
+    Durability,
+    ExecuteReply,
+    SetReply,
+    VariableRef,
+)
+from exprd_server.variables import check_expected, info_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from exprd_server.buffers import BufferTable
+    from exprd_server.deadline import Deadline
+    from exprd_server.functions import Function
+    from exprd_server.replay import Attempt, ReplayWindow
+    from exprd_server.settings import Limits
+    from exprd_server.values import Array, ExecuteCall, InputValue, OutputValue, SetCall
+    from exprd_server.variables import Snapshot, Variable, VariableTable
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What one execution of native code gave."""
+
+    outputs: tuple[Array, ...]
+    updates: tuple[tuple[Variable, Array], ...]
+    seconds: float
+
+
+class Runner:
+    """Runs functions and assignments against the tables of an engine."""
+
+    def __init__(
+        self, variables: VariableTable, buffers: BufferTable, window: ReplayWindow, limits: Limits
+    ) -> None:
+        self._variables = variables
+        self._buffers = buffers
+        self._window = window
+        self._limits = limits
+
+    def execute(
+        self, function: Function, call: ExecuteCall, deadline: Deadline | None
+    ) -> ExecuteReply:
+        """Runs a function once, or gives the answer of the earlier run of this call."""
+        # A call without effect is not recorded: to run it again is to get its answer again.
+        effect = function.graph.updates or Delivery.KEEP in call.deliveries
+        if call.call_id is None or not effect:
+            return self._execute(function, call, deadline, None)
+        with self._window.attempt(call.call_id, digest_of_call(call), deadline) as attempt:
+            if isinstance(attempt.replay, ExecuteReply):
+                return replace(attempt.replay, replayed=True)
+            return self._execute(function, call, deadline, attempt)
+
+    def assign(self, call: SetCall, deadline: Deadline | None) -> SetReply:
+        """Assigns a variable once, or gives the answer of the earlier assignment."""
+        if call.call_id is None:
+            return self._assign(call, deadline, None)
+        with self._window.attempt(call.call_id, digest_of_set(call), deadline) as attempt:
+            if isinstance(attempt.replay, SetReply):
+                return replace(attempt.replay, replayed=True)
+            return self._assign(call, deadline, attempt)
+
+    def _execute(
+        self,
+        function: Function,
+        call: ExecuteCall,
+        deadline: Deadline | None,
+        attempt: Attempt | None,
+    ) -> ExecuteReply:
+        _check_counts(function, call)
+        written = function.written
+        referred = [self._variables.find(x.uuid) for x in call.inputs if isinstance(x, VariableRef)]
+        # Only a call that writes needs its reads to stand still; others take one snapshot.
+        read = [v for v in (*function.variables, *referred) if not _fixed(v)] if written else ()
+        with hold(written, read, deadline):
+            check(deadline, "the function ran")
+            snapshot = self._variables.snapshot((*function.variables, *referred))
+            _check_expected(function, call, snapshot)
+            run = self._run(function, call, snapshot, deadline)
+            check(deadline, "its results were committed")
+            return self._finish(call, run, attempt)
+
+    def _run(
+        self, function: Function, call: ExecuteCall, snapshot: Snapshot, deadline: Deadline | None
+    ) -> _Run:
+        bound = len(function.variables)
+        referred = iter(snapshot.values[bound:])
+        inputs = [self._resolve(x, referred) for x in call.inputs]
+        _check_inputs(function, inputs)
+        start = time.perf_counter()
+        results = tuple(function.compiled.run([*inputs, *snapshot.values[:bound]], deadline))
+        seconds = time.perf_counter() - start
+        count = len(function.graph.outputs)
+        updates = tuple(zip(function.written, results[count:], strict=True))
+        return _Run(results[:count], updates, seconds)
+
+    def _finish(self, call: ExecuteCall, run: _Run, attempt: Attempt | None) -> ExecuteReply:
+        outputs = self._deliver(call, run.outputs)
+        try:
+            reply = ExecuteReply(
+                outputs=outputs,
+                versions=tuple((v.uuid, v.version + 1) for v, _ in run.updates),
+                timings=(("execute", run.seconds),),
+            )
+            record = None if attempt is None else attempt.record_of(reply, _inline_bytes(outputs))
+            if run.updates or record is not None:
+                self._variables.commit(run.updates, record)
+        except BaseException:
+            self._buffers.release([x.handle for x in outputs if isinstance(x, BufferInfo)])
+            raise
+        if attempt is not None and record is not None:
+            attempt.committed(record)
+        return reply
+
+    def _assign(
+        self, call: SetCall, deadline: Deadline | None, attempt: Attempt | None
+    ) -> SetReply:
+        variable = self._variables.find(call.uuid)
+        if _fixed(variable):
+            raise CallError(f"shared variable {call.uuid} is a constant and is never assigned")
+        given = call.value
+        value = self._buffers.get(given.handle) if isinstance(given, BufferRef) else given
+        with hold((variable,), (), deadline):
+            if call.expected_version is not None:
+                check_expected(variable, call.expected_version)
+            check(deadline, "the assignment was committed")
+            info = replace(
+                info_of(variable),
+                version=variable.version + 1,
+                shape=value.shape,
+                nbytes=value.nbytes,
+            )
+            reply = SetReply(variable=info)
+            record = None if attempt is None else attempt.record_of(reply, 0)
+            self._variables.commit(((variable, value),), record)
+            if attempt is not None and record is not None:
+                attempt.committed(record)
+            return reply
+
+    def _resolve(self, given: InputValue, referred: Iterator[Array]) -> Array:
+        if isinstance(given, BufferRef):
+            return self._buffers.get(given.handle)
+        return next(referred) if isinstance(given, VariableRef) else given
+
+    def _deliver(self, call: ExecuteCall, values: Sequence[Array]) -> tuple[OutputValue, ...]:
+        """Puts every output where it was asked to go; nothing is kept when one is refused."""
+        deliveries = call.deliveries or (call.delivery,) * len(values)
+        inline = self._inline(values, deliveries)
+        out: list[OutputValue] = []
+        try:
+            for value, delivery, here in zip(values, deliveries, inline, strict=True):
+                if delivery is Delivery.DISCARD:
+                    out.append(None)
+                else:
+                    out.append(value if here else self._buffers.put(call.client_id, value))
+        except BaseException:
+            self._buffers.release([x.handle for x in out if isinstance(x, BufferInfo)])
+            raise
+        if call.reply_bytes is not None and _inline_bytes(out) > call.reply_bytes:
+            self._buffers.release([x.handle for x in out if isinstance(x, BufferInfo)])
+            raise LimitExceeded(
+                f"the results of {_inline_bytes(out)} bytes do not fit into one message of"
+                f" {call.reply_bytes}; nothing has changed",
+                hint="keep them on the server and read them in chunks",
+                fields={"limit": "message_bytes"},
+            )
+        return tuple(out)
+
+    def _inline(self, values: Sequence[Array], deliveries: Sequence[Delivery]) -> list[bool]:
+        room = self._limits.inline_bytes
+        out: list[bool] = []
+        for value, delivery in zip(values, deliveries, strict=True):
+            fits = delivery is Delivery.AUTO and value.nbytes <= room
+            room -= value.nbytes if fits else 0
+            out.append(fits or delivery is Delivery.INLINE)
+        return out
+
+
+def digest_of_call(call: ExecuteCall) -> bytes:
+    """What tells one call from another under the same id; not meant against forgery."""
+    parts = [call.handle, repr(call.deliveries), repr(call.expected)]
+    return _digest([*parts, *map(_content, call.inputs)])
+
+
+def digest_of_set(call: SetCall) -> bytes:
+    """The same for an assignment."""
+    return _digest([call.uuid, repr(call.expected_version), _content(call.value)])
+
+
+def _digest(parts: Sequence[str]) -> bytes:
+    return blake2b("\0".join(parts).encode(), digest_size=16).digest()
+
+
+def _content(value: InputValue) -> str:
+    if isinstance(value, BufferRef | VariableRef):
+        return repr(value)
+    checksum = zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
+    return f"{value.dtype.str}{value.shape}{checksum}"
+
+
+def _inline_bytes(outputs: Sequence[OutputValue]) -> int:
+    return sum(x.nbytes for x in outputs if x is not None and not isinstance(x, BufferInfo))
+
+
+def _fixed(variable: Variable) -> bool:
+    return variable.durability is Durability.CONSTANT
+
+
+def _check_counts(function: Function, call: ExecuteCall) -> None:
+    wanted = len(function.graph.inputs)
+    if len(call.inputs) != wanted:
+        raise CallError(
+            f"the function takes {wanted} inputs, but {len(call.inputs)} were given",
+            fields={"expected": str(wanted), "given": str(len(call.inputs))},
+        )
+    outputs = len(function.graph.outputs)
+    if call.deliveries and len(call.deliveries) != outputs:
+        raise CallError(f"{len(call.deliveries)} deliveries for {outputs} outputs")
+
+
+def _check_inputs(function: Function, inputs: Sequence[Array]) -> None:
+    for position, (value, parameter) in enumerate(
+        zip(inputs, function.info.signature.inputs, strict=True)
+    ):
+        wanted = parameter.type
+        # Written out, because this runs for every input of every call.
+        if (
+            value.dtype != function.dtypes[position]
+            or value.ndim != len(wanted.shape)
+            or any(e is not None and e != n for e, n in zip(wanted.shape, value.shape, strict=True))
+        ):
+            label = f" ({parameter.name})" if parameter.name else ""
+            given = TensorType(value.dtype.name, value.shape)
+            raise CallError(
+                f"input {position}{label} is {given}, but the function takes {wanted}",
+                hint="cast or reshape the value",
+                fields={"input": str(position), "expected": str(wanted), "given": str(given)},
+            )
+
+
+def _check_expected(function: Function, call: ExecuteCall, snapshot: Snapshot) -> None:
+    current = {
+        variable.uuid: version
+        for variable, version in zip(function.variables, snapshot.versions, strict=False)
+    }
+    for uuid, version in call.expected:
+        if uuid not in current:
+            raise CallError(f"a version is expected of {uuid[:64]!r}, which is not bound here")
+        if current[uuid] != version:
+            raise version_conflict(uuid, version, current[uuid])

@@ -1,0 +1,288 @@
+"""The engine: what a server does, without a network.
+
+Invariant: a call publishes all its updates or none, and everything that can fail
+happens before the commit. Nothing here knows gRPC or wire messages; embedded clients
+call the same methods as the services.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exprd_compiler.errors import GraphError
+from exprd_server.buffers import BufferTable
+from exprd_server.calls import Runner
+from exprd_server.fingerprint import content_key, function_handle, graph_digest
+from exprd_server.flight import SingleFlight
+from exprd_server.functions import Compiled, Compiler, Function, FunctionTable
+from exprd_server.leases import LeaseTable, check_client_id
+from exprd_server.replay import ReplayWindow
+from exprd_server.values import (
+    BufferRef,
+    Delivery,
+    Durability,
+    FunctionInfo,
+    FunctionSignature,
+    Parameter,
+    Usage,
+)
+from exprd_server.variables import VariableTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from exprd_compiler.ir.graph import Graph
+    from exprd_server.deadline import Deadline
+    from exprd_server.settings import Settings
+    from exprd_server.store import Store
+    from exprd_server.values import (
+        Array,
+        BufferInfo,
+        CompileCall,
+        ExecuteCall,
+        ExecuteReply,
+        OutputValue,
+        SetCall,
+        SetReply,
+        VariableInfo,
+    )
+    from exprd_server.variables import NewVariable, Variable
+
+
+class LocalEngine:
+    """The engine of one process. Thread safe."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        compiler: Compiler,
+        store: Store,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._compiler = compiler
+        self._store = store
+        self._clock = clock
+        self._started = clock()
+        self.incarnation = secrets.token_hex(8)
+        limits = settings.limits
+        self._leases = LeaseTable(settings.lease_seconds, limits, clock)
+        self._buffers = BufferTable(self._leases, limits)
+        self._variables = VariableTable(store, self._leases, limits)
+        self._functions = FunctionTable(limits)
+        self._window = ReplayWindow(store, limits)
+        self._flight: SingleFlight[Compiled] = SingleFlight()
+        self._runner = Runner(self._variables, self._buffers, self._window, limits)
+
+    # -- functions
+
+    def compile(self, call: CompileCall, deadline: Deadline | None = None) -> FunctionInfo:
+        """Compiles a graph, or finds the function that is equal to what it would give."""
+        check_client_id(call.client_id)
+        self._leases.touch(call.client_id)
+        graph = call.graph
+        if isinstance(graph, bytes):
+            graph = self._functions.graph_of(graph)
+        variables = self._bind(graph, call.bindings)
+        digest = graph_digest(graph)
+        content = content_key(digest, call.choices)
+        handle = function_handle(content, call.bindings)
+        held = self._functions.hold(handle, call.client_id)
+        if held is not None:
+            return replace(held.info, cache_hit=True)
+        self._functions.check_room()
+        compiled = self._compiled(content, graph, call, deadline)
+        info = FunctionInfo(
+            handle=handle,
+            signature=signature_of(graph, variables),
+            plan=compiled.plan,
+            timings=compiled.timings,
+            graph_digest=digest,
+            choices=call.choices,
+            name=call.name,
+        )
+        function = Function(
+            info=info,
+            graph=graph,
+            content=content,
+            compiled=compiled,
+            variables=variables,
+            written=tuple(variables[slot] for slot, _ in graph.updates),
+            dtypes=tuple(np.dtype(node.dtype) for node in graph.inputs),
+        )
+        return self._functions.add(function, call.client_id).info
+
+    def describe(self, handle: str) -> FunctionInfo:
+        """A function with the texts of its stages."""
+        function = self._functions.get(handle)
+        return replace(function.info, texts=function.compiled.texts)
+
+    def release_functions(self, client_id: str, handles: Iterable[str]) -> int:
+        """Gives a client's hold on functions up; the count of those it held."""
+        self._leases.touch(client_id)
+        return self._functions.release(handles, client_id)
+
+    def execute(self, call: ExecuteCall, deadline: Deadline | None = None) -> ExecuteReply:
+        """Runs a function once; see `calls.Runner`."""
+        function = self._functions.get(call.handle)
+        self._leases.touch(call.client_id)
+        return self._runner.execute(function, call, deadline)
+
+    # -- buffers
+
+    def put(self, client_id: str, value: Array) -> BufferInfo:
+        """Keeps an array under a handle."""
+        check_client_id(client_id)
+        self._leases.touch(client_id)
+        return self._buffers.put(client_id, value)
+
+    def get(self, client_id: str, handle: str) -> Array:
+        """The array of a handle, read-only."""
+        self._leases.touch(client_id)
+        return self._buffers.get(handle)
+
+    def release_buffers(self, client_id: str, handles: Iterable[str]) -> int:
+        """Frees buffers; the count of those that existed."""
+        self._leases.touch(client_id)
+        return self._buffers.release(handles)
+
+    # -- shared variables
+
+    def create_variable(self, client_id: str, new: NewVariable) -> VariableInfo:
+        """Makes a shared variable."""
+        check_client_id(client_id)
+        self._leases.touch(client_id)
+        given = new.value
+        value = self._buffers.get(given.handle) if isinstance(given, BufferRef) else given
+        return self._variables.create(client_id, new, value)
+
+    def get_variable(
+        self, client_id: str, uuid: str, delivery: Delivery = Delivery.INLINE
+    ) -> tuple[VariableInfo, OutputValue]:
+        """A consistent description and value; DISCARD leaves the value out."""
+        self._leases.touch(client_id)
+        info, value = self._variables.describe(uuid)
+        if delivery is Delivery.DISCARD:
+            return info, None
+        large = value.nbytes > self._settings.limits.inline_bytes
+        if delivery is Delivery.KEEP or (delivery is Delivery.AUTO and large):
+            return info, self.put(client_id, value)
+        return info, value
+
+    def set_variable(self, call: SetCall, deadline: Deadline | None = None) -> SetReply:
+        """Assigns a shared variable."""
+        if call.call_id is not None:
+            self._leases.touch(call.call_id.client_id)
+        return self._runner.assign(call, deadline)
+
+    def delete_variables(self, client_id: str, uuids: Iterable[str]) -> int:
+        """Removes shared variables; the count of those that existed."""
+        self._leases.touch(client_id)
+        return self._variables.delete(uuids)
+
+    def list_variables(
+        self, prefix: str = "", size: int = 100, after: str = ""
+    ) -> tuple[tuple[VariableInfo, ...], str]:
+        """A page of shared variables in uuid order, and where the next one starts, or ""."""
+        return self._variables.page(prefix, max(1, min(size or 100, 1000)), after)
+
+    # -- the whole
+
+    def renew(self, client_id: str) -> None:
+        """Renews a lease."""
+        self._leases.touch(client_id)
+
+    def usage(self) -> Usage:
+        """What the engine holds now."""
+        return Usage(
+            incarnation=self.incarnation,
+            store=self._store.name,
+            uptime_seconds=self._clock() - self._started,
+            functions=len(self._functions),
+            variables=len(self._variables),
+            buffers=len(self._buffers),
+        )
+
+    def end_lease(self, client_id: str) -> tuple[int, int, int]:
+        """Frees what a client holds: counts of functions, buffers and variables."""
+        freed = (
+            self._functions.release_client(client_id),
+            self._buffers.release_client(client_id),
+            self._variables.release_client(client_id),
+        )
+        self._window.forget_client(client_id)
+        self._leases.end(client_id)
+        return freed
+
+    def collect(self) -> tuple[str, ...]:
+        """Frees what lapsed clients held; their ids."""
+        lapsed = self._leases.lapsed()
+        for client_id in lapsed:
+            self.end_lease(client_id)
+        return lapsed
+
+    def close(self) -> None:
+        """Ends the compiler's processes."""
+        self._compiler.close()
+
+    def _compiled(
+        self, content: str, graph: Graph, call: CompileCall, deadline: Deadline | None
+    ) -> Compiled:
+        def work() -> Compiled:
+            present = self._functions.with_content(content)
+            return present or self._compiler.compile(graph, call.choices, deadline)
+
+        return self._flight.get(content, work, deadline)
+
+    def _bind(self, graph: Graph, bindings: Sequence[str]) -> tuple[Variable, ...]:
+        if len(bindings) != len(graph.shared):
+            raise GraphError(
+                f"{len(bindings)} bindings for {len(graph.shared)} shared slots",
+                hint="bind every slot to the uuid of a variable",
+            )
+        if len(set(bindings)) != len(bindings):
+            raise GraphError("a variable is bound to two slots", hint="use one slot per variable")
+        variables = tuple(self._variables.find(uuid) for uuid in bindings)
+        for slot, variable in enumerate(variables):
+            _check_slot(graph, slot, variable)
+        for slot, _ in graph.updates:
+            if variables[slot].durability is Durability.CONSTANT:
+                raise GraphError(
+                    f"shared slot {slot} is bound to a constant, which has no updates",
+                    fields={"uuid": variables[slot].uuid},
+                )
+        return variables
+
+
+def signature_of(graph: Graph, variables: Sequence[Variable]) -> FunctionSignature:
+    """The signature of a graph bound to variables."""
+    return FunctionSignature(
+        inputs=tuple(Parameter(name=n.name or "", type=n.type) for n in graph.inputs),
+        outputs=tuple(Parameter(name=n.name or "", type=n.type) for n in graph.outputs),
+        shared=tuple(
+            Parameter(name=n.name or "", type=n.type, variable=v.uuid)
+            for n, v in zip(graph.shared, variables, strict=True)
+        ),
+        updated=tuple(slot for slot, _ in graph.updates),
+    )
+
+
+def _check_slot(graph: Graph, slot: int, variable: Variable) -> None:
+    wanted = graph.shared[slot].type
+    if not wanted.accepts(variable.type):
+        raise GraphError(
+            f"shared slot {slot} is {wanted}, but the variable bound to it is {variable.type}",
+            hint="bind a variable of the slot's type",
+            fields={"uuid": variable.uuid},
+        )
+    if any(s == slot for s, _ in graph.updates) and wanted != variable.type:
+        raise GraphError(
+            f"shared slot {slot} is updated as {wanted}, but its variable is {variable.type}",
+            hint="declare the slot with the variable's own type",
+        )

@@ -1,0 +1,170 @@
+"""Interceptors: malformed messages, errors, the log of requests.
+
+Invariant: this is the one place where an exception becomes a status. A caller never
+sees a traceback, a path or the text of an unknown exception.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from exprd_compiler.errors import CallError
+from exprd_server.statuses import TRAILER, Status, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from exprd_server.log import Logger
+
+_RICH_TRAILER = "grpc-status-details-bin"
+_OUR_SERVICES = "/exprd."
+
+
+@dataclass(frozen=True, slots=True)
+class _Malformed:
+    """A request whose bytes are not a message; raised as an error inside the handler."""
+
+    def error(self, method: str) -> CallError:
+        return CallError(
+            f"the request of {method} is not a valid message",
+            hint="use the published .proto files; strings are UTF-8",
+        )
+
+
+class _RichStatus(grpc.Status):
+    """A status with our own detail and google.rpc's among its trailing metadata."""
+
+    def __init__(self, status: Status) -> None:
+        self.code = grpc.StatusCode[status.code]
+        self.details = status.detail.message
+        self.trailing_metadata = (
+            (TRAILER, status.detail.SerializeToString()),
+            (_RICH_TRAILER, _rich(status).SerializeToString()),
+        )
+
+
+class Boundary(grpc.ServerInterceptor):
+    """Wraps every handler of ours: bad bytes and exceptions in, statuses and log lines out."""
+
+    def __init__(self, log: Logger) -> None:
+        self._log = log
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Any],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """The handler of a method, wrapped; those of other services stay as they are."""
+        handler = continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith(_OUR_SERVICES):
+            return handler
+        return self._wrapped(handler, method)
+
+    def _wrapped(self, handler: Any, method: str) -> Any:
+        parse = _tolerant(handler.request_deserializer)
+        encode = handler.response_serializer
+        if handler.unary_unary is not None:
+            unary = self._unary(handler.unary_unary, method, _checked)
+            return grpc.unary_unary_rpc_method_handler(unary, parse, encode)
+        if handler.stream_unary is not None:
+            unary = self._unary(handler.stream_unary, method, _checked_each)
+            return grpc.stream_unary_rpc_method_handler(unary, parse, encode)
+        stream = self._stream(handler.unary_stream, method)
+        return grpc.unary_stream_rpc_method_handler(stream, parse, encode)
+
+    def _unary(
+        self, inner: Callable[..., Any], method: str, checked: Callable[[Any, str], Any]
+    ) -> Callable[..., Any]:
+        def call(request: Any, context: grpc.ServicerContext) -> Any:
+            start = time.perf_counter()
+            try:
+                reply = inner(checked(request, method), context)
+            except Exception as error:
+                self._abort(error, method, start, context)
+            self._log.debug("call", method=method, seconds=_since(start))
+            return reply
+
+        return call
+
+    def _stream(self, inner: Callable[..., Iterator[Any]], method: str) -> Callable[..., Any]:
+        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            start = time.perf_counter()
+            try:
+                yield from inner(_checked(request, method), context)
+            except Exception as error:
+                self._abort(error, method, start, context)
+            self._log.debug("call", method=method, seconds=_since(start))
+
+        return call
+
+    def _abort(
+        self, error: Exception, method: str, start: float, context: grpc.ServicerContext
+    ) -> NoReturn:
+        status = status_of(error)
+        facts: dict[str, Any] = {
+            "method": method,
+            "seconds": _since(start),
+            "code": status.code,
+            "peer": context.peer(),
+        }
+        if status.expected:
+            self._log.info(
+                "refused", kind=status.detail.kind, reason=status.detail.message, **facts
+            )
+        else:
+            self._log.error("failed", incident=status.detail.incident, exc_info=error, **facts)
+        context.abort_with_status(_RichStatus(status))
+        raise AssertionError("abort_with_status returns by raising")
+
+
+def _tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """A deserializer whose failure reaches the handler, instead of gRPC's INTERNAL."""
+
+    def tolerant(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except Exception:  # protobuf's error class differs between its implementations
+            return _Malformed()
+
+    return tolerant
+
+
+def _checked(request: Any, method: str) -> Any:
+    if isinstance(request, _Malformed):
+        raise request.error(method)
+    return request
+
+
+def _checked_each(requests: Iterator[Any], method: str) -> Iterator[Any]:
+    for request in requests:
+        yield _checked(request, method)
+
+
+def _since(start: float) -> float:
+    return round(time.perf_counter() - start, 6)
+
+
+def _rich(status: Status) -> status_pb2.Status:
+    """The same error for clients that know google.rpc.Status."""
+    details = [_packed(status.detail)]
+    path = status.detail.fields.get("path", "")
+    if status.code == "INVALID_ARGUMENT" and path:
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=path, description=status.detail.message
+        )
+        details.append(_packed(error_details_pb2.BadRequest(field_violations=[violation])))
+    code: int = grpc.StatusCode[status.code].value[0]
+    return status_pb2.Status(code=code, message=status.detail.message, details=details)
+
+
+def _packed(message: Any) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed

@@ -1,0 +1,109 @@
+"""Leases: who holds what, and when it is collected.
+
+Invariant: memory is charged to a lease before it is taken and refunded once it is
+free. This table only keeps the accounts; the engine frees what a lapsed client held.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from exprd_compiler.errors import CallError, LimitExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exprd_server.settings import Limits
+
+_ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+_ID_LENGTH = 64
+
+
+@dataclass(slots=True)
+class _Lease:
+    seen: float
+    nbytes: int = 0
+
+
+class LeaseTable:
+    """The leases of all clients."""
+
+    def __init__(
+        self, seconds: float, limits: Limits, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seconds = seconds
+        self._limits = limits
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._leases: dict[str, _Lease] = {}
+
+    def touch(self, client_id: str) -> None:
+        """Opens or renews a lease; the anonymous client "" has none."""
+        if client_id:
+            with self._lock:
+                self._lease(client_id).seen = self._clock()
+
+    def charge(self, client_id: str, nbytes: int) -> None:
+        """Charges memory to a client, or refuses it."""
+        with self._lock:
+            lease = self._lease(client_id)
+            if lease.nbytes + nbytes > self._limits.client_bytes:
+                raise LimitExceeded(
+                    f"{nbytes} bytes more than the {lease.nbytes} that this client holds are above"
+                    f" its limit of {self._limits.client_bytes}",
+                    hint="release buffers or delete variables",
+                    fields={"limit": "client_bytes", "value": str(self._limits.client_bytes)},
+                )
+            lease.nbytes += nbytes
+
+    def adjust(self, client_id: str, nbytes: int) -> None:
+        """Charges a difference; one of 0 or below is never refused."""
+        if nbytes > 0:
+            self.charge(client_id, nbytes)
+        else:
+            self.refund(client_id, -nbytes)
+
+    def refund(self, client_id: str, nbytes: int) -> None:
+        """Takes a charge back."""
+        with self._lock:
+            lease = self._leases.get(client_id)
+            if lease is not None:
+                lease.nbytes -= nbytes
+
+    def held_bytes(self, client_id: str) -> int:
+        """The memory charged to a client."""
+        with self._lock:
+            lease = self._leases.get(client_id)
+            return 0 if lease is None else lease.nbytes
+
+    def lapsed(self) -> tuple[str, ...]:
+        """Clients that have been silent for too long."""
+        with self._lock:
+            oldest = self._clock() - self._seconds
+            return tuple(name for name, lease in self._leases.items() if lease.seen < oldest)
+
+    def end(self, client_id: str) -> None:
+        """Forgets a client."""
+        with self._lock:
+            self._leases.pop(client_id, None)
+
+    def _lease(self, client_id: str) -> _Lease:
+        lease = self._leases.get(client_id)
+        if lease is None:
+            check_client_id(client_id)
+            if len(self._leases) >= self._limits.clients:
+                raise LimitExceeded(f"{self._limits.clients} clients hold leases already")
+            lease = self._leases[client_id] = _Lease(self._clock())
+        return lease
+
+
+def check_client_id(client_id: str) -> None:
+    """Returns if the id is one: 1 to 64 characters that are safe in a log line."""
+    if not 0 < len(client_id) <= _ID_LENGTH or not _ID_CHARACTERS.issuperset(client_id):
+        raise CallError(
+            "client_id must be 1 to 64 letters, digits, '-', '_' or '.'",
+            hint="draw a random uuid once per client process",
+        )

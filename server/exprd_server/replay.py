@@ -1,0 +1,172 @@
+"""Replay: the memory that turns retries into repeats of the answer.
+
+Invariant: a call id is executed at most once. A retry waits for a running attempt,
+gets the recorded answer of a finished one, and is refused when the answer is no longer
+known. A failed attempt leaves no trace, because it changed nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from exprd_compiler.errors import CallError, ResultExpired
+from exprd_server.leases import check_client_id
+from exprd_server.store import CallRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from exprd_server.deadline import Deadline
+    from exprd_server.settings import Limits
+    from exprd_server.store import Store
+    from exprd_server.values import CallId, Reply
+
+
+@dataclass(slots=True)
+class _Client:
+    """What is known of one client's calls; everything up to `floor` is forgotten."""
+
+    floor: int = 0
+    done: dict[int, CallRecord] = field(default_factory=dict[int, CallRecord])
+    running: dict[int, bytes] = field(default_factory=dict[int, bytes])
+
+
+class Attempt:
+    """The right to run one call, or the answer of an earlier run.
+
+    Whoever runs it commits with `record_of`, then says `committed`; without that the
+    attempt counts as failed and may be made again.
+    """
+
+    __slots__ = ("_limits", "call_id", "digest", "record", "replay")
+
+    def __init__(
+        self, call_id: CallId, digest: bytes, replay: Reply | None, limits: Limits
+    ) -> None:
+        self.call_id = call_id
+        self.digest = digest
+        self.replay = replay
+        self.record: CallRecord | None = None
+        self._limits = limits
+
+    def record_of(self, reply: Reply, nbytes: int) -> CallRecord:
+        """The record that goes into the commit of this attempt; `nbytes` is the answer's size."""
+        return CallRecord(
+            client_id=self.call_id.client_id,
+            seq=self.call_id.seq,
+            digest=self.digest,
+            reply=reply if nbytes <= self._limits.replay_bytes else None,
+        )
+
+    def committed(self, record: CallRecord) -> None:
+        """Notes that the commit with this record has succeeded."""
+        self.record = record
+
+
+class ReplayWindow:
+    """The calls of all clients that may still be retried."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+        self._changed = threading.Condition(threading.Lock())
+        self._clients: dict[str, _Client] = {}
+        for record in store.records():
+            self._client(record.client_id).done[record.seq] = record
+
+    @contextmanager
+    def attempt(
+        self, call_id: CallId, digest: bytes, deadline: Deadline | None
+    ) -> Iterator[Attempt]:
+        """Admits a call; waits while the same call runs elsewhere.
+
+        Raises:
+            CallError: the id is malformed, or was used for another call.
+            ResultExpired: the call was answered, but the answer is gone.
+            DeadlineExceeded: the earlier attempt did not finish in time.
+        """
+        _check_call_id(call_id)
+        replay = self._admit(call_id, digest, deadline)
+        attempt = Attempt(call_id, digest, replay, self._limits)
+        try:
+            yield attempt
+        finally:
+            if replay is None:
+                self._settle(attempt)
+
+    def forget_client(self, client_id: str) -> None:
+        """Drops all that is known of a client."""
+        with self._changed:
+            client = self._clients.pop(client_id, None)
+        if client is not None and client.done:
+            self._store.forget(client_id, max(client.done))
+
+    def _admit(self, call_id: CallId, digest: bytes, deadline: Deadline | None) -> Reply | None:
+        with self._changed:
+            client = self._client(call_id.client_id)
+            self._acknowledge(call_id, client)
+            self._await(call_id, client, deadline)
+            record = client.done.get(call_id.seq)
+            if record is None:
+                if call_id.seq <= client.floor:
+                    raise _expired(call_id, "was acknowledged or is too old")
+                client.running[call_id.seq] = digest
+                return None
+            if record.digest != digest:
+                raise CallError(
+                    f"call {call_id.seq} of this client was another call",
+                    hint="use every sequence number once",
+                )
+            if record.reply is None:
+                raise _expired(call_id, f"was larger than {self._limits.replay_bytes} bytes")
+            return record.reply
+
+    def _await(self, call_id: CallId, client: _Client, deadline: Deadline | None) -> None:
+        timeout = None if deadline is None else deadline.remaining()
+        if not self._changed.wait_for(lambda: call_id.seq not in client.running, timeout):
+            assert deadline is not None  # without a timeout the wait cannot fail
+            raise deadline.lapsed("the first attempt of this call finished")
+
+    def _settle(self, attempt: Attempt) -> None:
+        record, client_id = attempt.record, attempt.call_id.client_id
+        with self._changed:
+            client = self._client(client_id)
+            client.running.pop(attempt.call_id.seq, None)
+            if record is not None:
+                client.done[record.seq] = record
+                if len(client.done) > self._limits.replay_calls:
+                    self._raise_floor(client_id, client, min(client.done))
+            self._changed.notify_all()
+
+    def _acknowledge(self, call_id: CallId, client: _Client) -> None:
+        if call_id.acked_through > client.floor:
+            self._raise_floor(call_id.client_id, client, call_id.acked_through)
+
+    def _raise_floor(self, client_id: str, client: _Client, floor: int) -> None:
+        client.floor = max(client.floor, floor)
+        for seq in [seq for seq in client.done if seq <= floor]:
+            del client.done[seq]
+        self._store.forget(client_id, floor)
+
+    def _client(self, client_id: str) -> _Client:
+        return self._clients.setdefault(client_id, _Client())
+
+
+def _check_call_id(call_id: CallId) -> None:
+    check_client_id(call_id.client_id)
+    if call_id.seq < 1 or call_id.acked_through >= call_id.seq:
+        raise CallError(
+            f"call_id with seq {call_id.seq} and acked_through {call_id.acked_through}",
+            hint="seq counts from 1, and a call cannot have been answered before it was made",
+        )
+
+
+def _expired(call_id: CallId, why: str) -> ResultExpired:
+    return ResultExpired(
+        f"call {call_id.seq} has run, but its answer {why}; it is not run again",
+        hint="read the state to see its effect",
+        fields={"seq": str(call_id.seq)},
+    )

@@ -1,0 +1,189 @@
+"""Answers of the engine into messages of the wire.
+
+Invariant: no decisions are made here; what an answer says was settled by the engine.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import exprd_proto as wire
+from exprd_compiler.ops.table import OP_SET_VERSION
+from exprd_proto.arrays import CHUNK_BYTES, array_to_wire, chunks_of, dtype_to_wire, header_of
+from exprd_server.values import BufferInfo, Durability
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from exprd_compiler.ir.type import TensorType
+    from exprd_server.settings import Settings
+    from exprd_server.values import (
+        Array,
+        ExecuteReply,
+        FunctionInfo,
+        FunctionSignature,
+        OutputValue,
+        Parameter,
+        PlanStep,
+        Usage,
+        VariableInfo,
+    )
+
+_DURABILITIES: Final[Mapping[Durability, wire.Durability]] = MappingProxyType(
+    {
+        Durability.DURABLE: wire.Durability.DURABILITY_DURABLE,
+        Durability.VOLATILE: wire.Durability.DURABILITY_VOLATILE,
+        Durability.CONSTANT: wire.Durability.DURABILITY_CONSTANT,
+    }
+)
+
+
+def tensor_type(type_: TensorType) -> wire.TensorType:
+    """A tensor type; -1 where an extent is unknown."""
+    shape = [-1 if extent is None else extent for extent in type_.shape]
+    return wire.TensorType(dtype=dtype_to_wire(type_.dtype), shape=shape)
+
+
+def compile_response(info: FunctionInfo, incarnation: str) -> wire.CompileResponse:
+    """The answer to Compile."""
+    return wire.CompileResponse(
+        handle=info.handle,
+        signature=signature(info.signature),
+        plan=[plan_node(step) for step in info.plan],
+        timings=_timings(info.timings),
+        cache_hit=info.cache_hit,
+        graph_digest=info.graph_digest,
+        incarnation=incarnation,
+    )
+
+
+def describe_response(info: FunctionInfo, wanted: Sequence[str]) -> wire.DescribeResponse:
+    """The answer to Describe, with the texts that were asked for."""
+    names = info.texts if "*" in wanted else [name for name in wanted if name in info.texts]
+    return wire.DescribeResponse(
+        handle=info.handle,
+        signature=signature(info.signature),
+        plan=[plan_node(step) for step in info.plan],
+        texts=[wire.NamedText(name=name, text=info.texts[name]) for name in names],
+        timings=_timings(info.timings),
+        target=info.choices.target,
+        mode=info.choices.mode,
+        name=info.name,
+    )
+
+
+def signature(value: FunctionSignature) -> wire.Signature:
+    """What a function takes and gives."""
+    return wire.Signature(
+        inputs=map(_parameter, value.inputs),
+        outputs=map(_parameter, value.outputs),
+        shared=map(_parameter, value.shared),
+        updated=value.updated,
+    )
+
+
+def plan_node(step: PlanStep) -> wire.PlanNode:
+    """One step of a plan."""
+    return wire.PlanNode(op=step.op, text=step.text, origins=step.origins)
+
+
+def execute_response(reply: ExecuteReply, incarnation: str) -> wire.ExecuteResponse:
+    """The answer to Execute."""
+    return wire.ExecuteResponse(
+        outputs=map(output, reply.outputs),
+        versions=[wire.VariableVersion(uuid=u, version=v) for u, v in reply.versions],
+        printed=[wire.PrintedRecord(text=text) for text in reply.printed],
+        warnings=[wire.CallWarning(kind=kind, count=n) for kind, n in reply.warnings],
+        timings=_timings(reply.timings),
+        replayed=reply.replayed,
+        incarnation=incarnation,
+    )
+
+
+def output(value: OutputValue) -> wire.ExecuteOutput:
+    """One result, wherever it went."""
+    if value is None:
+        return wire.ExecuteOutput(discarded=wire.NoneValue())
+    if isinstance(value, BufferInfo):
+        return wire.ExecuteOutput(buffer=buffer_info(value))
+    return wire.ExecuteOutput(array=array_to_wire(value))
+
+
+def buffer_info(info: BufferInfo) -> wire.BufferInfo:
+    """An array that stays on the server."""
+    return wire.BufferInfo(
+        handle=info.handle, dtype=dtype_to_wire(info.dtype), shape=info.shape, nbytes=info.nbytes
+    )
+
+
+def variable_info(info: VariableInfo) -> wire.VariableInfo:
+    """A shared variable without its value."""
+    return wire.VariableInfo(
+        uuid=info.uuid,
+        name=info.name,
+        type=tensor_type(info.type),
+        shape=info.shape,
+        version=info.version,
+        durability=_DURABILITIES[info.durability],
+        nbytes=info.nbytes,
+    )
+
+
+def download(value: Array) -> Iterator[wire.DataServiceGetResponse]:
+    """An array as a stream of header and chunks."""
+    yield wire.DataServiceGetResponse(header=header_of(value))
+    for chunk in chunks_of(value):
+        yield wire.DataServiceGetResponse(chunk=chunk)
+
+
+def limits_of(settings: Settings) -> wire.Limits:
+    """The bounds of a server, for its callers."""
+    limits = settings.limits
+    return wire.Limits(
+        message_bytes=limits.message_bytes,
+        inline_bytes=limits.inline_bytes,
+        chunk_bytes=CHUNK_BYTES,
+        graph_nodes=limits.graph_nodes,
+        graph_nesting=limits.graph_nesting,
+        rank=limits.rank,
+        tensor_bytes=limits.tensor_bytes,
+        client_bytes=limits.client_bytes,
+        functions=limits.functions,
+        buffers=limits.buffers,
+        variables=limits.variables,
+        execute_seconds=settings.execute_seconds,
+        compile_seconds=settings.compile_seconds,
+        lease_seconds=settings.lease_seconds,
+        replay_bytes=limits.replay_bytes,
+        replay_calls=limits.replay_calls,
+    )
+
+
+def info_response(
+    usage: Usage, settings: Settings, targets: Sequence[tuple[str, str]], *, protocol: int
+) -> wire.GetInfoResponse:
+    """The answer to GetInfo."""
+    return wire.GetInfoResponse(
+        protocol_min=protocol,
+        protocol_max=protocol,
+        opset_min=1,
+        opset_max=OP_SET_VERSION,
+        incarnation=usage.incarnation,
+        server_version=settings.version,
+        limits=limits_of(settings),
+        devices=[wire.Device(target=name, description=text) for name, text in targets],
+        uptime_seconds=usage.uptime_seconds,
+        functions=usage.functions,
+        variables=usage.variables,
+        buffers=usage.buffers,
+        store=usage.store,
+    )
+
+
+def _parameter(value: Parameter) -> wire.Parameter:
+    return wire.Parameter(name=value.name, type=tensor_type(value.type), variable=value.variable)
+
+
+def _timings(timings: Sequence[tuple[str, float]]) -> list[wire.StageTiming]:
+    return [wire.StageTiming(stage=stage, seconds=seconds) for stage, seconds in timings]

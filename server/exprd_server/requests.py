@@ -1,0 +1,209 @@
+"""Requests of the wire into calls of the engine.
+
+Invariant: every field is checked here or by what it is handed to; nothing below this
+module sees a wire message, and every refusal is one of the documented errors.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from exprd_compiler.errors import CallError, LimitExceeded
+from exprd_proto import Delivery as WireDelivery
+from exprd_proto import Durability as WireDurability
+from exprd_proto.arrays import Assembler, WireError, array_from_wire
+from exprd_server.decode import decode_bundle, decode_type
+from exprd_server.leases import check_client_id
+from exprd_server.values import (
+    BufferRef,
+    CallId,
+    CompileCall,
+    CompileChoices,
+    Delivery,
+    Durability,
+    ExecuteCall,
+    SetCall,
+    VariableRef,
+)
+from exprd_server.variables import NewVariable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    import exprd_proto as wire
+    from exprd_server.settings import Limits
+    from exprd_server.values import InputValue
+
+_DELIVERIES: Final[Mapping[int, Delivery]] = MappingProxyType(
+    {
+        WireDelivery.DELIVERY_UNSPECIFIED: Delivery.AUTO,
+        WireDelivery.DELIVERY_INLINE: Delivery.INLINE,
+        WireDelivery.DELIVERY_KEEP: Delivery.KEEP,
+        WireDelivery.DELIVERY_DISCARD: Delivery.DISCARD,
+    }
+)
+_DURABILITIES: Final[Mapping[int, Durability]] = MappingProxyType(
+    {
+        WireDurability.DURABILITY_UNSPECIFIED: Durability.VOLATILE,
+        WireDurability.DURABILITY_DURABLE: Durability.DURABLE,
+        WireDurability.DURABILITY_VOLATILE: Durability.VOLATILE,
+        WireDurability.DURABILITY_CONSTANT: Durability.CONSTANT,
+    }
+)
+# What an answer needs beside its arrays: names, shapes, timings.
+_REPLY_MARGIN: Final = 1 << 16
+
+
+def compile_call(request: wire.CompileRequest, limits: Limits) -> CompileCall:
+    """The call of a Compile request; decodes and checks the graph."""
+    check_client_id(request.client_id)
+    source = request.WhichOneof("source")
+    if source is None:
+        raise CallError("the request has neither a graph nor a graph digest")
+    if source == "graph":
+        graph = decode_bundle(request.graph, request.gradients, limits)
+    elif request.gradients:
+        raise CallError("a graph digest includes its gradients", hint="leave gradients out")
+    return CompileCall(
+        client_id=request.client_id,
+        graph=graph if source == "graph" else request.graph_digest,
+        bindings=_bindings(request),
+        choices=_choices(request, limits),
+        name=_text("name", request.name, limits),
+    )
+
+
+def execute_call(request: wire.ExecuteRequest, limits: Limits) -> ExecuteCall:
+    """The call of an Execute request."""
+    identity = call_id(request.call_id) if request.HasField("call_id") else None
+    return ExecuteCall(
+        handle=request.handle,
+        inputs=tuple(_input(position, x) for position, x in enumerate(request.inputs)),
+        deliveries=tuple(map(delivery, request.deliveries)),
+        delivery=Delivery.AUTO,
+        call_id=identity,
+        client_id=identity.client_id if identity else "",
+        expected=tuple((e.uuid, e.version) for e in request.expected),
+        reply_bytes=limits.message_bytes - _REPLY_MARGIN,
+    )
+
+
+def call_id(message: wire.CallId) -> CallId:
+    """The identity of a call."""
+    check_client_id(message.client_id)
+    return CallId(client_id=message.client_id, seq=message.seq, acked_through=message.acked_through)
+
+
+def delivery(number: int) -> Delivery:
+    """Where a result goes."""
+    if number not in _DELIVERIES:
+        raise CallError(f"delivery {number} is unknown to this server")
+    return _DELIVERIES[number]
+
+
+def new_variable(request: wire.StateServiceCreateRequest, limits: Limits) -> NewVariable:
+    """The variable that a Create request describes; its value must travel inline."""
+    if request.durability not in _DURABILITIES:
+        raise CallError(f"durability {request.durability} is unknown to this server")
+    return NewVariable(
+        uuid=request.uuid,
+        name=request.name,
+        type=decode_type(request.type, limits) if request.HasField("type") else None,
+        durability=_DURABILITIES[request.durability],
+        value=_value(request.value),
+    )
+
+
+def set_call(request: wire.StateServiceSetRequest) -> SetCall:
+    """The call of a Set request."""
+    expected = request.expected_version if request.HasField("expected_version") else None
+    return SetCall(
+        uuid=request.uuid,
+        value=_value(request.value),
+        call_id=call_id(request.call_id) if request.HasField("call_id") else None,
+        expected_version=expected,
+    )
+
+
+def upload(
+    messages: Iterator[wire.DataServicePutRequest], limits: Limits
+) -> tuple[str, NDArray[Any]]:
+    """The client and the array of a Put stream."""
+    first = next(messages, None)
+    if first is None or first.WhichOneof("part") != "header":
+        raise CallError("an upload begins with its header")
+    check_client_id(first.header.client_id)
+    try:
+        assembler = Assembler(first.header.array)
+        _check_nbytes(assembler.nbytes, limits)
+        for message in messages:
+            if message.WhichOneof("part") != "chunk":
+                raise CallError("after its header, an upload is chunks")
+            assembler.add(message.chunk)
+        return first.header.client_id, assembler.finish()
+    except WireError as error:
+        raise CallError(str(error)) from None
+
+
+def _check_nbytes(nbytes: int, limits: Limits) -> None:
+    if nbytes > limits.tensor_bytes:
+        raise LimitExceeded(
+            f"an array of {nbytes} bytes is above the limit of {limits.tensor_bytes}",
+            fields={"limit": "tensor_bytes"},
+        )
+
+
+def _bindings(request: wire.CompileRequest) -> tuple[str, ...]:
+    by_slot = {binding.slot: binding.uuid for binding in request.bindings}
+    if len(by_slot) != len(request.bindings) or set(by_slot) != set(range(len(by_slot))):
+        raise CallError("bindings name the shared slots from 0 on, each once")
+    return tuple(by_slot[slot] for slot in range(len(by_slot)))
+
+
+def _choices(request: wire.CompileRequest, limits: Limits) -> CompileChoices:
+    options = request.options
+    names = (*options.including, *options.excluding, *options.settings, *options.settings.values())
+    for name in (*names, request.mode, request.target):
+        _text("option", name, limits)
+    return CompileChoices(
+        mode=request.mode or "FAST_RUN",
+        target=request.target or "cpu",
+        including=tuple(options.including),
+        excluding=tuple(options.excluding),
+        allow_unsafe=options.allow_unsafe,
+        settings=tuple(sorted(options.settings.items())),
+    )
+
+
+def _text(what: str, text: str, limits: Limits) -> str:
+    if len(text) > limits.name_length or not text.isprintable():
+        raise CallError(f"{what} is up to {limits.name_length} printable characters")
+    return text
+
+
+def _input(position: int, message: wire.ExecuteInput) -> InputValue:
+    source = message.WhichOneof("source")
+    if source == "array":
+        return _array(message.array, f"input {position}: ")
+    if source == "buffer":
+        return BufferRef(message.buffer)
+    if source == "variable":
+        return VariableRef(message.variable)
+    raise CallError(f"input {position} has no value")
+
+
+def _value(message: wire.VariableValue) -> NDArray[Any] | BufferRef:
+    source = message.WhichOneof("source")
+    if source is None:
+        raise CallError("the request has no value")
+    return _array(message.array, "") if source == "array" else BufferRef(message.buffer)
+
+
+def _array(message: wire.Array, where: str) -> NDArray[Any]:
+    try:
+        return array_from_wire(message)
+    except WireError as error:
+        raise CallError(f"{where}{error}") from None

@@ -1,0 +1,205 @@
+"""The servicers: decode, call the engine, encode. Nothing else.
+
+Invariant: no try, no log, no lock here; errors leave as exceptions and become
+statuses in `interceptors.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import exprd_proto as wire
+from exprd_server import replies, requests
+from exprd_server.deadline import Deadline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import grpc
+
+    from exprd_server.engine import LocalEngine
+    from exprd_server.settings import Settings
+
+PROTOCOL = 1
+
+
+def deadline_of(context: grpc.ServicerContext, seconds: float) -> Deadline:
+    """The caller's deadline, capped by the server's, cancelled when the caller goes away."""
+    given = context.time_remaining()
+    deadline = Deadline(seconds if given is None else min(given, seconds))
+    context.add_callback(deadline.cancel)
+    return deadline
+
+
+class CompilerService(wire.CompilerServiceServicer):
+    """Compile, Describe, Release of functions."""
+
+    def __init__(self, engine: LocalEngine, settings: Settings) -> None:
+        self._engine = engine
+        self._settings = settings
+
+    def Compile(
+        self, request: wire.CompileRequest, context: grpc.ServicerContext
+    ) -> wire.CompileResponse:
+        """Compiles a graph."""
+        deadline = deadline_of(context, self._settings.compile_seconds)
+        call = requests.compile_call(request, self._settings.limits)
+        info = self._engine.compile(call, deadline)
+        return replies.compile_response(info, self._engine.incarnation)
+
+    def Describe(
+        self, request: wire.DescribeRequest, context: grpc.ServicerContext
+    ) -> wire.DescribeResponse:
+        """Shows a function."""
+        del context
+        return replies.describe_response(self._engine.describe(request.handle), request.texts)
+
+    def Release(
+        self, request: wire.CompilerServiceReleaseRequest, context: grpc.ServicerContext
+    ) -> wire.CompilerServiceReleaseResponse:
+        """Gives functions up."""
+        del context
+        count = self._engine.release_functions(request.client_id, request.handles)
+        unknown = len(request.handles) - count
+        return wire.CompilerServiceReleaseResponse(released=count, unknown=unknown)
+
+
+class ExecutorService(wire.ExecutorServiceServicer):
+    """Execute."""
+
+    def __init__(self, engine: LocalEngine, settings: Settings) -> None:
+        self._engine = engine
+        self._settings = settings
+
+    def Execute(
+        self, request: wire.ExecuteRequest, context: grpc.ServicerContext
+    ) -> wire.ExecuteResponse:
+        """Runs a function."""
+        deadline = deadline_of(context, self._settings.execute_seconds)
+        call = requests.execute_call(request, self._settings.limits)
+        return replies.execute_response(
+            self._engine.execute(call, deadline), self._engine.incarnation
+        )
+
+
+class DataService(wire.DataServiceServicer):
+    """Put, Get, Release of buffers."""
+
+    def __init__(self, engine: LocalEngine, settings: Settings) -> None:
+        self._engine = engine
+        self._settings = settings
+
+    def Put(
+        self,
+        request_iterator: Iterator[wire.DataServicePutRequest],
+        context: grpc.ServicerContext,
+    ) -> wire.DataServicePutResponse:
+        """Takes an array."""
+        del context
+        client_id, value = requests.upload(request_iterator, self._settings.limits)
+        info = self._engine.put(client_id, value)
+        return wire.DataServicePutResponse(buffer=replies.buffer_info(info))
+
+    def Get(
+        self, request: wire.DataServiceGetRequest, context: grpc.ServicerContext
+    ) -> Iterator[wire.DataServiceGetResponse]:
+        """Gives an array."""
+        del context
+        return replies.download(self._engine.get(request.client_id, request.handle))
+
+    def Release(
+        self, request: wire.DataServiceReleaseRequest, context: grpc.ServicerContext
+    ) -> wire.DataServiceReleaseResponse:
+        """Frees buffers."""
+        del context
+        count = self._engine.release_buffers(request.client_id, request.handles)
+        unknown = len(request.handles) - count
+        return wire.DataServiceReleaseResponse(released=count, unknown=unknown)
+
+
+class StateService(wire.StateServiceServicer):
+    """Create, Get, Set, Delete, List of shared variables."""
+
+    def __init__(self, engine: LocalEngine, settings: Settings) -> None:
+        self._engine = engine
+        self._settings = settings
+
+    def Create(
+        self, request: wire.StateServiceCreateRequest, context: grpc.ServicerContext
+    ) -> wire.StateServiceCreateResponse:
+        """Makes a variable."""
+        del context
+        new = requests.new_variable(request, self._settings.limits)
+        info = self._engine.create_variable(request.client_id, new)
+        return wire.StateServiceCreateResponse(variable=replies.variable_info(info))
+
+    def Get(
+        self, request: wire.StateServiceGetRequest, context: grpc.ServicerContext
+    ) -> wire.StateServiceGetResponse:
+        """Reads a variable."""
+        del context
+        delivery = requests.delivery(request.delivery)
+        info, value = self._engine.get_variable(request.client_id, request.uuid, delivery)
+        return wire.StateServiceGetResponse(
+            variable=replies.variable_info(info), value=replies.output(value)
+        )
+
+    def Set(
+        self, request: wire.StateServiceSetRequest, context: grpc.ServicerContext
+    ) -> wire.StateServiceSetResponse:
+        """Assigns a variable."""
+        deadline = deadline_of(context, self._settings.execute_seconds)
+        reply = self._engine.set_variable(requests.set_call(request), deadline)
+        return wire.StateServiceSetResponse(
+            variable=replies.variable_info(reply.variable), replayed=reply.replayed
+        )
+
+    def Delete(
+        self, request: wire.StateServiceDeleteRequest, context: grpc.ServicerContext
+    ) -> wire.StateServiceDeleteResponse:
+        """Removes variables."""
+        del context
+        count = self._engine.delete_variables(request.client_id, request.uuids)
+        unknown = len(request.uuids) - count
+        return wire.StateServiceDeleteResponse(deleted=count, unknown=unknown)
+
+    def List(
+        self, request: wire.StateServiceListRequest, context: grpc.ServicerContext
+    ) -> wire.StateServiceListResponse:
+        """Names variables."""
+        del context
+        page, after = self._engine.list_variables(
+            request.name_prefix, request.page_size, request.page_token
+        )
+        return wire.StateServiceListResponse(
+            variables=map(replies.variable_info, page), next_page_token=after
+        )
+
+
+class AdminService(wire.AdminServiceServicer):
+    """GetInfo, EndLease."""
+
+    def __init__(
+        self, engine: LocalEngine, settings: Settings, targets: Sequence[tuple[str, str]]
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._targets = targets
+
+    def GetInfo(
+        self, request: wire.GetInfoRequest, context: grpc.ServicerContext
+    ) -> wire.GetInfoResponse:
+        """Tells about the server and renews the caller's lease."""
+        del context
+        self._engine.renew(request.client_id)
+        return replies.info_response(
+            self._engine.usage(), self._settings, self._targets, protocol=PROTOCOL
+        )
+
+    def EndLease(
+        self, request: wire.EndLeaseRequest, context: grpc.ServicerContext
+    ) -> wire.EndLeaseResponse:
+        """Frees what the caller holds."""
+        del context
+        functions, buffers, variables = self._engine.end_lease(request.client_id)
+        return wire.EndLeaseResponse(functions=functions, buffers=buffers, variables=variables)

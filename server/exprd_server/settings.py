@@ -1,0 +1,102 @@
+"""Settings: everything that can be configured, read once at start.
+
+Invariant: frozen after construction; no module below reads the environment or a flag.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The bounds a server holds its callers to; each is named in the error that it causes.
+
+    Attributes:
+        message_bytes: largest message either way.
+        inline_bytes: arrays that travel inside an answer when the caller leaves the choice.
+        graph_nodes: nodes of a bundle, all graphs together.
+        graph_nesting: depth of sub-graphs.
+        rank: axes of a tensor.
+        tensor_bytes: size of one array.
+        name_length: characters of any name or identifier.
+        attributes: attributes of one node.
+        client_bytes: memory that one client may hold in buffers and variables.
+        functions: compiled functions kept at a time.
+        buffers: buffers kept at a time.
+        variables: shared variables kept at a time.
+        clients: leases kept at a time.
+        replay_bytes: size up to which an answer is kept for a retry.
+        replay_calls: answers kept per client.
+    """
+
+    message_bytes: int = 64 * MIB
+    inline_bytes: int = 4 * MIB
+    graph_nodes: int = 1_000_000
+    graph_nesting: int = 64
+    rank: int = 32
+    tensor_bytes: int = 4 * GIB
+    name_length: int = 1024
+    attributes: int = 64
+    client_bytes: int = 4 * GIB
+    functions: int = 1_000
+    buffers: int = 10_000
+    variables: int = 10_000
+    clients: int = 10_000
+    replay_bytes: int = 1 * MIB
+    replay_calls: int = 1_024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """How compile workers are run.
+
+    Attributes:
+        count: processes; 0 compiles inside the server's own process (embedded use).
+        seconds: time one request may take before its worker is killed.
+        memory_bytes: address space of a worker.
+        niceness: added to a worker's nice value, so that executions come first.
+    """
+
+    count: int = 1
+    seconds: float = 60.0
+    memory_bytes: int = 8 * GIB
+    niceness: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One server's configuration.
+
+    Attributes:
+        listen: ``host:port`` or ``unix:///path``; port 0 takes a free one.
+        threads: handlers that run at a time.
+        concurrent_calls: calls accepted at a time; more are shed with RESOURCE_EXHAUSTED.
+        execute_seconds: deadline of a call that has none, and cap for the others.
+        compile_seconds: the same for Compile.
+        lease_seconds: silence after which a client's possessions are collected.
+        sweep_seconds: how often lapsed leases are looked for.
+        drain_seconds: health says NOT_SERVING for so long before calls are refused.
+        grace_seconds: time that calls in flight get to finish at shutdown.
+        reflection: whether the services can be listed by clients.
+        insecure: accept a listen address that is not local although nothing is encrypted.
+        version: what the server calls itself.
+    """
+
+    listen: str = "127.0.0.1:50051"
+    threads: int = 64
+    concurrent_calls: int = 192
+    execute_seconds: float = 60.0
+    compile_seconds: float = 300.0
+    lease_seconds: float = 3600.0
+    sweep_seconds: float = 10.0
+    drain_seconds: float = 0.5
+    grace_seconds: float = 25.0
+    reflection: bool = False
+    insecure: bool = False
+    version: str = "0"
+    limits: Limits = field(default_factory=Limits)
+    workers: WorkerSettings = field(default_factory=WorkerSettings)

@@ -1,0 +1,160 @@
+"""Store: where shared variables and call records live.
+
+Invariant: `commit` takes all its changes and the record of the call, or nothing;
+after it returns, both are as lasting as the store promises. A store does no locking
+of single variables and no type checks: that is `variables.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from exprd_compiler.errors import Conflict, UnknownHandle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from exprd_compiler.ir.type import TensorType
+    from exprd_server.values import Durability, Reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVariable:
+    """A variable as a store keeps it; `value` is read-only. `owner` is a client id or ""."""
+
+    uuid: str
+    name: str
+    type: TensorType
+    durability: Durability
+    version: int
+    value: NDArray[Any]
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A new value for a variable that must be at `expected_version`; it becomes the next one."""
+
+    uuid: str
+    expected_version: int
+    value: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """The memory of a committed call; `reply` is None when it was too large to keep."""
+
+    client_id: str
+    seq: int
+    digest: bytes
+    reply: Reply | None
+
+
+class Store(Protocol):
+    """What every store offers; the contract tests run against each implementation."""
+
+    @property
+    def name(self) -> str:
+        """How the store is called in settings and answers."""
+        ...
+
+    def variables(self) -> Sequence[StoredVariable]:
+        """Everything stored, in no particular order."""
+        ...
+
+    def records(self) -> Sequence[CallRecord]:
+        """The call records that were not forgotten."""
+        ...
+
+    def create(self, variable: StoredVariable) -> None:
+        """Adds a variable; its uuid must be new."""
+        ...
+
+    def delete(self, uuids: Iterable[str]) -> None:
+        """Removes variables; unknown ones are ignored."""
+        ...
+
+    def commit(self, changes: Sequence[Change], record: CallRecord | None) -> None:
+        """Applies all changes and keeps the record, or raises and does neither.
+
+        Raises:
+            Conflict: a variable is not at its expected version.
+            UnknownHandle: a variable does not exist.
+        """
+        ...
+
+    def forget(self, client_id: str, through_seq: int) -> None:
+        """Drops the records of a client up to and including a sequence number."""
+        ...
+
+
+class MemoryStore:
+    """The store that lasts as long as its process."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._variables: dict[str, StoredVariable] = {}
+        self._records: dict[str, dict[int, CallRecord]] = {}
+
+    def variables(self) -> Sequence[StoredVariable]:
+        """Everything stored."""
+        with self._lock:
+            return tuple(self._variables.values())
+
+    def records(self) -> Sequence[CallRecord]:
+        """The call records that were not forgotten."""
+        with self._lock:
+            return tuple(r for calls in self._records.values() for r in calls.values())
+
+    def create(self, variable: StoredVariable) -> None:
+        """Adds a variable."""
+        with self._lock:
+            if variable.uuid in self._variables:
+                raise Conflict(f"a variable {variable.uuid} exists already")
+            self._variables[variable.uuid] = variable
+
+    def delete(self, uuids: Iterable[str]) -> None:
+        """Removes variables."""
+        with self._lock:
+            for uuid in uuids:
+                self._variables.pop(uuid, None)
+
+    def commit(self, changes: Sequence[Change], record: CallRecord | None) -> None:
+        """Applies all changes and keeps the record, or neither."""
+        with self._lock:
+            new = {change.uuid: self._changed(change) for change in changes}
+            self._variables.update(new)
+            if record is not None:
+                self._records.setdefault(record.client_id, {})[record.seq] = record
+
+    def forget(self, client_id: str, through_seq: int) -> None:
+        """Drops old records of a client."""
+        with self._lock:
+            calls = self._records.get(client_id, {})
+            for seq in [seq for seq in calls if seq <= through_seq]:
+                del calls[seq]
+            if not calls:
+                self._records.pop(client_id, None)
+
+    def _changed(self, change: Change) -> StoredVariable:
+        old = self._variables.get(change.uuid)
+        if old is None:
+            raise UnknownHandle(f"no shared variable {change.uuid}; it was deleted meanwhile")
+        if old.version != change.expected_version:
+            raise version_conflict(change.uuid, change.expected_version, old.version)
+        return replace(old, version=old.version + 1, value=change.value)
+
+
+def version_conflict(uuid: str, expected: int, actual: int) -> Conflict:
+    """The error of a call that expected another version of a variable."""
+    return Conflict(
+        f"shared variable {uuid} is at version {actual}, not at the expected {expected}",
+        hint="read it again and repeat the call",
+        fields={"uuid": uuid, "version": str(actual), "expected": str(expected)},
+    )

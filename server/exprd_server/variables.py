@@ -1,0 +1,328 @@
+"""Shared variables: identity, published values, and the one way to change them.
+
+Invariant: a reader sees either all values of a commit or none, and never waits for a
+running call; whoever publishes holds the write locks of what it publishes. Lock
+order: variable locks (ascending uuid), then the table lock, then the store's own.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid as uuids
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exprd_compiler.errors import CallError, Conflict, LimitExceeded, ShapeError, UnknownHandle
+from exprd_compiler.ir.type import TensorType
+from exprd_server.locks import ReadWriteLock
+from exprd_server.store import Change, StoredVariable, version_conflict
+from exprd_server.values import Durability, VariableInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from exprd_server.leases import LeaseTable
+    from exprd_server.settings import Limits
+    from exprd_server.store import CallRecord, Store
+    from exprd_server.values import BufferRef
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Variable:
+    """A shared variable at run time. Only `VariableTable` writes to its fields."""
+
+    uuid: str
+    name: str
+    type: TensorType
+    durability: Durability
+    owner: str
+    version: int
+    value: NDArray[Any]
+    deleted: bool = False
+    lock: ReadWriteLock = field(default_factory=ReadWriteLock)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Values and versions of several variables at one moment."""
+
+    values: tuple[NDArray[Any], ...]
+    versions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVariable:
+    """What a caller says of a variable it wants; no type means dtype and rank of the value."""
+
+    value: NDArray[Any] | BufferRef
+    uuid: str = ""
+    name: str = ""
+    type: TensorType | None = None
+    durability: Durability = Durability.VOLATILE
+
+
+class VariableTable:
+    """All shared variables of a server, in front of its store."""
+
+    def __init__(self, store: Store, leases: LeaseTable, limits: Limits) -> None:
+        self._store = store
+        self._leases = leases
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._variables = {v.uuid: _revived(v) for v in store.variables()}
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+    def create(self, client_id: str, new: NewVariable, value: NDArray[Any]) -> VariableInfo:
+        """Makes a variable with a value; repeating a creation gives the same variable.
+
+        Raises:
+            Conflict: the uuid belongs to another variable.
+            LimitExceeded: too many variables, or too much memory.
+        """
+        variable = self._prepared(client_id, new, value)
+        self._leases.charge(client_id, variable.value.nbytes)
+        try:
+            existing = self._add(variable)
+        except BaseException:
+            self._leases.refund(client_id, variable.value.nbytes)
+            raise
+        if existing is None:
+            return info_of(variable)
+        self._leases.refund(client_id, variable.value.nbytes)
+        if not _same_creation(existing, variable):
+            raise Conflict(
+                f"shared variable {variable.uuid} exists already with other content",
+                hint="draw a new uuid",
+                fields={"uuid": variable.uuid},
+            )
+        return info_of(existing)
+
+    def find(self, uuid: str) -> Variable:
+        """The variable of a uuid.
+
+        Raises:
+            UnknownHandle: there is none.
+        """
+        variable = self._variables.get(uuid)
+        if variable is None:
+            raise UnknownHandle(
+                f"no shared variable {uuid[:64]!r}; it was deleted, its lease has lapsed,"
+                " or the server was restarted",
+                fields={"uuid": uuid[:64]},
+            )
+        return variable
+
+    def snapshot(self, variables: Sequence[Variable]) -> Snapshot:
+        """The published values of variables, all of one moment."""
+        with self._lock:
+            for variable in variables:
+                _check_alive(variable)
+            return Snapshot(
+                tuple([v.value for v in variables]), tuple([v.version for v in variables])
+            )
+
+    def describe(self, uuid: str) -> tuple[VariableInfo, NDArray[Any]]:
+        """A consistent description and value."""
+        with self._lock:
+            variable = self.find(uuid)
+            return info_of(variable), variable.value
+
+    def commit(
+        self, new: Sequence[tuple[Variable, NDArray[Any]]], record: CallRecord | None
+    ) -> tuple[tuple[str, int], ...]:
+        """Publishes new values together, or none of them; the caller holds the write locks.
+
+        Returns:
+            The uuids and their new versions.
+        """
+        for variable, value in new:
+            check_value(variable, value)
+        self._charge(new)
+        changes = [Change(uuid=v.uuid, expected_version=v.version, value=x) for v, x in new]
+        try:
+            self._store.commit(changes, record)
+        except BaseException:
+            self._refund(new)
+            raise
+        with self._lock:
+            for variable, value in new:
+                _publish(variable, value)
+        return tuple((variable.uuid, variable.version) for variable, _ in new)
+
+    def delete(self, names: Iterable[str]) -> int:
+        """Removes variables; the count of those that existed."""
+        with self._lock:
+            gone = [v for name in names if (v := self._variables.pop(name, None)) is not None]
+            for variable in gone:
+                variable.deleted = True
+            self._store.delete([variable.uuid for variable in gone])
+        for variable in gone:
+            self._leases.refund(variable.owner, variable.value.nbytes)
+        return len(gone)
+
+    def release_client(self, client_id: str) -> int:
+        """Removes the variables of a client, but for named durable ones."""
+        with self._lock:
+            mine = [
+                v.uuid
+                for v in self._variables.values()
+                if v.owner == client_id and not (v.name and v.durability is Durability.DURABLE)
+            ]
+        return self.delete(mine)
+
+    def page(self, prefix: str, size: int, after: str) -> tuple[tuple[VariableInfo, ...], str]:
+        """Up to `size` variables whose uuids lie beyond `after`, and the next `after` or ""."""
+        with self._lock:
+            found = sorted(
+                (v for v in self._variables.values() if v.name.startswith(prefix)),
+                key=lambda v: v.uuid,
+            )
+        rest = [v for v in found if v.uuid > after]
+        page = tuple(info_of(v) for v in rest[:size])
+        return page, page[-1].uuid if len(rest) > size else ""
+
+    def _prepared(self, client_id: str, new: NewVariable, value: NDArray[Any]) -> Variable:
+        _check_names(new, self._limits)
+        if value.nbytes > self._limits.tensor_bytes:
+            raise LimitExceeded(f"{value.nbytes} bytes are above {self._limits.tensor_bytes}")
+        variable = Variable(
+            uuid=new.uuid or str(uuids.uuid4()),
+            name=new.name,
+            type=new.type or TensorType(value.dtype.name, (None,) * value.ndim),
+            durability=new.durability,
+            owner=client_id,
+            version=1,
+            value=_frozen(value),
+        )
+        check_value(variable, variable.value)
+        return variable
+
+    def _add(self, variable: Variable) -> Variable | None:
+        """Adds the variable, or gives the one that has its uuid."""
+        with self._lock:
+            existing = self._variables.get(variable.uuid)
+            if existing is not None:
+                return existing
+            if len(self._variables) >= self._limits.variables:
+                raise LimitExceeded(
+                    f"the server keeps {self._limits.variables} shared variables already",
+                    hint="delete some",
+                    fields={"limit": "variables"},
+                )
+            self._store.create(_stored(variable))
+            self._variables[variable.uuid] = variable
+            return None
+
+    def _charge(self, new: Sequence[tuple[Variable, NDArray[Any]]]) -> None:
+        done: list[tuple[Variable, NDArray[Any]]] = []
+        try:
+            for variable, value in new:
+                self._leases.adjust(variable.owner, value.nbytes - variable.value.nbytes)
+                done.append((variable, value))
+        except LimitExceeded:
+            self._refund(done)
+            raise
+
+    def _refund(self, new: Sequence[tuple[Variable, NDArray[Any]]]) -> None:
+        for variable, value in new:
+            self._leases.refund(variable.owner, value.nbytes - variable.value.nbytes)
+
+
+def info_of(variable: Variable) -> VariableInfo:
+    """The description of a variable as it is now."""
+    return VariableInfo(
+        uuid=variable.uuid,
+        name=variable.name,
+        type=variable.type,
+        durability=variable.durability,
+        version=variable.version,
+        shape=variable.value.shape,
+        nbytes=variable.value.nbytes,
+    )
+
+
+def check_value(variable: Variable, value: NDArray[Any]) -> None:
+    """Returns if the variable's type admits the value."""
+    given = TensorType(value.dtype.name, value.shape)
+    if not variable.type.accepts(given):
+        label = f"{variable.name!r} " if variable.name else ""
+        raise ShapeError(
+            f"shared variable {label}has type {variable.type}, but the new value is {given}",
+            hint="a variable keeps its dtype, rank and static extents",
+            fields={"uuid": variable.uuid},
+        )
+
+
+def check_expected(variable: Variable, expected: int) -> None:
+    """Returns if the variable is at the expected version."""
+    if variable.version != expected:
+        raise version_conflict(variable.uuid, expected, variable.version)
+
+
+def _check_alive(variable: Variable) -> None:
+    if variable.deleted:
+        raise UnknownHandle(
+            f"shared variable {variable.uuid} was deleted", fields={"uuid": variable.uuid}
+        )
+
+
+def _check_names(new: NewVariable, limits: Limits) -> None:
+    if len(new.name) > limits.name_length or not new.name.isprintable():
+        raise CallError(f"a name is up to {limits.name_length} printable characters")
+    if new.uuid:
+        try:
+            canonical = str(uuids.UUID(new.uuid))
+        except ValueError:
+            canonical = ""
+        if canonical != new.uuid:
+            raise CallError(f"{new.uuid[:64]!r} is not a uuid in its usual lower-case form")
+
+
+def _publish(variable: Variable, value: NDArray[Any]) -> None:
+    variable.value = _frozen(value)
+    variable.version += 1
+
+
+def _frozen(value: NDArray[Any]) -> NDArray[Any]:
+    """A read-only view, so that no reader of a snapshot can change it by mistake."""
+    view = value.view()
+    view.flags.writeable = False
+    return view
+
+
+def _same_creation(a: Variable, b: Variable) -> bool:
+    same = (a.name, a.type, a.durability, a.owner) == (b.name, b.type, b.durability, b.owner)
+    # After the first assignment the initial value is gone, and so is the need to compare it.
+    return same and (
+        a.version > 1 or np.array_equal(a.value, b.value, equal_nan=a.value.dtype.kind == "f")
+    )
+
+
+def _stored(variable: Variable) -> StoredVariable:
+    return StoredVariable(
+        uuid=variable.uuid,
+        name=variable.name,
+        type=variable.type,
+        durability=variable.durability,
+        version=variable.version,
+        value=variable.value,
+        owner=variable.owner,
+    )
+
+
+def _revived(stored: StoredVariable) -> Variable:
+    return Variable(
+        uuid=stored.uuid,
+        name=stored.name,
+        type=stored.type,
+        durability=stored.durability,
+        owner=stored.owner,
+        version=stored.version,
+        value=stored.value,
+    )

@@ -1,0 +1,264 @@
+"""Worker processes: where compilation and per-node Python run, with bounds.
+
+Invariant: one request at a time per worker; a worker that hangs, dies or speaks
+nonsense costs that request, is killed, and is replaced at once. A message is two
+frames, a JSON header and a body of bytes; a frame is its length in 8 little-endian
+bytes, then its bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import resource
+import select
+import struct
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from exprd_compiler import errors
+from exprd_compiler.errors import CompilerBug, LimitExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from exprd_server.deadline import Deadline
+    from exprd_server.settings import WorkerSettings
+
+WORKER_COMMAND: Final = (sys.executable, "-m", "exprd_compiler.worker")
+_LENGTH: Final = struct.Struct("<Q")
+_MAX_FRAME: Final = 4 << 30
+_POLL_MS: Final = 50  # how soon a cancellation is noticed
+_REQUESTS_PER_WORKER: Final = 1_000  # then a fresh process, whatever may have leaked
+
+
+class WorkerLost(Exception):
+    """A worker ended, or answered with something that is no message."""
+
+
+class Worker:
+    """One process and its two pipes."""
+
+    def __init__(
+        self, command: Sequence[str], settings: WorkerSettings, env: Mapping[str, str] | None
+    ) -> None:
+        self.served = 0
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=env,
+            start_new_session=True,  # a Ctrl-C on the server's terminal is not for workers
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._to = self._process.stdin.fileno()
+        self._from = self._process.stdout.fileno()
+        os.set_blocking(self._to, False)
+        os.set_blocking(self._from, False)
+        self._bound(settings)
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    def exchange(
+        self, header: Mapping[str, Any], body: bytes, deadline: Deadline
+    ) -> tuple[dict[str, Any], bytes]:
+        """Sends a message and waits for the answer.
+
+        Raises:
+            WorkerLost: the worker ended or broke the protocol.
+            DeadlineExceeded: it took too long; the worker is in an unknown state.
+            Cancelled: the caller has gone; likewise.
+        """
+        self.served += 1
+        head = json.dumps(header).encode()
+        for part in (_LENGTH.pack(len(head)), head, _LENGTH.pack(len(body)), body):
+            self._write(memoryview(part), deadline)
+        try:
+            answer = json.loads(self._frame(deadline))
+        except ValueError:
+            raise WorkerLost("answered with something that is no JSON") from None
+        if not isinstance(answer, dict):
+            raise WorkerLost("answered with a header that is no object")
+        return answer, self._frame(deadline)
+
+    def kill(self) -> None:
+        """Ends the process. Its pipes stay: a thread may be reading from them."""
+        self._process.kill()
+        self._process.wait()
+
+    def discard(self) -> int:
+        """Ends the process and closes its pipes; its exit status. For whoever took it."""
+        self.kill()
+        status = self._process.returncode
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        return status
+
+    def _bound(self, settings: WorkerSettings) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            memory = (settings.memory_bytes, settings.memory_bytes)
+            resource.prlimit(self.pid, resource.RLIMIT_AS, memory)
+            os.setpriority(os.PRIO_PROCESS, self.pid, settings.niceness)
+
+    def _frame(self, deadline: Deadline) -> bytes:
+        (length,) = _LENGTH.unpack(self._read(_LENGTH.size, deadline))
+        if length > _MAX_FRAME:
+            raise WorkerLost(f"announced a frame of {length} bytes")
+        return self._read(length, deadline)
+
+    def _read(self, count: int, deadline: Deadline) -> bytes:
+        data = bytearray()
+        while len(data) < count:
+            self._wait(self._from, select.POLLIN, deadline)
+            with contextlib.suppress(BlockingIOError):
+                piece = os.read(self._from, min(count - len(data), 1 << 20))
+                if not piece:
+                    raise WorkerLost("ended")
+                data += piece
+        return bytes(data)
+
+    def _write(self, data: memoryview, deadline: Deadline) -> None:
+        while data:
+            self._wait(self._to, select.POLLOUT, deadline)
+            try:
+                data = data[os.write(self._to, data[: 1 << 16]) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                raise WorkerLost("ended") from None
+
+    def _wait(self, pipe: int, event: int, deadline: Deadline) -> None:
+        poll = select.poll()
+        poll.register(pipe, event)
+        while not poll.poll(min(_POLL_MS, deadline.remaining() * 1000)):
+            deadline.check("the worker answered")
+
+
+class WorkerPool:
+    """A fixed number of workers, and the requests that wait for one."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        *,
+        command: Sequence[str] = WORKER_COMMAND,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._command = command
+        self._env = env
+        self._lock = threading.Lock()
+        self._closed = False
+        self._workers: set[Worker] = set()
+        # Last in, first out: a warm worker is the better one.
+        self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
+        for _ in range(settings.count):
+            self._add()
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes of the pool."""
+        with self._lock:
+            return tuple(worker.pid for worker in self._workers)
+
+    def request(
+        self, header: Mapping[str, Any], body: bytes, deadline: Deadline
+    ) -> tuple[dict[str, Any], bytes]:
+        """Has a message answered by some worker.
+
+        Raises:
+            ExprdError: of the class that the worker's answer names.
+            DeadlineExceeded: no worker became free, or it took too long.
+            CompilerBug: the worker died.
+        """
+        worker = self._take(deadline)
+        try:
+            answer, payload = worker.exchange(header, body, deadline)
+        except WorkerLost as error:
+            raise _death(str(error), self._replace(worker)) from None
+        except BaseException:
+            self._replace(worker)
+            raise
+        self._give_back(worker)
+        if not answer.get("ok"):
+            raise _error_of(answer.get("error"))
+        return answer, payload
+
+    def close(self) -> None:
+        """Ends all workers; may be called again."""
+        with self._lock:
+            self._closed = True
+            workers, self._workers = self._workers, set()
+        for worker in workers:
+            worker.kill()
+        while not self._idle.empty():
+            self._idle.get_nowait().discard()
+
+    def _add(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            worker = Worker(self._command, self._settings, self._env)
+            self._workers.add(worker)
+        self._idle.put(worker)
+
+    def _take(self, deadline: Deadline) -> Worker:
+        while True:
+            deadline.check("a worker was free")
+            if self._closed:
+                raise CompilerBug("the worker pool is closed")
+            with contextlib.suppress(queue.Empty):
+                return self._idle.get(timeout=min(_POLL_MS / 1000, deadline.remaining()))
+
+    def _give_back(self, worker: Worker) -> None:
+        if worker.served >= _REQUESTS_PER_WORKER:
+            self._replace(worker)
+        else:
+            self._idle.put(worker)
+
+    def _replace(self, worker: Worker) -> int:
+        with self._lock:
+            self._workers.discard(worker)
+        status = worker.discard()
+        self._add()
+        return status
+
+
+def _death(how: str, status: int) -> CompilerBug:
+    return CompilerBug(
+        f"a compile worker {how} (exit status {status}); it was replaced",
+        fields={"status": str(status)},
+    )
+
+
+def _error_of(facts: Any) -> Exception:
+    """The exception that a worker's answer describes."""
+    if not isinstance(facts, dict):
+        return CompilerBug("a worker failed without saying how")
+    kind, message = str(facts.get("kind")), str(facts.get("message", ""))
+    if kind == "MemoryError":
+        return LimitExceeded(
+            "compilation needs more memory than a worker may take",
+            hint="split the graph",
+            fields={"limit": "worker_memory"},
+        )
+    cls = errors.by_kind().get(kind)
+    if cls is None:
+        return CompilerBug(f"a worker failed with {kind}: {message}")
+    return cls(
+        message,
+        op=str(facts.get("op", "")),
+        nodes=[int(node) for node in facts.get("nodes", ())],
+        hint=str(facts.get("hint", "")),
+        fields={str(k): str(v) for k, v in facts.get("fields", {}).items()},
+    )

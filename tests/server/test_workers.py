@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from exprd_compiler.errors import (
+    Cancelled,
+    CompilerBug,
+    DeadlineExceeded,
+    LimitExceeded,
+    ShapeError,
+)
+from exprd_server.deadline import Deadline
+from exprd_server.settings import GIB, WorkerSettings
+from exprd_server.workers import WorkerPool
+
+COMMAND = (sys.executable, str(Path(__file__).with_name("echo_worker.py")))
+
+
+@pytest.fixture
+def pool():
+    pool = WorkerPool(WorkerSettings(count=1, memory_bytes=GIB), command=COMMAND)
+    yield pool
+    pool.close()
+
+
+def echo(pool, body=b"x", seconds=20.0):
+    header, payload = pool.request({"do": "echo"}, body, Deadline(seconds))
+    assert payload == body
+    return header["pid"]
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_large_bodies_pass_both_ways(pool):
+    echo(pool, os.urandom(5_000_000))
+    echo(pool, b"")
+
+
+def test_a_worker_serves_many_requests(pool):
+    assert len({echo(pool) for _ in range(20)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        ({"do": "die"}, "ended .exit status -11."),
+        ({"do": "babble"}, "no JSON"),
+        ({"do": "flood"}, "frame of"),
+    ],
+)
+def test_a_broken_worker_costs_one_request(pool, request_, says):
+    before = echo(pool)
+    with pytest.raises(CompilerBug, match=says):
+        pool.request(request_, b"", Deadline(20))
+    assert echo(pool) != before
+    assert gone(before)
+
+
+@pytest.mark.parametrize(("request_", "body"), [("hang", b""), ("deaf", b"")])
+def test_a_hanging_worker_is_killed_at_the_deadline(pool, request_, body):
+    before = echo(pool)
+    if request_ == "deaf":
+        pool.request({"do": "deaf"}, body, Deadline(20))
+        body = bytes(10_000_000)
+    with pytest.raises(DeadlineExceeded, match="before the worker answered"):
+        pool.request({"do": request_}, body, Deadline(0.2))
+    assert gone(before)
+    echo(pool)
+
+
+def test_a_cancelled_request_frees_its_worker(pool):
+    before = echo(pool)
+    deadline = Deadline(60)
+    threading.Timer(0.05, deadline.cancel).start()
+    with pytest.raises(Cancelled):
+        pool.request({"do": "hang"}, b"", deadline)
+    assert gone(before)
+    echo(pool)
+
+
+def test_memory_is_bounded(pool):
+    pool.request({"do": "eat", "bytes": 1 << 20}, b"", Deadline(20))
+    with pytest.raises(LimitExceeded, match="more memory"):
+        pool.request({"do": "eat", "bytes": 2 * GIB}, b"", Deadline(20))
+    echo(pool)
+
+
+def test_errors_of_the_tree_come_back_as_themselves(pool):
+    facts = {
+        "kind": "ShapeError",
+        "message": "m",
+        "op": "add",
+        "nodes": [1, 2],
+        "hint": "h",
+        "fields": {"a": "b"},
+    }
+    with pytest.raises(ShapeError) as caught:
+        pool.request({"do": "fail", "error": facts}, b"", Deadline(20))
+    error = caught.value
+    assert (error.message, error.op, error.nodes, error.hint) == ("m", "add", (1, 2), "h")
+    assert error.fields == {"a": "b"}
+
+
+@pytest.mark.parametrize("facts", [{"kind": "OSError", "message": "/etc"}, None, "text"])
+def test_other_errors_are_ours(pool, facts):
+    with pytest.raises(CompilerBug):
+        pool.request({"do": "fail", "error": facts}, b"", Deadline(20))
+    echo(pool)
+
+
+def test_requests_wait_for_a_free_worker_no_longer_than_they_may(pool):
+    started = threading.Event()
+
+    def occupy() -> None:
+        started.set()
+        with pytest.raises(DeadlineExceeded):
+            pool.request({"do": "hang"}, b"", Deadline(1.0))
+
+    thread = threading.Thread(target=occupy)
+    thread.start()
+    started.wait()
+    thread.join()
+    echo(pool)
+    with pytest.raises(DeadlineExceeded, match="worker was free"):
+        pool.request({"do": "echo"}, b"", Deadline(0))
+
+
+def test_workers_run_beside_each_other():
+    pool = WorkerPool(WorkerSettings(count=2, memory_bytes=GIB), command=COMMAND)
+    try:
+        hanging = Deadline(60)
+
+        def hang() -> None:
+            with pytest.raises(Cancelled):
+                pool.request({"do": "hang"}, b"", hanging)
+
+        thread = threading.Thread(target=hang)
+        thread.start()
+        echo(pool)
+        hanging.cancel()
+        thread.join()
+    finally:
+        pids = pool.pids
+        pool.close()
+    assert len(pids) == 2
+    assert all(map(gone, pids))
+
+
+def test_a_closed_pool_refuses(pool):
+    pool.close()
+    pool.close()
+    with pytest.raises(CompilerBug):
+        pool.request({"do": "echo"}, b"", Deadline(5))
