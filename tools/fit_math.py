@@ -74,6 +74,32 @@ def atanh_long_tail(z: mpf) -> mpf:
     return (atanh_tail(z) - mpf(2) / 3) / z if abs(z) > mpf("1e-20") else mpf(2) / 5
 
 
+def sin_tail(z: mpf) -> mpf:
+    """(sin(r) - r) / r**3 at z = r**2."""
+    r = mp.sqrt(abs(z))
+    return (mp.sin(r) - r) / (r * z) if abs(z) > mpf("1e-20") else mpf(-1) / 6 + z / 120
+
+
+def cos_tail(z: mpf) -> mpf:
+    """(cos(r) - 1 + r**2 / 2) / r**4 at z = r**2."""
+    return (mp.cos(mp.sqrt(abs(z))) - 1 + z / 2) / z**2 if abs(z) > mpf("1e-15") else mpf(1) / 24
+
+
+def thirds(value: mpf) -> tuple[float, float, float]:
+    """Three float64 that add up to the value."""
+    first = float(value)
+    second = float(value - mpf(first))
+    return first, second, float(value - mpf(first) - mpf(second))
+
+
+def two_over_pi(words: int) -> list[int]:
+    """A word of zeros and then so many words of the binary fraction, as signed 64-bit integers."""
+    with mp.workprec(64 * words + 128):
+        bits = int(mp.floor(mp.ldexp(2 / mp.pi, 64 * words)))
+    unsigned = [0] + [bits >> (64 * (words - 1 - i)) & (2**64 - 1) for i in range(words)]
+    return [word - 2**64 if word >= 2**63 else word for word in unsigned]
+
+
 def show(name: str, comment: str, numbers: list[float]) -> None:
     """Print one table."""
     print(f"# {comment}")
@@ -131,6 +157,11 @@ def main() -> None:
         (0, 6),
     )
     both("ATANH_LONG", "(2 atanh(s) - 2 s - 2 s^3 / 3) / s^5 in s^2", atanh_long_tail, mpf(0), edge, (0, 7))
+    corner = (mp.pi / 4 * mpf("1.0005")) ** 2
+    both("SIN", "(sin(r) - r) / r^3 in r^2, |r| <= pi/4", sin_tail, mpf(0), corner, (3, 6))
+    both("COS", "(cos(r) - 1 + r^2 / 2) / r^4 in r^2, |r| <= pi/4", cos_tail, mpf(0), corner, (3, 6))
+    show("HALF_PI", "pi/2 in three parts", list(thirds(mp.pi / 2)))
+    show("TWO_OVER_PI", "the bits of 2/pi after a word of zeros, 64 to a word", two_over_pi(20))
     show("LN2_F32", "ln 2 in a head of 15 bits and a tail", list(split(LN2, 15, single)))
     show("LN2_F64", "ln 2 in a head of 38 bits and a tail", list(split(LN2, 38, double)))
     show("LN2_HALVES_F32", "ln 2 as the nearest float32 and the rest", list(split(LN2, 24, single)))

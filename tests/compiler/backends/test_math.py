@@ -12,6 +12,9 @@ from exprd_compiler.backends.llvm.target import LEVELS, supports
 
 # Bounds in ulp for (float32, float64), as documented in the math modules.
 BOUNDS = {
+    "cos": (1.0, 1.0),
+    "sin": (1.0, 1.0),
+    "tan": (1.0, 1.0),
     "cosh": (1.5, 1.5),
     "exp2": (1.1, 1.1),
     "log10": (0.51, 0.51),

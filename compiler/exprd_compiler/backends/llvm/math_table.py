@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
-from exprd_compiler.backends.llvm import math_exp, math_log, math_pow
+from exprd_compiler.backends.llvm import math_exp, math_log, math_pow, math_trig
 from exprd_compiler.backends.llvm.arithmetic import Arithmetic
 from exprd_compiler.backends.llvm.text import Value
 
@@ -18,6 +18,7 @@ Body: TypeAlias = Callable[..., Value]
 
 MATH: Mapping[str, Body] = MappingProxyType(
     {
+        "cos": math_trig.cos,
         "cosh": math_exp.cosh,
         "exp": math_exp.exp,
         "exp2": math_exp.exp2,
@@ -28,12 +29,14 @@ MATH: Mapping[str, Body] = MappingProxyType(
         "log2": math_log.log2,
         "pow": math_pow.power,
         "sigmoid": math_exp.sigmoid,
+        "sin": math_trig.sin,
         "sinh": math_exp.sinh,
         "softplus": math_log.softplus,
         "sqrt": Arithmetic.sqrt,
+        "tan": math_trig.tan,
         "tanh": math_exp.tanh,
     }
 )
 
-LONG: frozenset[str] = frozenset({"pow"})
+LONG: frozenset[str] = frozenset({"cos", "pow", "sin", "tan"})
 """Functions that are always calls, for their length or because they branch."""
