@@ -1,0 +1,185 @@
+"""Interpret: a graph run node by node with the numpy meanings of its ops.
+
+The oracle of the tests, the reference backend, and the constant folder. It keeps Theano's rule that
+numpy does not know, that only axes that are statically 1 broadcast; it never warns and never
+changes what it is given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+from exprd_compiler.errors import (
+    CallError,
+    CompilerBug,
+    ExprdError,
+    LimitExceeded,
+    MissingInput,
+    ShapeError,
+)
+from exprd_compiler.ir.graph import Graph, toposort
+from exprd_compiler.ir.lowering import Assign, Gather, Leaf, Library, Scalar, Scatter
+from exprd_compiler.ir.node import Array, Node
+from exprd_compiler.ir.type import TensorType
+from exprd_compiler.ops.creation import alloc
+from exprd_compiler.ops.index import numpy_index
+from exprd_compiler.ops.leaves import constant
+from exprd_compiler.ops.movement import filled
+
+
+def evaluate(
+    graph: Graph, inputs: Sequence[Any], shared: Sequence[Any] = ()
+) -> tuple[list[Array], list[Array]]:
+    """The outputs of a call, and the new values of the updated variables in order of the updates.
+
+    Args:
+        graph: what to run.
+        inputs: one array per input.
+        shared: the value of each shared variable.
+
+    Raises:
+        CallError: a value does not fit its leaf.
+    """
+    for what, leaves, values in (
+        ("inputs", graph.inputs, inputs),
+        ("shared variables", graph.shared, shared),
+    ):
+        if len(leaves) != len(values):
+            raise CallError(f"{len(values)} values for {len(leaves)} {what}")
+    given = dict(zip(graph.leaves, (*inputs, *shared), strict=True))
+    values = evaluate_nodes(graph.roots, given)
+    count = len(graph.outputs)
+    return values[:count], values[count:]
+
+
+def evaluate_nodes(nodes: Sequence[Node], given: Mapping[Node, Any]) -> list[Array]:
+    """The values of nodes as new arrays.
+
+    Args:
+        nodes: what to compute.
+        given: values of leaves, or of any other nodes, which are then not computed.
+
+    Raises:
+        CallError: a given value does not fit its node.
+        MissingInput: a leaf has no value.
+        ExprdError: a node failed; `op` says which, `nodes` or a note says where it was built.
+    """
+    order = toposort(nodes, stop=lambda node: node in given)
+    uses = Counter([*nodes, *(x for node in order if node not in given for x in node.inputs)])
+    values: dict[Node, Array] = {}
+    with np.errstate(all="ignore"):
+        for node in order:
+            if node in given:
+                values[node] = _fitting(node, given[node])
+                continue
+            values[node] = _run(node, [values[x] for x in node.inputs])
+            for x in node.inputs:  # a value is dropped after its last use
+                uses[x] -= 1
+                if not uses[x]:
+                    del values[x]
+    return [np.array(values[node], order="C") for node in nodes]
+
+
+def _fitting(node: Node, value: Any) -> Array:
+    array = np.asarray(value)
+    if array.dtype == node.dtype and node.type.accepts(TensorType(node.dtype, array.shape)):
+        return array
+    name = node.name or f"the {node.op.name}"
+    raise CallError(
+        f"{name} is {node.type}, got {array.dtype.name}{list(array.shape)}",
+        hint="convert the value, or build the graph with another type",
+    )
+
+
+def _run(node: Node, arrays: list[Array]) -> Array:
+    """The value of one node, errors told where it was built."""
+    try:
+        return _value(node, arrays)
+    except ExprdError as error:
+        error.op = error.op or node.op.name
+        _tell_origin(error, node)
+        raise
+    except MemoryError as error:
+        limit = LimitExceeded(f"not enough memory for {node.type}", op=node.op.name)
+        raise _tell_origin(limit, node) from error
+    except Exception as error:
+        shapes = ", ".join(str(array.shape) for array in arrays)
+        bug = CompilerBug(f"failed on shapes {shapes}: {error}", op=node.op.name)
+        raise _tell_origin(bug, node) from error
+
+
+def _tell_origin(error: ExprdError, node: Node) -> ExprdError:
+    if isinstance(node.origin, int):
+        error.nodes = error.nodes or (node.origin,)
+    elif node.origin is not None:
+        error.add_note(str(node.origin))
+    return error
+
+
+def _value(node: Node, arrays: list[Array]) -> Array:
+    if isinstance(node.op.lowering, Leaf) and node.op is not constant:
+        hint = "make it an input, or give it a value"
+        raise MissingInput(f"{node!r} has no value", hint=hint)
+    _check_broadcast(node, arrays)
+    value = np.asarray(node.op.numpy(*arrays, **node.attributes))
+    if value.dtype != node.dtype or not node.type.accepts(TensorType(node.dtype, value.shape)):
+        got = f"{value.dtype.name}{list(value.shape)}"
+        raise CompilerBug(f"the numpy meaning of {node.type} gave {got}", op=node.op.name)
+    return value
+
+
+# ---- the broadcast rule: an axis that is not statically 1 may be 1, but must not broadcast
+def _check_broadcast(node: Node, arrays: list[Array]) -> None:
+    match node.op.lowering:
+        case Scalar():
+            _check_agree(node, 0, arrays)
+        case Gather():
+            _check_agree(node, 1, arrays)
+        case Scatter():
+            _check_agree(node, 2, arrays)
+            leading = np.broadcast_shapes(*[array.shape for array in arrays[2:]])
+            _check_fits(node, 1, arrays, leading + arrays[0].shape[len(arrays) - 2 :])
+        case Assign():
+            with suppress(IndexError):  # the meaning tells of it
+                view = arrays[0][numpy_index(node["index"], arrays[2:])]
+                _check_fits(node, 1, arrays, view.shape)
+        case Library() if len(arrays) > 2:
+            _check_fits(node, 2, arrays, arrays[0].shape[:-1] + arrays[1].shape[1:])
+        case _ if node.op is alloc:
+            _check_fits(node, 0, arrays, [int(e) for e in filled(node["shape"], arrays[1:])])
+        case _:
+            pass
+
+
+def _check_agree(node: Node, first: int, arrays: list[Array]) -> None:
+    """The operands from number `first` on have a common shape."""
+    shapes = [array.shape for array in arrays[first:]]
+    common: dict[int, int] = {}
+    for x, shape in zip(node.inputs[first:], shapes, strict=True):
+        for axis in range(-x.ndim, 0):
+            if x.type.shape[axis] == 1:
+                continue
+            if common.setdefault(axis, shape[axis]) != shape[axis]:
+                place = axis + max(map(len, shapes))
+                raise _mismatch(shapes, common[axis], shape[axis], place)
+
+
+def _check_fits(node: Node, place: int, arrays: list[Array], target: Sequence[int]) -> None:
+    """Operand number `place` broadcasts to a shape."""
+    shape, static = arrays[place].shape, node.inputs[place].type.shape
+    for axis in range(-len(shape), 0):
+        if static[axis] != 1 and shape[axis] != target[axis]:
+            raise _mismatch((shape, target), target[axis], shape[axis], axis + len(target))
+
+
+def _mismatch(shapes: Sequence[Sequence[int]], a: int, b: int, axis: int) -> ShapeError:
+    written = " and ".join(str(tuple(shape)) for shape in shapes)
+    return ShapeError(
+        f"input dimension mis-match of shapes {written}: extents {a} and {b} on axis {axis} differ",
+        hint="only axes that are statically 1 broadcast",
+    )
