@@ -16,26 +16,51 @@ from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.passes.pipeline import Observer, Pass, Pipeline, Transform
 from exprd_compiler.rewrite.intern import intern
 from exprd_compiler.rewrite.rules import RuleSet
-from exprd_compiler.rules.expansion import EXPANSION
-from exprd_compiler.rules.folding import FOLDING
+from exprd_compiler.rules import (
+    elementwise,
+    expansion,
+    folding,
+    linalg,
+    movement,
+    products,
+    specialize,
+    stability,
+)
+
+_USELESS: Final = (*folding.LAWS, *elementwise.LAWS, *movement.LAWS)
+_CANONICAL: Final = (*_USELESS, *linalg.TRANSPOSES)
+_STABLE: Final = (*_USELESS, *stability.LAWS, *products.LAWS)
 
 MERGE: Final = Transform("MergeOptimizer", intern)
-EXPAND: Final = RuleSet("expand", EXPANSION)
-CLEANUP: Final = RuleSet("cleanup", FOLDING)
+CANONICALIZE: Final = RuleSet("canonicalize", _CANONICAL)
+STABILIZE: Final = RuleSet("stabilize", _STABLE)
+SPECIALIZE: Final = RuleSet("specialize", (*_USELESS, *specialize.LAWS))
+BLAS: Final = RuleSet("BlasOpt", (*_USELESS, *linalg.CALLS), sweeps=8)
+EXPAND: Final = RuleSet("expand", expansion.LAWS)
+CLEANUP: Final = RuleSet("cleanup", _USELESS)
 
 O0: Final[tuple[Pass, ...]] = (MERGE, EXPAND)
-FAST_COMPILE: Final[tuple[Pass, ...]] = (MERGE, RuleSet("canonicalize", FOLDING), EXPAND, CLEANUP)
-FAST_RUN: Final[tuple[Pass, ...]] = (MERGE, RuleSet("canonicalize", FOLDING), EXPAND, CLEANUP)
+FAST_COMPILE: Final[tuple[Pass, ...]] = (MERGE, CANONICALIZE, STABILIZE, EXPAND, CLEANUP)
+FAST_RUN: Final[tuple[Pass, ...]] = (
+    MERGE,
+    CANONICALIZE,
+    STABILIZE,
+    SPECIALIZE,
+    BLAS,
+    EXPAND,
+    CLEANUP,
+)
 
 LEVELS: Final = MappingProxyType({"none": O0, "fast_compile": FAST_COMPILE, "fast_run": FAST_RUN})
-_NEEDED: Final = frozenset((EXPAND.name, *[rule.name for rule in EXPANSION]))
+_NEEDED: Final = frozenset((EXPAND.name, *[rule.name for rule in expansion.LAWS]))
 
 
 def names() -> frozenset[str]:
     """Everything that can be excluded: names of passes and of rules, Theano's where it had one."""
     every = [step for level in LEVELS.values() for step in level]
-    rules = [rule.name for step in every if isinstance(step, RuleSet) for rule in step.rules]
-    return frozenset((*[step.name for step in every], *rules)) - _NEEDED
+    rules = [rule for step in every if isinstance(step, RuleSet) for rule in step.rules]
+    of_rules = [name for rule in rules for name in (rule.name, rule.theano) if name]
+    return frozenset((*[step.name for step in every], *of_rules)) - _NEEDED
 
 
 def passes(level: str, excluding: frozenset[str] = frozenset()) -> tuple[Pass, ...]:

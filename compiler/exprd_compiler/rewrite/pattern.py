@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any, Final, TypeAlias
 
 from exprd_compiler.ir.node import Node, Op
-from exprd_compiler.ops.leaves import const, constant, scalar_value
+from exprd_compiler.ops.leaves import const, constant, constant_value, scalar_value
 from exprd_compiler.ops.table import OPS
 from exprd_compiler.rewrite.intern import COMMUTATIVE
 
@@ -26,34 +26,34 @@ class Term:
 
     __slots__ = ()
 
-    def __add__(self, other: Term | Number) -> Term:
+    def __add__(self, other: Term | Number) -> Apply:
         return apply("add", self, other)
 
-    def __radd__(self, other: Number) -> Term:
+    def __radd__(self, other: Number) -> Apply:
         return apply("add", other, self)
 
-    def __sub__(self, other: Term | Number) -> Term:
+    def __sub__(self, other: Term | Number) -> Apply:
         return apply("sub", self, other)
 
-    def __rsub__(self, other: Number) -> Term:
+    def __rsub__(self, other: Number) -> Apply:
         return apply("sub", other, self)
 
-    def __mul__(self, other: Term | Number) -> Term:
+    def __mul__(self, other: Term | Number) -> Apply:
         return apply("mul", self, other)
 
-    def __rmul__(self, other: Number) -> Term:
+    def __rmul__(self, other: Number) -> Apply:
         return apply("mul", other, self)
 
-    def __truediv__(self, other: Term | Number) -> Term:
+    def __truediv__(self, other: Term | Number) -> Apply:
         return apply("true_div", self, other)
 
-    def __rtruediv__(self, other: Number) -> Term:
+    def __rtruediv__(self, other: Number) -> Apply:
         return apply("true_div", other, self)
 
-    def __pow__(self, other: Term | Number) -> Term:
+    def __pow__(self, other: Term | Number) -> Apply:
         return apply("pow", self, other)
 
-    def __neg__(self) -> Term:
+    def __neg__(self) -> Apply:
         return apply("neg", self)
 
 
@@ -153,11 +153,19 @@ def match(term: Term, node: Node, bound: Binding) -> bool:
             and all(match(a, x, bound) for a, x in zip(term.args, node.inputs, strict=True))
         )
     if isinstance(term, Literal):
-        return scalar_value(node) == term.value
+        return _is_number(node, term.value)
     assert isinstance(term, Wild)
     if term.constant and node.op is not constant:
         return False
     return bound.setdefault(term.name, node) is node
+
+
+def _is_number(node: Node, value: Number) -> bool:
+    array = constant_value(node)
+    # the first element alone refuses nearly every large constant
+    if array is None or array.size == 0 or array.reshape(-1)[0] != value:
+        return False
+    return scalar_value(node) == value
 
 
 def _bind_attr(node: Node, name: str, value: Any, bound: Binding) -> bool:

@@ -52,10 +52,11 @@ class Rule:
     """A law by which a value may be computed in another way.
 
     Attributes:
-        name: Theano's where it has one; users pass it to `excluding`.
+        name: what the rule says; unique.
         left: the form it applies to, or the ops of which any node may be meant.
         right: the other form, or a function that builds it or gives None.
-        why: the law in words, for the docs page.
+        why: on what grounds, for the docs page.
+        theano: the name under which Theano's users exclude it, several rules may share one; or "".
         when: a further condition.
         dtypes: dtypes of the root for which the law holds.
         mixed: whether wildcards may have other dtypes than the root.
@@ -66,6 +67,7 @@ class Rule:
     left: Left
     right: Right
     why: str
+    theano: str = ""
     when: Callable[[Match], bool] | None = None
     dtypes: tuple[str, ...] = DTYPES
     mixed: bool = False
@@ -141,7 +143,7 @@ class RuleSet:
 
     def without(self, names: frozenset[str]) -> RuleSet:
         """The set without the rules of these names."""
-        kept = tuple(rule for rule in self.rules if rule.name not in names)
+        kept = tuple(rule for rule in self.rules if not names & {rule.name, rule.theano})
         return RuleSet(self.name, kept, self.sweeps, self.trace)
 
     def traced(self, trace: Callable[[str, Node, Node], None]) -> RuleSet:

@@ -15,18 +15,19 @@ from exprd_compiler.rewrite.rules import Match, Rule
 COMPOSED: Final = tuple(op for op in OPS.values() if isinstance(op.lowering, Expand))
 
 
-def _expand(m: Match) -> Node | None:
+def expand(m: Match) -> Node | None:
+    """The expansion of a composed op."""
     lowering = m.root.op.lowering
     if not isinstance(lowering, Expand):
         return None
     return lowering.body(*m.root.inputs, **m.root.attributes)
 
 
-EXPANSION: Final = (
+LAWS: Final = (
     Rule(
         name="expand",
         left=COMPOSED,
-        right=_expand,
+        right=expand,
         same_shape=True,
         why="A composed op becomes the ops of which it is made.",
     ),

@@ -55,9 +55,10 @@ def _fold(m: Match) -> Node | None:
     return None if value is None else const(value)
 
 
-FOLDING: Final = (
+LAWS: Final = (
     Rule(
-        name="constant_folding",
+        name="constants are computed once",
+        theano="constant_folding",
         left=_FOLDED,
         right=_fold,
         same_shape=True,
