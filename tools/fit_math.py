@@ -85,6 +85,30 @@ def cos_tail(z: mpf) -> mpf:
     return (mp.cos(mp.sqrt(abs(z))) - 1 + z / 2) / z**2 if abs(z) > mpf("1e-15") else mpf(1) / 24
 
 
+def arctan_tail(z: mpf) -> mpf:
+    """(atan(x) - x) / x**3 at z = x**2."""
+    x = mp.sqrt(abs(z))
+    return (mp.atan(x) - x) / (x * z) if abs(z) > mpf("1e-20") else mpf(-1) / 3 + z / 5
+
+
+def arcsin_tail(z: mpf) -> mpf:
+    """(asin(x) - x) / x**3 at z = x**2."""
+    x = mp.sqrt(abs(z))
+    return (mp.asin(x) - x) / (x * z) if abs(z) > mpf("1e-20") else mpf(1) / 6 + z * 3 / 40
+
+
+def erf_tail(z: mpf) -> mpf:
+    """erf(x) / x - 1 at z = x**2."""
+    x = mp.sqrt(abs(z))
+    return mp.erf(x) / x - 1 if abs(z) > mpf("1e-30") else 2 / mp.sqrt(mp.pi) - 1
+
+
+def erfcx_smooth(t: mpf) -> mpf:
+    """erfc(x) exp(x**2) (1 + 2 x) at t = (x - 4) / (x + 4)."""
+    x = 4 * (1 + t) / (1 - t)
+    return mp.erfc(x) * mp.exp(x * x) * (1 + 2 * x)
+
+
 def thirds(value: mpf) -> tuple[float, float, float]:
     """Three float64 that add up to the value."""
     first = float(value)
@@ -160,6 +184,10 @@ def main() -> None:
     corner = (mp.pi / 4 * mpf("1.0005")) ** 2
     both("SIN", "(sin(r) - r) / r^3 in r^2, |r| <= pi/4", sin_tail, mpf(0), corner, (3, 6))
     both("COS", "(cos(r) - 1 + r^2 / 2) / r^4 in r^2, |r| <= pi/4", cos_tail, mpf(0), corner, (3, 6))
+    both("ARCTAN", "(atan(x) - x) / x^3 in x^2, x <= 1", arctan_tail, mpf(0), mpf(1), (0, 20))
+    both("ARCSIN", "(asin(x) - x) / x^3 in x^2, x <= 1/2", arcsin_tail, mpf(0), mpf("0.2505"), (0, 12))
+    both("ERF", "erf(x) / x - 1 in x^2, x <= 1", erf_tail, mpf(0), mpf(1), (0, 12))
+    both("ERFCX", "erfc(x) exp(x^2) (1 + 2 x) in (x - 4) / (x + 4), x <= 28", erfcx_smooth, mpf(-1), mpf(3) / 4, (0, 23))
     show("HALF_PI", "pi/2 in three parts", list(thirds(mp.pi / 2)))
     show("TWO_OVER_PI", "the bits of 2/pi after a word of zeros, 64 to a word", two_over_pi(20))
     show("LN2_F32", "ln 2 in a head of 15 bits and a tail", list(split(LN2, 15, single)))

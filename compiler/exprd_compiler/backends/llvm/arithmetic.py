@@ -160,18 +160,18 @@ class Arithmetic:
         """Logical or bitwise complement."""
         return self.xor(a, self.like(1 if a.dtype == "bool" else -1, a))
 
-    def shl(self, a: Value, count: Value) -> Value:
-        """``a`` times 2 to the power ``count``; 0 when the count is not below the width."""
-        inside = self._shift_inside(count)
-        return self.select(inside, self._binary("shl", a, count), self.like(0, a))
+    def shl(self, a: Value, b: Value) -> Value:
+        """``a`` times 2 to the power ``b``; 0 when that is not below the width."""
+        inside = self._shift_inside(b)
+        return self.select(inside, self._binary("shl", a, b), self.like(0, a))
 
-    def shr(self, a: Value, count: Value) -> Value:
-        """``a`` divided by 2 to the power ``count``, rounded down, for any count."""
+    def shr(self, a: Value, b: Value) -> Value:
+        """``a`` divided by 2 to the power ``b``, rounded down, whatever ``b`` is."""
         last = self.like(bit_width(a.dtype) - 1, a)
         if is_signed(a.dtype):
-            return self._binary("ashr", a, self.select(self._shift_inside(count), count, last))
-        inside = self._shift_inside(count)
-        return self.select(inside, self._binary("lshr", a, count), self.like(0, a))
+            return self._binary("ashr", a, self.select(self._shift_inside(b), b, last))
+        inside = self._shift_inside(b)
+        return self.select(inside, self._binary("lshr", a, b), self.like(0, a))
 
     def _shift_inside(self, count: Value) -> Value:
         limit = self.like(bit_width(count.dtype), count)  # unsigned: a negative count is huge
@@ -179,9 +179,9 @@ class Arithmetic:
 
     # --- float anatomy --------------------------------------------------------------------------
 
-    def cast(self, x: Value, dtype: str) -> Value:
+    def cast(self, a: Value, dtype: str) -> Value:
         """The value converted as numpy on x86 does; see ``conversion``."""
-        return conversion.cast(self, x, dtype)
+        return conversion.cast(self, a, dtype)
 
     def bits(self, x: Value) -> Value:
         """The bit pattern of a float as a signed integer of its width."""

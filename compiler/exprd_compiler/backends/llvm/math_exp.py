@@ -99,6 +99,13 @@ def exp(k: Arithmetic, x: Value) -> Value:
     return scale(k, k.add(k.like(1.0, x), part.high), part.n)
 
 
+def exp_sum(k: Arithmetic, x: Value, tail: Value) -> tuple[Value, Value, Value]:
+    """e**(x + tail) as (head + rest) * 2**n, x within the bounds, tail below its ulp."""
+    part = reduce_exp(k, x)
+    head, error = fast_two_sum(k, k.like(1.0, x), part.high)
+    return head, k.fma(tail, head, k.add(error, part.low)), part.n
+
+
 def exp2(k: Arithmetic, x: Value) -> Value:
     """2**x, exact for whole numbers."""
     form = FORMS[x.dtype]

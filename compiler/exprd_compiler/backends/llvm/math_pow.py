@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from exprd_compiler.backends.llvm.math_exp import EXP_BOUNDS, exp, reduce_exp
+from exprd_compiler.backends.llvm.math_exp import EXP_BOUNDS, exp, exp_sum
 from exprd_compiler.backends.llvm.math_form import (
     clamp,
-    fast_two_sum,
     product,
     scale,
 )
@@ -59,10 +58,8 @@ def _times(k: Arithmetic, y: Value, logarithm: tuple[Value, Value]) -> tuple[Val
 
 def _exp_of(k: Arithmetic, head: Value, tail: Value) -> Value:
     bounds = EXP_BOUNDS[head.dtype]
-    part = reduce_exp(k, clamp(k, head, bounds.zero, bounds.infinity))
-    total, error = fast_two_sum(k, k.like(1.0, head), part.high)
-    rest = k.fma(tail, total, k.add(error, part.low))
-    return scale(k, k.add(total, rest), part.n)
+    total, rest, n = exp_sum(k, clamp(k, head, bounds.zero, bounds.infinity), tail)
+    return scale(k, k.add(total, rest), n)
 
 
 # --- special cases ------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
-from exprd_compiler.backends.llvm import math_exp, math_log, math_pow, math_trig
+from exprd_compiler.backends.llvm import math_arc, math_erf, math_exp, math_log, math_pow, math_trig
 from exprd_compiler.backends.llvm.arithmetic import Arithmetic
 from exprd_compiler.backends.llvm.text import Value
 
@@ -18,16 +18,29 @@ Body: TypeAlias = Callable[..., Value]
 
 MATH: Mapping[str, Body] = MappingProxyType(
     {
+        "arccos": math_arc.arccos,
+        "arccosh": math_arc.arccosh,
+        "arcsin": math_arc.arcsin,
+        "arcsinh": math_arc.arcsinh,
+        "arctan": math_arc.arctan,
+        "arctan2": math_arc.arctan2,
+        "arctanh": math_arc.arctanh,
+        "ceil": Arithmetic.ceil,
+        "copysign": Arithmetic.copysign,
         "cos": math_trig.cos,
         "cosh": math_exp.cosh,
+        "erf": math_erf.erf,
+        "erfc": math_erf.erfc,
         "exp": math_exp.exp,
         "exp2": math_exp.exp2,
         "expm1": math_exp.expm1,
+        "floor": Arithmetic.floor,
         "log": math_log.log,
         "log10": math_log.log10,
         "log1p": math_log.log1p,
         "log2": math_log.log2,
         "pow": math_pow.power,
+        "rint": Arithmetic.rint,
         "sigmoid": math_exp.sigmoid,
         "sin": math_trig.sin,
         "sinh": math_exp.sinh,
@@ -35,8 +48,25 @@ MATH: Mapping[str, Body] = MappingProxyType(
         "sqrt": Arithmetic.sqrt,
         "tan": math_trig.tan,
         "tanh": math_exp.tanh,
+        "trunc": Arithmetic.trunc,
     }
 )
 
-LONG: frozenset[str] = frozenset({"cos", "pow", "sin", "tan"})
+LONG: frozenset[str] = frozenset(
+    {
+        "arccos",
+        "arccosh",
+        "arcsin",
+        "arcsinh",
+        "arctan",
+        "arctan2",
+        "arctanh",
+        "cos",
+        "erf",
+        "erfc",
+        "pow",
+        "sin",
+        "tan",
+    }
+)
 """Functions that are always calls, for their length or because they branch."""

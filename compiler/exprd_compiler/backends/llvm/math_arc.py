@@ -1,0 +1,151 @@
+"""Inverse trigonometric and hyperbolic functions, in float64 for both dtypes.
+
+Bounds: 1.5 ulp for the inverse trigonometric functions, 3 for the inverse hyperbolic ones, which
+are short compositions of logarithms; float32 rounds once from float64.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from exprd_compiler.backends.llvm import math_coefficients as table
+from exprd_compiler.backends.llvm.math_form import estrin, two_sum
+from exprd_compiler.backends.llvm.math_log import log, log1p
+
+if TYPE_CHECKING:
+    from exprd_compiler.backends.llvm.arithmetic import Arithmetic
+    from exprd_compiler.backends.llvm.text import Value
+
+_LN2: Final = 0.6931471805599453
+_LARGE: Final = 2.0**28  # beyond it sqrt(x**2 + 1) is x
+
+
+def arctan(k: Arithmetic, x: Value) -> Value:
+    """The angle whose tangent is x, between -pi/2 and pi/2."""
+    if x.dtype == "float32":
+        return k.cast(arctan(k, k.cast(x, "float64")), "float32")
+    one, size = k.like(1.0, x), k.abs(x)
+    inverse = k.compare("gt", size, one)
+    ratio = k.select(inverse, k.div(one, size), size)
+    return k.copysign(_turned(k, inverse, _series(k, ratio)), x)
+
+
+def arctan2(k: Arithmetic, y: Value, x: Value) -> Value:
+    """The angle of the point (x, y), between -pi and pi, with the signs of zeros of C99."""
+    if x.dtype == "float32":
+        wide = arctan2(k, k.cast(y, "float64"), k.cast(x, "float64"))
+        return k.cast(wide, "float32")
+    width, height = k.abs(x), k.abs(y)
+    steep = k.compare("gt", height, width)
+    small, large = k.select(steep, width, height), k.select(steep, height, width)
+    # 0 / 0 counts as 0 and inf / inf as 1
+    ratio = k.select(k.compare("eq", small, large), k.like(1.0, x), k.div(small, large))
+    ratio = k.select(k.compare("eq", small, k.like(0.0, x)), small, ratio)
+    angle = _turned(k, steep, _series(k, ratio))
+    left = k.compare("lt", k.bits(x), k.like(0, k.bits(x)))
+    angle = k.select(left, _from_half_turn(k, angle), angle)
+    undefined = k.or_(k.compare("ne", x, x), k.compare("ne", y, y))
+    return k.copysign(k.select(undefined, k.add(x, y), angle), y)
+
+
+def _series(k: Arithmetic, x: Value) -> Value:
+    """arctan(x) for 0 <= x <= 1."""
+    square = k.mul(x, x)
+    return k.fma(k.mul(square, x), estrin(k, square, table.ARCTAN_F64), x)
+
+
+def _turned(k: Arithmetic, condition: Value, angle: Value) -> Value:
+    """pi/2 - angle where the condition holds."""
+    high, low = table.HALF_PI[:2]
+    opposite = k.sub(k.like(high, angle), k.sub(angle, k.like(low, angle)))
+    return k.select(condition, opposite, angle)
+
+
+def _from_half_turn(k: Arithmetic, angle: Value) -> Value:
+    high, low = table.HALF_PI[:2]
+    return k.sub(k.like(2 * high, angle), k.sub(angle, k.like(2 * low, angle)))
+
+
+def arcsin(k: Arithmetic, x: Value) -> Value:
+    """The angle whose sine is x; NaN beyond 1."""
+    if x.dtype == "float32":
+        return k.cast(arcsin(k, k.cast(x, "float64")), "float32")
+    size = k.abs(x)
+    near = k.compare("le", size, k.like(0.5, x))
+    root, rest = _arcsine_terms(k, size, near)
+    high, low = table.HALF_PI[:2]
+    angle, error = two_sum(k, k.like(high, x), k.neg(k.add(root, root)))
+    far = k.add(angle, k.add(error, k.sub(k.like(low, x), k.add(rest, rest))))
+    return k.copysign(k.select(near, k.add(root, rest), far), x)
+
+
+def arccos(k: Arithmetic, x: Value) -> Value:
+    """The angle whose cosine is x; NaN beyond 1."""
+    if x.dtype == "float32":
+        return k.cast(arccos(k, k.cast(x, "float64")), "float32")
+    size = k.abs(x)
+    near = k.compare("le", size, k.like(0.5, x))
+    root, rest = _arcsine_terms(k, size, near)
+    negative = k.compare("lt", x, k.like(0.0, x))
+    high, low = table.HALF_PI[:2]
+    sine = k.copysign(root, x)
+    small = k.copysign(rest, x)  # the series has the sign of its argument
+    middle, error = two_sum(k, k.like(high, x), k.neg(sine))
+    middle = k.add(middle, k.add(error, k.sub(k.like(low, x), small)))
+    double, double_rest = k.add(root, root), k.add(rest, rest)
+    half_turn, error = two_sum(k, k.like(2 * high, x), k.neg(double))
+    half_turn = k.add(half_turn, k.add(error, k.sub(k.like(2 * low, x), double_rest)))
+    end = k.select(negative, half_turn, k.add(double, double_rest))
+    return k.select(near, middle, end)
+
+
+def _arcsine_terms(k: Arithmetic, size: Value, near: Value) -> tuple[Value, Value]:
+    """arcsin(r) as r and a small rest: r = |x| if near, else the sine of half the angle to 1."""
+    half = k.mul(k.sub(k.like(1.0, size), size), k.like(0.5, size))
+    square = k.select(near, k.mul(size, size), half)
+    root = k.sqrt(half)
+    lost = k.fma(k.neg(root), root, half)
+    zero = k.compare("eq", root, k.like(0.0, root))
+    error = k.div(lost, k.select(zero, k.like(1.0, root), k.add(root, root)))
+    r = k.select(near, size, root)
+    tail = k.select(near, k.like(0.0, size), error)
+    series = k.mul(square, estrin(k, square, table.ARCSIN_F64))
+    return r, k.fma(r, series, tail)
+
+
+def arcsinh(k: Arithmetic, x: Value) -> Value:
+    """The inverse hyperbolic sine: log1p(a + a**2 / (1 + sqrt(a**2 + 1))), the sign put back."""
+    if x.dtype == "float32":
+        return k.cast(arcsinh(k, k.cast(x, "float64")), "float32")
+    one, size = k.like(1.0, x), k.abs(x)
+    square = k.mul(size, size)
+    root = k.sqrt(k.add(square, one))
+    near = log1p(k, k.add(size, k.div(square, k.add(root, one))))
+    return k.copysign(_beyond_large(k, size, near), x)
+
+
+def arccosh(k: Arithmetic, x: Value) -> Value:
+    """The inverse hyperbolic cosine: log1p(b + sqrt(2 b + b**2)) with b = x - 1; NaN below 1."""
+    if x.dtype == "float32":
+        return k.cast(arccosh(k, k.cast(x, "float64")), "float32")
+    above = k.sub(x, k.like(1.0, x))
+    root = k.sqrt(k.fma(above, above, k.add(above, above)))
+    defined = k.compare("ge", x, k.like(1.0, x))
+    result = _beyond_large(k, x, log1p(k, k.add(above, root)))
+    return k.select(defined, result, k.like(math.nan, x))
+
+
+def _beyond_large(k: Arithmetic, x: Value, near: Value) -> Value:
+    """log(2 x) where x is so large that its square would overflow or adds nothing."""
+    far = k.add(log(k, x), k.like(_LN2, x))
+    return k.select(k.compare("gt", x, k.like(_LARGE, x)), far, near)
+
+
+def arctanh(k: Arithmetic, x: Value) -> Value:
+    """The inverse hyperbolic tangent: log1p(2 a / (1 - a)) / 2, the sign put back."""
+    if x.dtype == "float32":
+        return k.cast(arctanh(k, k.cast(x, "float64")), "float32")
+    one, size = k.like(1.0, x), k.abs(x)
+    ratio = k.div(k.add(size, size), k.sub(one, size))
+    return k.copysign(k.mul(log1p(k, ratio), k.like(0.5, x)), x)
