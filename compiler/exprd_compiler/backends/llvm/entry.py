@@ -1,0 +1,307 @@
+"""From a plan to one LLVM module: the native entry and the kernels that it calls.
+
+The entry is straight-line code with exits: integers are computed where they are first needed,
+buffers are provided right before the step that first writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from exprd_compiler.backends.llvm import layout, memory
+from exprd_compiler.backends.llvm.blas import NO_TRANSPOSE, ROW_MAJOR, TRANSPOSE
+from exprd_compiler.backends.llvm.kernels import emit_kernel, fail_with
+from exprd_compiler.backends.llvm.scalar import LLVMBuilder
+from exprd_compiler.backends.llvm.signature import Signature
+from exprd_compiler.backends.llvm.support import bytes_function, slot_function
+from exprd_compiler.backends.llvm.text import FunctionText, ModuleText, Value, constant
+from exprd_compiler.backends.llvm.types import item_size
+from exprd_compiler.errors import CompilerBug
+from exprd_compiler.ir.integer import IntExpr
+from exprd_compiler.kernel.form import Blas, Buffer, Check, Fetch, Kernel, Operand, Plan, Step
+from exprd_compiler.kernel.slots import buffers_of
+
+_POINTER_BYTES = 8
+
+
+def emit_module(plan: Plan) -> str:
+    """The LLVM IR of a plan: its kernels and the function `layout.ENTRY`."""
+    module = ModuleText()
+    _EntryWriter(module, plan).write()
+    return module.text()
+
+
+class _EntryWriter:
+    def __init__(self, module: ModuleText, plan: Plan) -> None:
+        self.module, self.plan = module, plan
+        self.context, self.pointers, self.extents, self.results = (
+            Value(f"%{name}", "ptr", 1) for name in ("context", "pointers", "extents", "results")
+        )
+        parameters = (self.context, self.pointers, self.extents, self.results)
+        self.kernels: dict[object, str] = {}
+        self.integers: dict[IntExpr, Value] = {}
+        self.addresses: dict[Buffer, Value] = {}
+        self.fetched: dict[int, Value] = {}
+        for step in plan.steps:
+            if isinstance(step, Kernel):
+                self._kernel_name(step)
+        bytes_function(module)
+        slot_function(module)
+        self.function: FunctionText = module.function(layout.ENTRY, parameters, result="i32")
+        self.k = LLVMBuilder(self.function, 1)
+        self._first = [sum(plan.arguments[:i]) for i in range(len(plan.arguments) + 1)]
+        self._result = self._result_places()
+
+    def write(self) -> None:
+        for step in self.plan.steps:
+            for buffer in buffers_of(step):
+                self._address(buffer)
+            self._step(step)
+        for buffer in self.plan.outputs:
+            self._address(buffer)
+        self.function.line(f"ret i32 {layout.OK}")
+
+    # ---- kernels
+    def _kernel_name(self, kernel: Kernel) -> str:
+        signature = Signature(kernel)
+        if signature.key not in self.kernels:
+            name = f"k{len(self.kernels)}_{kernel.label}"
+            self.kernels[signature.key] = name
+            emit_kernel(self.module, name, kernel, signature)
+        return self.kernels[signature.key]
+
+    # ---- steps
+    def _step(self, step: Step) -> None:
+        match step:
+            case Check():
+                self._check(step)
+            case Fetch():
+                self._fetch(step)
+            case Kernel():
+                self._cancel_point()
+                self._call_kernel(step)
+            case Blas():
+                self._cancel_point()
+                self._call_blas(step)
+
+    def _exit_if(self, condition: Value, status: int) -> None:
+        leave, stay = self.function.label("leave"), self.function.label("stay")
+        self.function.branch(condition, leave, stay)
+        self.function.begin(leave)
+        self.function.line(f"ret i32 {status}")
+        self.function.begin(stay)
+
+    def _cancel_point(self) -> None:
+        place = self._context_field(layout.CANCEL_OFFSET)
+        text = f"load atomic i32, ptr {place.text} monotonic, align 4"
+        flag = self.function.emit(text, "int32")
+        self._exit_if(self.k.compare("ne", flag, constant(0, "int32")), layout.CANCELLED)
+
+    def _context_field(self, offset: int) -> Value:
+        text = f"getelementptr i8, ptr {self.context.text}, i64 {offset}"
+        return self.function.emit(text, "ptr")
+
+    def _check(self, step: Check) -> None:
+        values = [self._integer(expr) for expr in step.values]
+        holds = self.k.compare("ne", self._integer(step.condition), constant(0, "int64"))
+        fine, fail = self.function.label("fine"), self.function.label("fail")
+        self.function.branch(holds, fine, fail)
+        self.function.begin(fail)
+        fail_with(self.function, self.context, step.site, values)
+        self.function.begin(fine)
+
+    def _fetch(self, step: Fetch) -> None:
+        base, dtype = self._address(step.buffer), step.buffer.dtype
+        pointer = memory.element_pointer(self.k, base, dtype, self._integer(step.offset))
+        value = memory.load_one(self.k, pointer, dtype)
+        self.fetched[step.number] = self.k.cast(value, "int64")
+
+    def _call_kernel(self, kernel: Kernel) -> None:
+        signature = Signature(kernel)
+        buffers = [self._address(buffer) for buffer in signature.buffers]
+        integers = [self._integer(expr) for expr in signature.integers]
+        operands = ", ".join(value.typed for value in (self.context, *buffers, *integers))
+        name = self.kernels[signature.key]
+        status = self.function.emit(f"call i32 @{name}({operands})", "int32")
+        self._exit_if(self.k.compare("ne", status, constant(layout.OK, "int32")), layout.FAILED)
+
+    # ---- BLAS
+    def _call_blas(self, step: Blas) -> None:
+        """One routine call; nothing for no results, zeros for an empty sum."""
+        columns = constant(1, "int64") if step.n is None else self._integer(step.n)
+        rows, inner = self._integer(step.m), self._integer(step.k)
+        size = self.k.mul(self.k.mul(rows, columns), constant(item_size(step.dtype), "int64"))
+        call_text = self._routine(step, rows, columns, inner)
+        out, zero = self._address(step.out), constant(0, "int64")
+        labels = [self.function.label(hint) for hint in ("some", "empty", "blas", "done")]
+        some, empty, call, done = labels
+        self.function.branch(self.k.compare("eq", size, zero), done, some)
+        self.function.begin(some)
+        self.function.branch(self.k.compare("eq", inner, zero), empty, call)
+        self.function.begin(empty)
+        if not step.add:
+            self.module.declare("llvm.memset.p0.i64", "void", ["ptr", "i8", "i64", "i1"])
+            clear = f"ptr {out.text}, i8 0, i64 {size.text}, i1 false"
+            self.function.line(f"call void @llvm.memset.p0.i64({clear})")
+        self.function.jump(done)
+        self.function.begin(call)
+        self.function.line(call_text)
+        self.function.jump(done)
+        self.function.begin(done)
+
+    def _routine(self, step: Blas, rows: Value, columns: Value, inner: Value) -> str:
+        """The call instruction, its operands computed here."""
+        a, b, out = self._operand(step.a), self._operand(step.b), self._address(step.out)
+        flag_a, flag_b = (TRANSPOSE if x.transposed else NO_TRANSPOSE for x in (step.a, step.b))
+        m, n, k = (self._short(value) for value in (rows, columns, inner))
+        alpha, beta = (constant(x, step.dtype).typed for x in (step.alpha, float(step.add)))
+        lda, order = self._step_of(step.a), f"i32 {ROW_MAJOR}"
+        if step.routine == "gemm":
+            left = (order, f"i32 {flag_a}", f"i32 {flag_b}", m, n, k, alpha, a.typed, lda)
+            arguments = (*left, b.typed, self._step_of(step.b), beta, out.typed, n)
+        else:
+            stored = (k, m) if step.a.transposed else (m, k)
+            left = (order, f"i32 {flag_a}", *stored, alpha, a.typed, lda)
+            arguments = (*left, b.typed, "i32 1", beta, out.typed, "i32 1")
+        name = f"exprd_{'s' if step.dtype == 'float32' else 'd'}{step.routine}"
+        self.module.declare(name, "void", [argument.split(" ")[0] for argument in arguments])
+        return f"call void @{name}({', '.join(arguments)})"
+
+    def _operand(self, operand: Operand) -> Value:
+        base = self._address(operand.buffer)
+        offset = self._integer(operand.offset)
+        return memory.element_pointer(self.k, base, operand.buffer.dtype, offset)
+
+    def _step_of(self, operand: Operand) -> str:
+        wide = self.k.maximum(self._integer(operand.step), constant(1, "int64"))
+        return self._short(wide)
+
+    def _short(self, value: Value) -> str:
+        return self.function.emit(f"trunc i64 {value.text} to i32", "int32").typed
+
+    # ---- buffers
+    def _address(self, buffer: Buffer) -> Value:
+        if buffer not in self.addresses:
+            self.addresses[buffer] = self._provide(buffer)
+        return self.addresses[buffer]
+
+    def _provide(self, buffer: Buffer) -> Value:
+        match buffer.place:
+            case "argument":
+                return self._pointer_at(self.pointers, buffer.index)
+            case "constant":
+                return self._pointer_at(self.pointers, len(self.plan.arguments) + buffer.index)
+            case "output":
+                return self._output(buffer)
+            case "temporary":
+                return self._temporary(buffer)
+
+    def _pointer_at(self, array: Value, index: int) -> Value:
+        text = f"getelementptr ptr, ptr {array.text}, i64 {index}"
+        place = self.function.emit(text, "ptr")
+        return self.function.emit(f"load ptr, ptr {place.text}, align 8", "ptr")
+
+    def _bytes(self, buffer: Buffer) -> Value:
+        """The size of a buffer; multiplications saturate, so a wrap cannot make it small."""
+        size = constant(item_size(buffer.dtype), "int64")
+        for extent in buffer.extents:
+            if extent.known != 1:
+                text = f"call i64 @exprd.bytes({size.typed}, {self._integer(extent).typed})"
+                size = self.function.emit(text, "int64")
+        return size
+
+    def _temporary(self, buffer: Buffer) -> Value:
+        slot = self.plan.slot_of[buffer.number]
+        size = self._bytes(buffer)
+        place = self._context_field(layout.SLOTS_OFFSET + slot * layout.SLOT_BYTES)
+        text = f"call ptr @exprd.slot(ptr {place.text}, {size.typed})"
+        return self._allocated(self.function.emit(text, "ptr"))
+
+    def _allocated(self, pointer: Value) -> Value:
+        missing = self.function.emit(f"icmp eq ptr {pointer.text}, null", "bool")
+        self._exit_if(missing, layout.NO_MEMORY)
+        return pointer
+
+    def _output(self, buffer: Buffer) -> Value:
+        """Fresh memory that the caller will own, and its extents in the results."""
+        size = self._bytes(buffer)
+        pointer = self.function.emit(f"call ptr @exprd.fresh({size.typed})", "ptr")
+        place = self._result[buffer.index]
+        self._put(place, f"ptr {pointer.text}")
+        for axis, extent in enumerate(buffer.extents):
+            self._put(place + 1 + axis, self._integer(extent).typed)
+        return self._allocated(pointer)
+
+    def _put(self, place: int, typed: str) -> None:
+        offset = place * _POINTER_BYTES
+        slot = self.function.emit(f"getelementptr i8, ptr {self.results.text}, i64 {offset}", "ptr")
+        self.function.line(f"store {typed}, ptr {slot.text}, align 8")
+
+    def _result_places(self) -> list[int]:
+        places, place = [], 0
+        for buffer in self.plan.outputs:
+            places.append(place)
+            place += 1 + len(buffer.extents)
+        return places
+
+    # ---- integers
+    def _integer(self, expr: IntExpr) -> Value:
+        """The value of an expression, computed at its first use."""
+        stack = [expr]
+        while stack:
+            item = stack[-1]
+            missing = [x for x in _parts(item) if x not in self.integers]
+            if item in self.integers or not missing:
+                stack.pop()
+                if item not in self.integers:
+                    self.integers[item] = self._compute(item)
+            else:
+                stack.extend(missing)
+        return self.integers[expr]
+
+    def _compute(self, expr: IntExpr) -> Value:
+        if expr.known is not None:
+            return constant(expr.known, "int64")
+        parts = [self.integers[x] for x in _parts(expr)]
+        match expr.kind, expr.args:
+            case "extent", (int(argument), int(axis)):
+                return self._extent(argument, axis)
+            case "value", (int(number),):
+                return self.fetched[number]
+            case _:
+                return self._operation(expr.kind, parts)
+
+    def _extent(self, argument: int, axis: int) -> Value:
+        place = self._first[argument] + axis
+        text = f"getelementptr i64, ptr {self.extents.text}, i64 {place}"
+        pointer = self.function.emit(text, "ptr")
+        return self.function.emit(f"load i64, ptr {pointer.text}, align 8", "int64")
+
+    def _operation(self, kind: str, parts: Sequence[Value]) -> Value:
+        k, zero = self.k, constant(0, "int64")
+        match kind:
+            case "add" | "sub" | "mul":
+                result: Value = getattr(k, kind)(*parts)
+            case "min":
+                result = k.minimum(*parts)
+            case "max":
+                result = k.maximum(*parts)
+            case "lt" | "eq":
+                result = k.cast(k.compare(kind, *parts), "int64")
+            case "select":
+                result = k.select(k.compare("ne", parts[0], zero), parts[1], parts[2])
+            case "floordiv":
+                result = self._floor_division(*parts)
+            case _:
+                raise CompilerBug(f"no code for the integer operation {kind!r}")
+        return result
+
+    def _floor_division(self, a: Value, b: Value) -> Value:
+        quotient = self.function.emit(f"sdiv i64 {a.text}, {b.text}", "int64")
+        rest = self.function.emit(f"srem i64 {a.text}, {b.text}", "int64")
+        below = self.k.cast(self.k.compare("lt", rest, constant(0, "int64")), "int64")
+        return self.k.sub(quotient, below)
+
+
+def _parts(expr: IntExpr) -> Iterable[IntExpr]:
+    return [x for x in expr.args if isinstance(x, IntExpr)]

@@ -1,0 +1,30 @@
+"""The binary interface of a native entry: its context record, error codes and allocation.
+
+    i32 entry(ptr context, ptr pointers, ptr extents, ptr results)
+
+`pointers` and `extents` hold the arguments' addresses and all their extents one after the other;
+`results` receives per output its address and its extents. The same numbers are used by the
+emitter, by the ctypes caller, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# the context: i32 site | i32 cancel | i64 values[VALUES] | {ptr, i64 capacity} slots[]
+SITE_OFFSET: Final = 0
+CANCEL_OFFSET: Final = 4
+VALUES_OFFSET: Final = 8
+VALUES: Final = 6
+SLOTS_OFFSET: Final = 64
+SLOT_BYTES: Final = 16
+
+OK: Final = 0
+FAILED: Final = 1  # the site and its values tell why
+CANCELLED: Final = 2
+NO_MEMORY: Final = 3
+
+ALIGNMENT: Final = 64
+LARGEST: Final = 2**46  # bytes of one allocation; more is refused before asking the system
+
+ENTRY: Final = "exprd_entry"

@@ -1,0 +1,85 @@
+"""Functions that every module brings along: sizes that saturate, and memory that is reused.
+
+i64 exprd.bytes(i64 size, i64 extent)   product, all ones if it does not fit
+ptr exprd.fresh(i64 size)               aligned memory for an output, or null
+ptr exprd.slot(ptr slot, i64 size)      a temporary's memory, grown if need be, or null
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exprd_compiler.backends.llvm.layout import ALIGNMENT, LARGEST
+from exprd_compiler.backends.llvm.scalar import LLVMBuilder
+from exprd_compiler.backends.llvm.text import Value, constant
+
+if TYPE_CHECKING:
+    from exprd_compiler.backends.llvm.text import FunctionText, ModuleText
+
+
+def bytes_function(module: ModuleText) -> None:
+    """Define `exprd.bytes` and `exprd.fresh`."""
+    module.define_once("exprd.bytes", lambda: _define_bytes(module))
+    module.define_once("exprd.fresh", lambda: _define_fresh(module))
+
+
+def slot_function(module: ModuleText) -> None:
+    """Define `exprd.slot`."""
+    module.define_once("exprd.slot", lambda: _define_slot(module))
+
+
+def _define_bytes(module: ModuleText) -> None:
+    size, extent = Value("%size", "int64", 1), Value("%extent", "int64", 1)
+    f = module.function("exprd.bytes", (size, extent), result="i64", linkage="internal")
+    name = "llvm.umul.with.overflow.i64"
+    module.declare(name, "{ i64, i1 }", ["i64", "i64"])
+    f.line(f"%pair = call {{ i64, i1 }} @{name}(i64 %size, i64 %extent)")
+    f.line("%product = extractvalue { i64, i1 } %pair, 0")
+    f.line("%over = extractvalue { i64, i1 } %pair, 1")
+    f.line("%result = select i1 %over, i64 -1, i64 %product")
+    f.line("ret i64 %result")
+
+
+def _define_fresh(module: ModuleText) -> None:
+    size = Value("%size", "int64", 1)
+    f = module.function("exprd.fresh", (size,), result="ptr", linkage="internal")
+    refuse, allow = f.label("refuse"), f.label("allow")
+    f.branch(f.emit(f"icmp ugt i64 %size, {LARGEST}", "bool"), refuse, allow)
+    f.begin(refuse)
+    f.line("ret ptr null")
+    f.begin(allow)
+    f.line(f"ret ptr {_aligned(f, size).text}")
+
+
+def _aligned(f: FunctionText, size: Value) -> Value:
+    """Memory of at least one line; the size is rounded up as aligned_alloc wants it."""
+    k = LLVMBuilder(f, 1)
+    padded = k.add(k.maximum(size, constant(1, "int64")), constant(ALIGNMENT - 1, "int64"))
+    rounded = k.and_(padded, constant(-ALIGNMENT, "int64"))
+    f.module.declare("aligned_alloc", "ptr", ["i64", "i64"])
+    return f.emit(f"call ptr @aligned_alloc(i64 {ALIGNMENT}, {rounded.typed})", "ptr")
+
+
+def _define_slot(module: ModuleText) -> None:
+    slot, size = Value("%slot", "ptr", 1), Value("%size", "int64", 1)
+    f = module.function("exprd.slot", (slot, size), result="ptr", linkage="internal")
+    enough, grow, done = f.label("enough"), f.label("grow"), f.label("done")
+    old = f.emit("load ptr, ptr %slot, align 8", "ptr")
+    place = f.emit("getelementptr i8, ptr %slot, i64 8", "ptr")
+    capacity = f.emit(f"load i64, ptr {place.text}, align 8", "int64")
+    # at least one byte, so that a slot in use is never null
+    need = LLVMBuilder(f, 1).maximum(size, constant(1, "int64"))
+    f.branch(f.emit(f"icmp ule i64 {need.text}, {capacity.text}", "bool"), enough, grow)
+    f.begin(enough)
+    f.line(f"ret ptr {old.text}")
+    f.begin(grow)
+    module.declare("free", "void", ["ptr"])
+    f.line(f"call void @free(ptr {old.text})")
+    fresh = f.emit(f"call ptr @exprd.fresh({need.typed})", "ptr")
+    f.line(f"store ptr {fresh.text}, ptr %slot, align 8")
+    missing = f.emit(f"icmp eq ptr {fresh.text}, null", "bool")
+    kept = f.emit(f"select i1 {missing.text}, i64 0, {need.typed}", "int64")
+    f.line(f"store i64 {kept.text}, ptr {place.text}, align 8")
+    f.jump(done)
+    f.begin(done)
+    f.line(f"ret ptr {fresh.text}")

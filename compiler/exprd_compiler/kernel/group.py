@@ -1,0 +1,285 @@
+"""Groups: which computations share one kernel.
+
+Nodes are met in topological order. A group has loop axes and a level; a node may join when every
+value it reads from outside comes from a lower level, so no cycle can arise. Values inside a group
+are tied to its loop axes dimension by dimension; folds of a group run over one set of row axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from exprd_compiler.ir.integer import IntExpr
+from exprd_compiler.ir.lowering import Generate, Host, Leaf, Scalar, View
+from exprd_compiler.ir.node import Node
+from exprd_compiler.kernel.access import (
+    Labels,
+    domain,
+    elementwise,
+    folding,
+    moves_axes,
+    operands,
+)
+from exprd_compiler.kernel.shapes import Shapes, value_inputs
+from exprd_compiler.kernel.storage import Storage
+
+# Nodes of one kernel: beyond it registers spill and compile time grows faster than linearly.
+SIZE_LIMIT: Final = 160
+# How deep a chain of cheap operations may be repeated in each of its consumers.
+INLINE_DEPTH: Final = 3
+# How many recent groups over the same data are tried for horizontal fusion.
+NEIGHBOURS: Final = 4
+
+Read: TypeAlias = tuple[Node, Labels | None]
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Nodes that one kernel computes.
+
+    Attributes:
+        level: above that of everything it reads.
+        axes: extents of the loop axes.
+        row: the loop axes its folds run over; None while it has no fold.
+        members: per node the loop axis of each dimension, None for one element.
+        domains: per node the loop axis of each entry of its domain (a fold's input).
+        cuts: why nodes that read a member stayed outside, for `explain`.
+    """
+
+    level: int
+    axes: tuple[IntExpr, ...]
+    row: frozenset[int] | None = None
+    members: dict[Node, Labels] = field(default_factory=dict)
+    domains: dict[Node, Labels] = field(default_factory=dict)
+    cuts: list[str] = field(default_factory=list)
+
+
+class Grouping:
+    """The groups of a graph, and the level of every stored node that is in none.
+
+    Attributes:
+        groups: in order of creation.
+        group_of: the group of each member.
+        level_of: the level of the other stored nodes; leaves have level 0.
+    """
+
+    def __init__(
+        self, shapes: Shapes, storage: Storage, order: Sequence[Node], roots: Iterable[Node]
+    ) -> None:
+        self.groups: list[Group] = []
+        self.group_of: dict[Node, Group] = {}
+        self.level_of: dict[Node, int] = {}
+        self._shapes, self._storage = shapes, storage
+        self._depth: dict[Node, int] = {}
+        self._readers: dict[Node, list[Group]] = {}
+        self._kept = self._needed_in_memory(order, roots)
+        for node in order:
+            self._meet(node)
+
+    def level(self, node: Node) -> int:
+        """The level at which a stored node exists."""
+        group = self.group_of.get(node)
+        return self.level_of[node] if group is None else group.level
+
+    def virtual(self, node: Node) -> bool:
+        """Whether consumers compute the node themselves: moved axes and cheap operations."""
+        if node in self.group_of or node in self._storage.copies:
+            return False
+        return moves_axes(node) or node in self._depth
+
+    def _needed_in_memory(self, order: Sequence[Node], roots: Iterable[Node]) -> frozenset[Node]:
+        base = self._storage.base
+        needed = {base(root) for root in roots} | {base(n) for n in self._shapes.fetched}
+        for node in order:
+            for child, labels in operands(node, domain(node, self._shapes), self._shapes):
+                if labels is None:
+                    needed.add(base(child))
+        return frozenset(needed)
+
+    # ---- cheap operations stay virtual
+    def _inline_depth(self, node: Node) -> int | None:
+        """How deep the node is as an expression that is repeated, or None if it must not be."""
+        rule = node.op.lowering
+        if isinstance(rule, Leaf | Host):
+            return 0
+        if node in self._depth:
+            return self._depth[node]
+        if node in self._storage.copies or node in self._kept:
+            return None
+        if moves_axes(node):
+            return self._inline_depth(node.inputs[0])
+        if isinstance(rule, View):
+            return 0 if isinstance(self._storage.base(node).op.lowering, Leaf) else None
+        if not (isinstance(rule, Generate) or (isinstance(rule, Scalar) and rule.cheap)):
+            return None
+        depths = [self._inline_depth(x) for x in value_inputs(node)]
+        deep = 1 + max((d for d in depths if d is not None), default=0)
+        return deep if None not in depths and deep <= INLINE_DEPTH else None
+
+    # ---- meeting nodes in order
+    def _meet(self, node: Node) -> None:
+        rule = node.op.lowering
+        if isinstance(rule, Leaf | Host):
+            self.level_of[node] = 0
+        elif node in self._storage.copies:
+            self._join_or_open(node)
+        elif isinstance(rule, View):
+            return
+        elif (depth := self._inline_depth(node)) is not None:
+            self._depth[node] = depth
+        elif elementwise(node) or folding(node):
+            self._join_or_open(node)
+        else:
+            self.level_of[node] = 1 + self._highest(self._reads(node))
+
+    def _highest(self, reads: Iterable[Read]) -> int:
+        return max((self.level(node) for node, _ in reads), default=0)
+
+    def _reads(self, node: Node) -> list[Read]:
+        """Stored nodes that the node reads, with its domain as labels; virtual ones walked through."""
+        out: dict[Read, None] = {}
+        stack: list[tuple[Node, Labels]] = [(node, domain(node, self._shapes))]
+        seen: set[tuple[Node, Labels]] = set()
+        while stack:
+            item, here = stack.pop()
+            out.update(dict.fromkeys(self._waits(item)))
+            for child, labels in operands(item, here, self._shapes):
+                if labels is not None and self.virtual(child):
+                    if (child, labels) not in seen:
+                        seen.add((child, labels))
+                        stack.append((child, labels))
+                    continue
+                base = self._storage.base(child)
+                out[(base, labels if base is child else None)] = None
+                out.update(dict.fromkeys(self._waits(child)))
+        return list(out)
+
+    def _waits(self, node: Node) -> Iterator[Read]:
+        """Nodes whose integers must have been fetched before extents and layout are known."""
+        if self._shapes.fetched:
+            layout = self._storage.layout(node)
+            exprs = [*self._shapes[node], layout.offset, *layout.strides]
+            if isinstance(node.op.lowering, Host):
+                exprs.append(self._shapes.host(node))
+            for expr in exprs:
+                for number in self._shapes.numbers_in(expr):
+                    yield self._storage.base(self._shapes.fetched[number]), None
+
+    # ---- joining
+    def _join_or_open(self, node: Node) -> None:
+        reads = self._reads(node)
+        highest = self._highest(reads)
+        for group in self._candidates(reads, highest):
+            if self._join(node, group, reads):
+                return
+        labels = domain(node, self._shapes)
+        extents = self._shapes[node.inputs[0]] if folding(node) else self._shapes[node]
+        used = [label for label in labels if label is not None]
+        group = Group(highest + 1, tuple(extents[label] for label in used))
+        self.groups.append(group)
+        if not self._join(node, group, reads):
+            raise AssertionError(f"{node.op.name} cannot start a group")
+
+    def _candidates(self, reads: Sequence[Read], highest: int) -> Iterator[Group]:
+        """Groups that the node may extend, those it reads from first."""
+        found: dict[int, Group] = {}
+        for node, labels in reads:
+            group = self.group_of.get(node)
+            if group is not None and labels is not None and group.level == highest:
+                found[id(group)] = group
+        yield from found.values()
+        for node, _ in reads:
+            for group in self._readers.get(node, ())[-NEIGHBOURS:]:
+                if group.level > highest and id(group) not in found:
+                    found[id(group)] = group
+                    yield group
+
+    def _join(self, node: Node, group: Group, reads: Sequence[Read]) -> bool:
+        if len(group.members) >= SIZE_LIMIT:
+            return self._cut(node, group, "the kernel is large enough")
+        for source, labels in reads:
+            mine = self.group_of.get(source) is group
+            if (mine and labels is None) or (not mine and self.level(source) >= group.level):
+                return self._cut(node, group, "it needs a whole value of the same level")
+        place = self._place(node, group, reads)
+        if place is None:
+            return self._cut(node, group, "it iterates over other axes")
+        row = self._row(node, group, place)
+        if row is None:
+            return self._cut(node, group, "it folds over other axes")
+        kept = [label for label in range(len(place)) if label not in folded_axes(node)]
+        group.members[node] = tuple(place[label] for label in kept)
+        group.domains[node] = place
+        group.row = row or group.row
+        self.group_of[node] = group
+        for source, _ in reads:
+            if self.group_of.get(source) is not group:
+                readers = self._readers.setdefault(source, [])
+                if not readers or readers[-1] is not group:
+                    readers.append(group)
+        return True
+
+    @staticmethod
+    def _cut(node: Node, group: Group, why: str) -> bool:
+        group.cuts.append(f"{node.op.name}: {why}")
+        return False
+
+    def _place(self, node: Node, group: Group, reads: Sequence[Read]) -> Labels | None:
+        """The loop axis of each dimension of the node's domain, or None if there is no way."""
+        axis_of: dict[int, int] = {}
+        inside = False
+        for source, labels in reads:
+            if labels is None or self.group_of.get(source) is not group:
+                continue
+            inside = True
+            for loop, label in zip(group.members[source], labels, strict=True):
+                if loop is None or label is None:
+                    continue
+                if axis_of.setdefault(label, loop) != loop:
+                    return None
+        labels_ = domain(node, self._shapes)
+        extents = self._shapes[node.inputs[0]] if folding(node) else self._shapes[node]
+        for label in labels_:
+            if label is None or label in axis_of:
+                continue
+            free = self._free_axis(group, extents[label], axis_of)
+            if free is None:
+                return None
+            axis_of[label] = free
+        used = set(axis_of.values())
+        whole = len(used) == len(axis_of) and (inside or len(used) == len(group.axes))
+        return tuple(None if x is None else axis_of[x] for x in labels_) if whole else None
+
+    @staticmethod
+    def _free_axis(group: Group, extent: IntExpr, axis_of: dict[int, int]) -> int | None:
+        taken = set(axis_of.values())
+        free = (i for i, e in enumerate(group.axes) if e is extent and i not in taken)
+        return next(free, None)
+
+    @staticmethod
+    def _row(node: Node, group: Group, place: Labels) -> frozenset[int] | None:
+        """The row axes after joining (empty: none yet), or None if the node does not fit them."""
+        if not folding(node):
+            used = {loop for loop in place if loop is not None}
+            row = group.row or frozenset()
+            return row if row <= used or not row & used else None
+        row = frozenset(
+            loop for label in folded_axes(node) if (loop := place[label]) is not None
+        )
+        if not row:
+            return group.row or frozenset()
+        if group.row is not None:
+            return row if row == group.row else None
+        for member in group.members.values():
+            used = {loop for loop in member if loop is not None}
+            if not row <= used and row & used:
+                return None
+        return row
+
+
+def folded_axes(node: Node) -> tuple[int, ...]:
+    """The axes that a fold removes; none for other nodes."""
+    axes: tuple[int, ...] = node["axes"] if folding(node) else ()
+    return axes

@@ -1,0 +1,291 @@
+"""Planning: from an optimized graph to the steps of its native entry.
+
+Groups are lowered from the last level to the first, so a buffer exists only if a later step reads
+it. A step stands after everything it reads, checks as early as their integers are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from exprd_compiler.errors import CompilerBug
+from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.integer import IntExpr, const, less
+from exprd_compiler.ir.lowering import Assign, Host, Layout, Leaf, Library, Scatter
+from exprd_compiler.ir.node import Node
+from exprd_compiler.kernel.access import Labels, align
+from exprd_compiler.kernel.form import (
+    Access,
+    Blas,
+    Buffer,
+    Check,
+    Fetch,
+    Kernel,
+    Operand,
+    Place,
+    Plan,
+    Step,
+)
+from exprd_compiler.kernel.group import Group, Grouping
+from exprd_compiler.kernel.lower import KernelBuilder, label
+from exprd_compiler.kernel.schedule import schedule
+from exprd_compiler.kernel.shapes import Shapes, value_inputs
+from exprd_compiler.kernel.slots import assign_slots
+from exprd_compiler.kernel.storage import Storage, leading
+from exprd_compiler.ops.leaves import constant
+from exprd_compiler.ops.movement import contiguous_strides
+
+_BLAS_LIMIT = 2**31 - 1
+
+
+def make_plan(graph: Graph) -> Plan:
+    """The plan of a graph without expansions."""
+    return _Planner(graph).plan()
+
+
+class _Planner:
+    def __init__(self, graph: Graph) -> None:
+        order = graph.nodes()
+        self.graph = graph
+        self.shapes = Shapes(graph.leaves)
+        for node in order:
+            self.shapes.add(node)
+        self.storage = Storage(self.shapes, order)
+        wanted = self._wanted()
+        demanded = [node for node in order if node in wanted]
+        self.grouping = Grouping(self.shapes, self.storage, demanded, graph.roots)
+        self.standing = [n for n in demanded if isinstance(n.op.lowering, Assign | Scatter | Library)]
+        self.buffers: list[Buffer] = []
+        self.buffer_of: dict[Node, Buffer] = {}
+        self.constants: list[Node] = []
+        self.steps: dict[int, list[Step]] = {}
+        self.temporaries = 0
+        self.argument = {node: index for index, node in enumerate(graph.leaves)}
+
+    def _wanted(self) -> set[Node]:
+        """The nodes whose elements some root or some fetched integer needs."""
+        stack = [*self.graph.roots, *self.shapes.fetched]
+        wanted: set[Node] = set()
+        while stack:
+            node = stack.pop()
+            if node not in wanted:
+                wanted.add(node)
+                stack.extend(value_inputs(node))
+        return wanted
+
+    # ---- buffers
+    def _new_buffer(self, dtype: str, extents: tuple[IntExpr, ...], place: Place, index: int) -> Buffer:
+        buffer = Buffer(len(self.buffers), dtype, extents, place, index)
+        self.buffers.append(buffer)
+        return buffer
+
+    def _buffer(self, node: Node) -> Buffer:
+        """The storage of a node, which is thereby needed."""
+        if node not in self.buffer_of:
+            if node in self.argument:
+                place: Place = "argument"
+                index = self.argument[node]
+            elif node.op is constant:
+                place, index = "constant", len(self.constants)
+                self.constants.append(node)
+            else:
+                place, index = "temporary", self.temporaries
+                self.temporaries += 1
+            extents = self.shapes[node]
+            self.buffer_of[node] = self._new_buffer(node.dtype, extents, place, index)
+        return self.buffer_of[node]
+
+    def _builder(self, axes: Iterable[IntExpr]) -> KernelBuilder:
+        return KernelBuilder(tuple(axes), self.shapes, self.storage, self.grouping, self._buffer)
+
+    # ---- the whole
+    def plan(self) -> Plan:
+        outputs = self._outputs()
+        for node in self.shapes.fetched:
+            self._buffer(self.storage.base(node))
+        last = max((g.level for g in self.grouping.groups), default=0)
+        last = max([last, *(self.grouping.level(n) for n in self.standing)])
+        by_level: dict[int, list[Group | Node]] = {}
+        for group in self.grouping.groups:
+            by_level.setdefault(group.level, []).append(group)
+        for node in self.standing:
+            by_level.setdefault(self.grouping.level(node), []).append(node)
+        for level in range(last, 0, -1):
+            for item in by_level.get(level, ()):
+                made = self._lower_group(item) if isinstance(item, Group) else self._lower_node(item)
+                self.steps.setdefault(level, []).extend(made)
+        steps = self._in_order(last)
+        slots, slot_of = assign_slots(self.buffers, steps)
+        return Plan(
+            arguments=tuple(node.ndim for node in self.graph.leaves),
+            buffers=tuple(self.buffers),
+            steps=steps,
+            sites=tuple(self.shapes.sites),
+            outputs=tuple(outputs),
+            slots=slots,
+            slot_of=slot_of,
+            constants=tuple(node["value"].array for node in self.constants),
+        )
+
+    def _outputs(self) -> list[Buffer]:
+        """One buffer per root; a root that is stored nowhere else is computed straight into it."""
+        out: list[Buffer] = []
+        for index, root in enumerate(self.graph.roots):
+            extents = self.shapes[root]
+            buffer = self._new_buffer(root.dtype, extents, "output", index)
+            out.append(buffer)
+            owned = self.storage.base(root) is root and not isinstance(root.op.lowering, Leaf | Host)
+            if owned and root not in self.buffer_of:
+                self.buffer_of[root] = buffer
+            else:
+                self._copy_later(root, buffer)
+        return out
+
+    def _copy_later(self, root: Node, target: Buffer) -> None:
+        """A final kernel that copies a leaf, a view or a repeated root to its output."""
+        axes, loops = _loops(target.extents)
+        builder = self._builder(axes)
+        builder.store(root, loops, target)
+        kernel = schedule(axes, frozenset(), builder.values, builder.stores, "copy")
+        self.steps.setdefault(-1, []).append(kernel)
+
+    def _in_order(self, last: int) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        waiting = list(self.shapes.checks)
+        fetches = list(enumerate(self.shapes.fetched))
+        known: set[int] = set()
+        for level in range(last + 1):
+            steps += self.steps.get(level, ())
+            for number, node in fetches:
+                base = self.storage.base(node)
+                if self.grouping.level(base) == level:
+                    steps.append(Fetch(number, self.buffer_of[base], self.storage.layout(node).offset))
+                    known.add(number)
+            steps += [check for check in waiting if self._ready(check, known)]
+            waiting = [check for check in waiting if not self._ready(check, known)]
+        if waiting:
+            raise CompilerBug("a check waits for an integer that is never fetched")
+        return (*steps, *self.steps.get(-1, ()))
+
+    def _ready(self, check: Check, known: set[int]) -> bool:
+        exprs = (check.condition, *check.values)
+        return all(self.shapes.numbers_in(expr) <= known for expr in exprs)
+
+    # ---- groups
+    def _lower_group(self, group: Group) -> list[Step]:
+        stored = [node for node in group.members if node in self.buffer_of]
+        if not stored:
+            return []
+        builder = self._builder(group.axes)
+        builder.group = group
+        for node in stored:
+            builder.store(node, group.members[node], self.buffer_of[node])
+        row = group.row or frozenset()
+        name = label(group.members)
+        return [schedule(group.axes, row, builder.values, builder.stores, name)]
+
+    # ---- nodes that stand alone
+    def _lower_node(self, node: Node) -> list[Step]:
+        if node not in self.buffer_of:
+            return []
+        match node.op.lowering:
+            case Library():
+                return self._blas(node)
+            case Assign():
+                return [self._copied(node, node.inputs[0]), self._assigned(node)]
+            case _:
+                return [self._copied(node, node.inputs[0]), self._scattered(node)]
+
+    def _copied(self, node: Node, source: Node, factor: float = 1.0) -> Kernel:
+        """The kernel that starts a changed copy: all elements of the source times a factor."""
+        target = self.buffer_of[node]
+        axes, loops = _loops(target.extents)
+        builder = self._builder(axes)
+        value = align(source, loops, self.shapes) if source.ndim != node.ndim else loops
+        layout = Layout(const(0), target.extents, contiguous_strides(target.extents))
+        builder.write(source, value, builder.access(target, layout, loops), "set", factor)
+        return schedule(axes, frozenset(), builder.values, builder.stores, "copy")
+
+    def _assigned(self, node: Node) -> Kernel:
+        target = self.buffer_of[node]
+        whole = Layout(const(0), target.extents, contiguous_strides(target.extents))
+        view = self.shapes.view(node, whole)
+        axes, loops = _loops(view.extents)
+        builder = self._builder(axes)
+        y = node.inputs[1]
+        access = builder.access(target, view, loops)
+        builder.write(y, align(y, loops, self.shapes), access, node["mode"])
+        return schedule(axes, frozenset(), builder.values, builder.stores, "assign")
+
+    def _scattered(self, node: Node) -> Kernel:
+        x, y, *indexes = node.inputs
+        target = self.buffer_of[node]
+        whole = Layout(const(0), target.extents, contiguous_strides(target.extents))
+        rest = target.extents[len(indexes) :]
+        lead = self._indexed(indexes)
+        axes, loops = _loops((*lead, *rest))
+        builder = self._builder(axes)
+        head = loops[: len(lead)]
+        places = tuple(
+            builder.index(i, align(i, head, self.shapes), whole, axis)
+            for axis, i in enumerate(indexes)
+        )
+        access = builder.access(target, whole, loops[len(lead) :], places)
+        message = "index {} is out of range for an axis of {}"
+        site = self.shapes.site("IndexOutOfRange", message, node)
+        checked = Access(target, access.offset, access.strides, places, site)
+        builder.write(y, align(y, loops, self.shapes), checked, node["mode"])
+        # equal indexes must meet one after the other, so only the axes behind them go in vectors
+        free = frozenset(loop for loop in loops[len(lead) :] if loop is not None)
+        del x
+        return schedule(axes, frozenset(), builder.values, builder.stores, "scatter", free)
+
+    def _indexed(self, indexes: list[Node]) -> tuple[IntExpr, ...]:
+        """The broadcast extents of index arrays, already checked to agree."""
+        rank = max(i.ndim for i in indexes)
+        out = [const(1)] * rank
+        for i in indexes:
+            for axis, extent in enumerate(self.shapes[i]):
+                if extent.known != 1:
+                    out[rank - i.ndim + axis] = extent
+        return tuple(out)
+
+    # ---- BLAS
+    def _blas(self, node: Node) -> list[Step]:
+        a, b, *rest = node.inputs
+        out = self.buffer_of[node]
+        before: list[Step] = [self._copied(node, rest[0], node["beta"])] if rest else []
+        m, k = self.shapes[a]
+        n = self.shapes[b][1] if b.ndim == 2 else None
+        routine = node.op.lowering.routine if isinstance(node.op.lowering, Library) else ""
+        checks = [self._blas_check(node, e) for e in (m, k, *(() if n is None else (n,)))]
+        call = Blas(
+            routine, node.dtype, self._operand(a), self._operand(b), out, m, k, n, node["alpha"], bool(rest)
+        )
+        return [*before, *checks, call]
+
+    def _blas_check(self, node: Node, extent: IntExpr) -> Check:
+        text = "extent {} is beyond what BLAS takes"
+        site = self.shapes.site("LimitExceeded", text, node)
+        return Check(less(extent, _BLAS_LIMIT), site, (extent,))
+
+    def _operand(self, node: Node) -> Operand:
+        layout = self.storage.layout(node)
+        buffer = self._buffer(self.storage.base(node))
+        if node.ndim == 1:
+            return Operand(buffer, layout.offset, const(1))
+        found = leading(layout)
+        if found is None:
+            raise CompilerBug("BLAS cannot step through this operand", op=node.op.name)
+        return Operand(buffer, layout.offset, *found)
+
+
+def _loops(extents: tuple[IntExpr, ...]) -> tuple[tuple[IntExpr, ...], Labels]:
+    """Loop axes for all dimensions that are not one element, and the loop of each dimension."""
+    axes: list[IntExpr] = []
+    loops: list[int | None] = []
+    for extent in extents:
+        loops.append(None if extent.known == 1 else len(axes))
+        if extent.known != 1:
+            axes.append(extent)
+    return tuple(axes), tuple(loops)

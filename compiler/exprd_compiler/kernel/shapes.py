@@ -1,0 +1,314 @@
+"""Shapes: the run-time extents of every value, as integer expressions of the entry.
+
+Walks a graph once, in order. Extents that must agree are checked once and then are one expression,
+so that loops over them fuse. Integers that decide extents are computed by the entry itself, or
+fetched from a buffer when they come out of a computation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from exprd_compiler.errors import CompilerBug
+from exprd_compiler.ir import integer
+from exprd_compiler.ir.dtype import is_discrete
+from exprd_compiler.ir.graph import toposort
+from exprd_compiler.ir.integer import IntExpr, const
+from exprd_compiler.ir.lowering import (
+    ArgReduce,
+    Assign,
+    Extents,
+    Gather,
+    Generate,
+    Host,
+    Layout,
+    Leaf,
+    Library,
+    Reduce,
+    Scalar,
+    Scatter,
+    View,
+)
+from exprd_compiler.ir.node import Node
+from exprd_compiler.kernel.form import Check, Site
+from exprd_compiler.ops.families import drop_axes
+from exprd_compiler.ops.leaves import constant, constant_value
+from exprd_compiler.ops.movement import contiguous_strides
+
+
+def host_inputs(node: Node) -> tuple[Node, ...]:
+    """The inputs that are integers known to the entry (extents and bounds)."""
+    match node.op.lowering:
+        case View():
+            return node.inputs[1:]
+        case Assign():
+            return node.inputs[2:]
+        case Generate(hosts=hosts):
+            return node.inputs[:hosts]
+        case _:
+            return ()
+
+
+def value_inputs(node: Node) -> tuple[Node, ...]:
+    """The inputs whose elements are needed."""
+    match node.op.lowering:
+        case View():
+            return node.inputs[:1]
+        case Assign():
+            return node.inputs[:2]
+        case Generate(hosts=hosts):
+            return node.inputs[hosts:]
+        case Host():
+            return ()
+        case _:
+            return node.inputs
+
+
+class _IntBuilder:
+    """The scalar builder over integer expressions: what of a body the entry itself can compute."""
+
+    def const(self, value: float, dtype: str) -> IntExpr:
+        del dtype
+        return const(int(value))
+
+    def add(self, a: IntExpr, b: IntExpr) -> IntExpr:
+        return a + b
+
+    def sub(self, a: IntExpr, b: IntExpr) -> IntExpr:
+        return a - b
+
+    def mul(self, a: IntExpr, b: IntExpr) -> IntExpr:
+        return a * b
+
+    def neg(self, a: IntExpr) -> IntExpr:
+        return 0 - a
+
+    def minimum(self, a: IntExpr, b: IntExpr) -> IntExpr:
+        return integer.minimum(a, b)
+
+    def maximum(self, a: IntExpr, b: IntExpr) -> IntExpr:
+        return integer.maximum(a, b)
+
+
+# ops of int64 scalars that the entry computes; cast only widens, so it is the identity
+_ON_HOST = frozenset(("add", "sub", "mul", "neg", "minimum", "maximum", "cast"))
+
+
+class Shapes:
+    """Extents of the nodes seen so far, the checks they need, and the integers to fetch.
+
+    Attributes:
+        checks: in the order in which they arose.
+        sites: error sites of checks and kernels.
+        fetched: the node of each integer that is read from a buffer, by number.
+    """
+
+    def __init__(self, arguments: Sequence[Node]) -> None:
+        self.checks: list[Check] = []
+        self.sites: list[Site] = []
+        self.fetched: list[Node] = []
+        self._argument = {node: index for index, node in enumerate(arguments)}
+        self._extents: dict[Node, Extents] = {}
+        self._host: dict[Node, IntExpr] = {}
+        self._same: dict[IntExpr, IntExpr] = {}
+        self._checked: set[IntExpr] = set()
+        self._node: Node | None = None
+        self._numbers: dict[IntExpr, frozenset[int]] = {}
+
+    # ---- queries
+    def __getitem__(self, node: Node) -> Extents:
+        return self._canonical(self._extents[node])
+
+    def numbers_in(self, expr: IntExpr) -> frozenset[int]:
+        """The numbers of the fetched integers that an expression contains."""
+        found = self._numbers.get(expr)
+        if found is None:
+            if expr.kind == "value":
+                found = frozenset((int(expr.args[0]),))  # type: ignore[call-overload]
+            else:
+                parts = [self.numbers_in(x) for x in expr.args if isinstance(x, IntExpr)]
+                found = frozenset[int]().union(*parts)
+            self._numbers[expr] = found
+        return found
+
+    def integers(self, nodes: Iterable[Node]) -> list[IntExpr]:
+        """The nodes as integer expressions of the entry."""
+        return [self.host(node) for node in nodes]
+
+    def view(self, node: Node, source: Layout) -> Layout:
+        """The layout of a view node over the layout of its source."""
+        self._node = node
+        rule = node.op.lowering
+        assert isinstance(rule, View | Assign)
+        layout: Layout = rule.layout(
+            self, source, *self.integers(host_inputs(node)), **self._view_attrs(node)
+        )
+        return Layout(layout.offset, self._canonical(layout.extents), layout.strides)
+
+    @staticmethod
+    def _view_attrs(node: Node) -> Mapping[str, Any]:
+        attrs = node.attributes
+        attrs.pop("mode", None)
+        return attrs
+
+    def site(self, kind: str, message: str, node: Node) -> int:
+        """The number of a new error site."""
+        origin = node.origin if isinstance(node.origin, int) else -1
+        self.sites.append(Site(kind, message, node.op.name, origin))
+        return len(self.sites) - 1
+
+    def require(self, condition: IntExpr, kind: str, message: str, *values: IntExpr) -> None:
+        """Add a run-time check, see `HostContext`."""
+        if condition.known or condition in self._checked:
+            return
+        if self._node is None:
+            raise CompilerBug("a check arose outside a node")
+        self._checked.add(condition)
+        self.checks.append(Check(condition, self.site(kind, message, self._node), values))
+
+    # ---- integers of the entry
+    def host(self, node: Node) -> IntExpr:
+        """The value of a 0-d integer node as an expression of the entry."""
+        for item in toposort([node], stop=lambda n: n in self._host or not _from_integers(n)):
+            if item not in self._host:
+                self._host[item] = self._host_value(item)
+        return self._host[node]
+
+    def _host_value(self, node: Node) -> IntExpr:
+        array = constant_value(node)
+        if array is not None:
+            return const(int(array))
+        rule = node.op.lowering
+        if isinstance(rule, Host):
+            return rule.value(self[node.inputs[0]], **node.attributes)
+        if _from_integers(node):
+            inputs = [self._host[x] for x in node.inputs]
+            if node.op.name == "cast":
+                return inputs[0]
+            assert isinstance(rule, Scalar)
+            result: IntExpr = rule.body(_IntBuilder(), *inputs)
+            return result
+        self.fetched.append(node)
+        return integer.value(len(self.fetched) - 1)
+
+    # ---- extents
+    def add(self, node: Node) -> None:
+        """Derive the extents of a node whose inputs have theirs."""
+        self._node = node
+        derived = self._derive(node)
+        self._extents[node] = tuple(
+            const(known) if known is not None else expr
+            for known, expr in zip(node.type.shape, self._canonical(derived), strict=True)
+        )
+
+    def _derive(self, node: Node) -> Extents:
+        inputs = [self[x] for x in node.inputs]
+        match node.op.lowering:
+            case Leaf():
+                return self._leaf(node)
+            case Scalar():
+                return self._broadcast(node, node.inputs)
+            case Reduce(empty=empty):
+                return self._reduced(node, inputs[0], empty)
+            case ArgReduce():
+                return self._reduced(node, inputs[0], "error")
+            case View():
+                source = inputs[0]
+                return self.view(node, Layout(const(0), source, contiguous_strides(source))).extents
+            case Generate() as rule:
+                if None not in node.type.shape:
+                    return tuple(const(n or 0) for n in node.type.shape)
+                return rule.extents(*self.integers(host_inputs(node)))
+            case Gather():
+                return self._gathered(node, node.inputs[1:])
+            case Scatter():
+                self._fit(node.inputs[1], self._gathered(node, node.inputs[2:]))
+                return inputs[0]
+            case Assign():
+                source = inputs[0]
+                layout = self.view(node, Layout(const(0), source, contiguous_strides(source)))
+                self._fit(node.inputs[1], layout.extents)
+                return source
+            case Library() as rule:
+                return self._library(node, rule)
+            case Host():
+                return ()
+            case _:
+                raise CompilerBug("an expansion reached the kernel floor", op=node.op.name)
+
+    def _leaf(self, node: Node) -> Extents:
+        if node.op is constant:
+            return tuple(const(n or 0) for n in node.type.shape)
+        place = self._argument[node]
+        return tuple(integer.extent(place, axis) for axis in range(node.ndim))
+
+    def _canonical(self, extents: Extents) -> Extents:
+        return tuple(map(self._find, extents))
+
+    def _find(self, expr: IntExpr) -> IntExpr:
+        while expr in self._same:
+            expr = self._same[expr]
+        return expr
+
+    def _unify(self, a: IntExpr, b: IntExpr, axis: int) -> IntExpr:
+        """The one expression for two extents that must agree."""
+        a, b = self._find(a), self._find(b)
+        if a is b:
+            return a
+        text = "extents {} and {} on axis " + f"{axis} differ; only axes that are statically 1 broadcast"
+        self.require(integer.equal(a, b), "ShapeError", text, a, b)
+        keep, drop = (b, a) if b.known is not None else (a, b)
+        if drop.known is None:
+            self._same[drop] = keep
+        return keep
+
+    def _broadcast(self, node: Node, inputs: Sequence[Node]) -> Extents:
+        rank = max((x.ndim for x in inputs), default=0)
+        out: list[IntExpr] = []
+        for axis in range(rank):
+            common: IntExpr | None = None
+            for x in inputs:
+                place = axis - (rank - x.ndim)
+                if place < 0 or x.type.shape[place] == 1:
+                    continue
+                mine = self[x][place]
+                common = mine if common is None else self._unify(common, mine, axis)
+            out.append(const(1) if common is None else common)
+        self._node = node
+        return tuple(out)
+
+    def _reduced(self, node: Node, source: Extents, empty: str) -> Extents:
+        axes = node["axes"]
+        if empty == "error":
+            count = integer.product(tuple(source[axis] for axis in axes))
+            self.require(integer.less(0, count), "ShapeError", "there are no elements to choose from")
+        return drop_axes(source, axes)
+
+    def _gathered(self, node: Node, indexes: Sequence[Node]) -> Extents:
+        leading = self._broadcast(node, indexes)
+        return (*leading, *self[node.inputs[0]][len(indexes) :])
+
+    def _fit(self, y: Node, view: Extents) -> None:
+        """Check that y broadcasts to the view that it is written to."""
+        lead = len(view) - y.ndim
+        for axis, mine in enumerate(self[y]):
+            if y.type.shape[axis] != 1:
+                self._unify(view[lead + axis], mine, axis)
+
+    def _library(self, node: Node, rule: Library) -> Extents:
+        a, b = (self[x] for x in node.inputs[:2])
+        self._unify(a[-1], b[0], len(a) - 1)
+        inputs = [self._canonical(self._extents[x]) for x in node.inputs]
+        out = rule.extents(*inputs)
+        for x in node.inputs[2:]:
+            for axis, (mine, want) in enumerate(zip(self[x], out, strict=True)):
+                if x.type.shape[axis] != 1:
+                    self._unify(want, mine, axis)
+        return out
+
+
+def _from_integers(node: Node) -> bool:
+    """Whether the entry can compute the node exactly from its inputs as integers."""
+    small = node.ndim == 0 and node.op.name in _ON_HOST
+    return small and node.dtype == "int64" and all(is_discrete(x.dtype) for x in node.inputs)

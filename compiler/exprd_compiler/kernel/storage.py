@@ -1,0 +1,90 @@
+"""Storage: which node's buffer holds a value's elements, and under which layout.
+
+A view shares the buffer of its source. A view that would need another order of elements than its
+source has (a reshape of a transpose, an operand BLAS cannot step through) gets a copy of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from exprd_compiler.ir.integer import IntExpr, const, maximum
+from exprd_compiler.ir.lowering import Layout, Library, View
+from exprd_compiler.ir.node import Node
+from exprd_compiler.kernel.shapes import Shapes
+from exprd_compiler.ops.movement import contiguous_strides
+
+
+class Storage:
+    """The base node and layout of every node, and the views that must be copied.
+
+    Attributes:
+        copies: view nodes that get a buffer of their own.
+    """
+
+    def __init__(self, shapes: Shapes, order: Sequence[Node]) -> None:
+        self.copies: set[Node] = set()
+        self._shapes = shapes
+        self._base: dict[Node, Node] = {}
+        self._layout: dict[Node, Layout] = {}
+        for node in order:
+            self._place(node)
+
+    def base(self, node: Node) -> Node:
+        """The node whose buffer holds the elements."""
+        return self._base[node]
+
+    def layout(self, node: Node) -> Layout:
+        """Where in the buffer of the base the elements lie."""
+        return self._layout[node]
+
+    def _place(self, node: Node) -> None:
+        rule = node.op.lowering
+        if isinstance(rule, View):
+            source = node.inputs[0]
+            if rule.contiguous and not _contiguous(self._layout[source]):
+                self._copy(source)
+            self._base[node] = self._base[source]
+            self._layout[node] = self._shapes.view(node, self._layout[source])
+            return
+        if isinstance(rule, Library):
+            for operand in node.inputs[:2]:
+                if not _steppable(self._layout[operand]):
+                    self._copy(operand)
+        self._own(node)
+
+    def _own(self, node: Node) -> None:
+        extents = self._shapes[node]
+        self._base[node] = node
+        self._layout[node] = Layout(const(0), extents, contiguous_strides(extents))
+
+    def _copy(self, node: Node) -> None:
+        self.copies.add(node)
+        self._own(node)
+
+
+def _contiguous(layout: Layout) -> bool:
+    """Whether the elements are provably one after the other; axes of one element do not matter."""
+    want = contiguous_strides(layout.extents)
+    return all(
+        have is expected or extent.known == 1
+        for have, expected, extent in zip(layout.strides, want, layout.extents, strict=True)
+    )
+
+
+def _steppable(layout: Layout) -> bool:
+    """Whether BLAS can step through: a vector of stride 1, a matrix with one unit stride."""
+    if len(layout.strides) == 1:
+        return layout.strides[0].known == 1
+    return leading(layout) is not None
+
+
+def leading(layout: Layout) -> tuple[IntExpr, bool] | None:
+    """The leading dimension of a matrix and whether it is transposed; None if it has no unit stride."""
+    (m, n), (down, right) = layout.extents, layout.strides
+    if right.known == 1 or n.known == 1:
+        step = n if m.known == 1 else down
+        return None if step.known == 0 else (maximum(step, n), False)
+    if down.known == 1 or m.known == 1:
+        return None if right.known == 0 else (maximum(right, m), True)
+    return None
