@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from exprd_compiler.errors import GraphError
-from exprd_compiler.grad import gradients
+from exprd_compiler.grad import grad
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ class Gradients:
     def _derive(self, request: wire.GradientRequest, nodes: Sequence[Node]) -> tuple[Node, ...]:
         if id(request) not in self._found:
             cost, wrt = nodes[request.cost], [nodes[index] for index in request.wrt]
-            self._found[id(request)] = tuple(gradients(cost, wrt))
+            self._found[id(request)] = tuple(grad(cost, wrt))
         return self._found[id(request)]
 
     def _check_placeholders(self, request: wire.GradientRequest) -> None:

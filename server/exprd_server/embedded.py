@@ -1,0 +1,33 @@
+"""The engine inside a client's own process: no network, no workers, no leases to lose.
+
+Invariant: imports no gRPC and no wire messages.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from exprd_server.compilers import InProcessCompiler
+from exprd_server.engine import LocalEngine
+from exprd_server.settings import Limits, Settings
+from exprd_server.store import MemoryStore
+
+_UNBOUNDED = 1 << 62
+
+
+def embedded_engine(settings: Settings | None = None) -> LocalEngine:
+    """A new engine whose only caller is this process.
+
+    The caller's own memory needs no quota, so the limits that protect a server from its
+    clients are lifted, and leases never lapse.
+    """
+    limits = Limits(
+        client_bytes=_UNBOUNDED,
+        tensor_bytes=_UNBOUNDED,
+        functions=_UNBOUNDED,
+        buffers=_UNBOUNDED,
+        variables=_UNBOUNDED,
+    )
+    chosen = settings or Settings(lease_seconds=math.inf, limits=limits)
+    return LocalEngine(replace(chosen), InProcessCompiler(), MemoryStore())

@@ -1,0 +1,580 @@
+"""The named bad inputs: requests that must be refused with a typed error, as data.
+
+Each case builds its request from a `World`, a running server with one good function
+and one good variable, and says which error it must get. To fix a hole in the
+boundary, first add a case here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import exprd_proto as wire
+from exprd_proto import DataType
+
+F64, F32, I64, BOOL = (
+    DataType.DATA_TYPE_FLOAT64,
+    DataType.DATA_TYPE_FLOAT32,
+    DataType.DATA_TYPE_INT64,
+    DataType.DATA_TYPE_BOOL,
+)
+COMPILE = "/exprd.v1.CompilerService/Compile"
+EXECUTE = "/exprd.v1.ExecutorService/Execute"
+CREATE = "/exprd.v1.StateService/Create"
+SET = "/exprd.v1.StateService/Set"
+GET = "/exprd.v1.StateService/Get"
+LIST = "/exprd.v1.StateService/List"
+DESCRIBE = "/exprd.v1.CompilerService/Describe"
+
+
+@dataclass(frozen=True)
+class World:
+    """What a request can refer to: total = sum(x * w), and the update w = x * w."""
+
+    client_id: str
+    handle: str
+    uuid: str
+    constant: str
+    integer: str
+
+
+@dataclass(frozen=True)
+class BadInput:
+    name: str
+    method: str
+    build: Callable[[World], Any]
+    kind: str
+    says: str = ""
+
+
+# ---- a good graph, and small edits that spoil it
+def attribute(name: str, **value: Any) -> wire.Attribute:
+    return wire.Attribute(name=name, value=wire.AttributeValue(**value))
+
+
+def leaf(op: str, name: str, dtype: int = F64, shape: tuple[int, ...] = (-1,)) -> wire.Node:
+    type_ = wire.TensorType(dtype=dtype, shape=shape)
+    return wire.Node(op=op, name=name, attributes=[attribute("type", type_value=type_)])
+
+
+def node(op: str, *inputs: int, **attributes: dict[str, Any]) -> wire.Node:
+    listed = [attribute(name, **value) for name, value in sorted(attributes.items())]
+    return wire.Node(op=op, inputs=inputs, attributes=listed)
+
+
+def ints(*values: int) -> dict[str, Any]:
+    return {"int_list": wire.IntList(values=values)}
+
+
+def constant(data: bytes, shape: tuple[int, ...] = (), dtype: int = F64) -> wire.Node:
+    array = wire.Array(dtype=dtype, shape=shape, data=data)
+    return wire.Node(op="constant", attributes=[attribute("value", array_value=array)])
+
+
+def good_nodes() -> list[wire.Node]:
+    return [
+        leaf("input", "x"),
+        leaf("shared", "w"),
+        node("mul", 0, 1),
+        node("sum", 2, axes=ints(0)),
+    ]
+
+
+def good_graph(**changes: Any) -> wire.Graph:
+    facts: dict[str, Any] = {
+        "nodes": good_nodes(),
+        "inputs": [0],
+        "shared": [1],
+        "outputs": [3],
+        "updates": [wire.Update(shared=0, value=2)],
+    }
+    return wire.Graph(**{**facts, **changes})
+
+
+def compile_request(world: World, *graphs: wire.Graph, **changes: Any) -> wire.CompileRequest:
+    facts: dict[str, Any] = {
+        "client_id": world.client_id,
+        "graph": wire.GraphBundle(opset_version=1, graphs=graphs or [good_graph()]),
+        "bindings": [wire.VariableBinding(slot=0, uuid=world.uuid)],
+    }
+    return wire.CompileRequest(**{**facts, **changes})
+
+
+def with_nodes(*extra: wire.Node, **changes: Any) -> Callable[[World], Any]:
+    """The good graph with further nodes, numbered from 4."""
+    return lambda world: compile_request(
+        world, good_graph(nodes=[*good_nodes(), *extra], **changes)
+    )
+
+
+def with_graph(**changes: Any) -> Callable[[World], Any]:
+    return lambda world: compile_request(world, good_graph(**changes))
+
+
+def with_request(**changes: Any) -> Callable[[World], Any]:
+    return lambda world: compile_request(world, **changes)
+
+
+def with_gradient(*extra: wire.Node, **facts: Any) -> Callable[[World], Any]:
+    def build(world: World) -> Any:
+        graph = good_graph(nodes=[*good_nodes(), *extra])
+        return compile_request(world, graph, gradients=[wire.GradientRequest(**facts)])
+
+    return build
+
+
+def nested(depth: int) -> wire.AttributeValue:
+    value = wire.AttributeValue(int_value=1)
+    for _ in range(depth):
+        value = wire.AttributeValue(list=wire.AttributeList(values=[value]))
+    return value
+
+
+def chain_of_graphs(count: int) -> Callable[[World], Any]:
+    """Graphs each of which refers to the next by an attribute."""
+
+    def build(world: World) -> Any:
+        inner = [
+            wire.Graph(nodes=[wire.Node(op="neg", attributes=[attribute("g", graph_value=i + 1)])])
+            for i in range(count - 1)
+        ]
+        return compile_request(world, *inner, good_graph())
+
+    return build
+
+
+# Innermost graphs are decoded first and their ops refuse the attribute; so the limit on
+# nesting is tested on the decoder itself, and here only that nothing breaks.
+GRAPHS = (
+    ("self edge", with_nodes(node("neg", 4)), "GraphError", "not an earlier node"),
+    ("cycle", with_nodes(node("neg", 5), node("neg", 4)), "GraphError", "not an earlier node"),
+    ("dangling input", with_nodes(node("neg", 99)), "GraphError", "not an earlier node"),
+    ("huge input index", with_nodes(node("neg", 2**32 - 1)), "GraphError", "not an earlier"),
+    ("unknown op", with_nodes(node("system", 0)), "UnsupportedVersion", "system"),
+    ("path as op", with_nodes(node("../../bin/sh", 0)), "UnsupportedVersion", ""),
+    ("empty op", with_nodes(node("", 0)), "UnsupportedVersion", ""),
+    ("megabyte op", with_nodes(node("x" * 2**20, 0)), "UnsupportedVersion", ""),
+    ("dangling output", with_graph(outputs=[4]), "GraphError", "outputs names node 4 of 4"),
+    ("dangling call input", with_graph(inputs=[9]), "GraphError", "inputs names node 9"),
+    ("input is no leaf", with_graph(inputs=[0, 2]), "GraphError", "no such leaf"),
+    ("input listed twice", with_graph(inputs=[0, 0]), "GraphError", "twice"),
+    ("input not listed", with_graph(inputs=[]), "MissingInput", "not listed"),
+    ("shared listed as input", with_graph(inputs=[0, 1]), "GraphError", "no such leaf"),
+    ("input listed as shared", with_graph(shared=[0]), "GraphError", "no such leaf"),
+    (
+        "update of no slot",
+        with_graph(updates=[wire.Update(shared=1, value=2)]),
+        "GraphError",
+        "slot 1 of 1",
+    ),
+    (
+        "update to no node",
+        with_graph(updates=[wire.Update(shared=0, value=77)]),
+        "GraphError",
+        "node 77",
+    ),
+    (
+        "two updates of a slot",
+        with_graph(updates=[wire.Update(shared=0, value=2)] * 2),
+        "GraphError",
+        "twice",
+    ),
+    (
+        "update changes rank",
+        with_graph(updates=[wire.Update(shared=0, value=3)]),
+        "DTypeError",
+        "changes its type",
+    ),
+    (
+        "update changes dtype",
+        with_nodes(
+            node("cast", 2, dtype={"string_value": "float32"}),
+            updates=[wire.Update(shared=0, value=4)],
+        ),
+        "DTypeError",
+        "changes its type",
+    ),
+    (
+        "declared type is wrong",
+        with_nodes(wire.Node(op="neg", inputs=[0], type=wire.TensorType(dtype=F32, shape=[-1]))),
+        "GraphError",
+        "but the op gives",
+    ),
+    ("unknown dtype", with_nodes(leaf("input", "y", 77)), "DTypeError", "number 77"),
+    ("no dtype", with_nodes(leaf("input", "y", 0)), "DTypeError", "number 0"),
+    (
+        "dtype of a later version",
+        with_nodes(leaf("input", "y", DataType.DATA_TYPE_BFLOAT16)),
+        "DTypeError",
+        "bfloat16",
+    ),
+    ("extent below -1", with_nodes(leaf("input", "y", F64, (-2,))), "GraphError", "below -1"),
+    ("extent 2^63-1", with_nodes(leaf("input", "y", F64, (2**63 - 1,))), "ShapeError", "2**62"),
+    (
+        "product of extents overflows",
+        with_nodes(leaf("input", "y", F64, (2**40, 2**40))),
+        "LimitExceeded",
+        "limit of",
+    ),
+    (
+        "absurd extent beside a zero",
+        with_nodes(leaf("input", "y", F64, (0, 2**60))),
+        "LimitExceeded",
+        "limit",
+    ),
+    ("rank 33", with_nodes(leaf("input", "y", F64, (1,) * 33)), "LimitExceeded", "rank 33"),
+    ("constant too short", with_nodes(constant(b"\0" * 7)), "GraphError", "takes 8 bytes"),
+    ("constant too long", with_nodes(constant(b"\0" * 9)), "GraphError", "takes 8 bytes"),
+    (
+        "constant claims 4 GiB and more",
+        with_nodes(constant(b"", (2**33,))),
+        "GraphError",
+        "above the limit",
+    ),
+    ("negative constant extent", with_nodes(constant(b"", (-1,))), "GraphError", "negative"),
+    ("bool of value 2", with_nodes(constant(b"\2", (), BOOL)), "GraphError", "0 or 1"),
+    ("attribute without value", with_nodes(node("sum", 0, axes={})), "GraphError", "no value"),
+    ("attribute missing", with_nodes(node("sum", 0)), "GraphError", "cannot take"),
+    (
+        "attribute too many",
+        with_nodes(node("neg", 0, extra={"int_value": 1})),
+        "GraphError",
+        "cannot take",
+    ),
+    (
+        "attribute of another kind",
+        with_nodes(node("sum", 0, axes={"string_value": "all"})),
+        "ShapeError",
+        "",
+    ),
+    (
+        "attributes unsorted",
+        with_nodes(
+            wire.Node(
+                op="neg",
+                inputs=[0],
+                attributes=[attribute("b", int_value=1), attribute("a", int_value=1)],
+            )
+        ),
+        "GraphError",
+        "ascend",
+    ),
+    (
+        "attribute twice",
+        with_nodes(wire.Node(op="neg", inputs=[0], attributes=[attribute("a", int_value=1)] * 2)),
+        "GraphError",
+        "ascend",
+    ),
+    (
+        "65 attributes",
+        with_nodes(node("neg", 0, **{f"a{i:02}": {"int_value": 1} for i in range(65)})),
+        "LimitExceeded",
+        "attributes",
+    ),
+    (
+        "lists nested too deep",
+        with_nodes(
+            wire.Node(op="neg", inputs=[0], attributes=[wire.Attribute(name="a", value=nested(9))])
+        ),
+        "LimitExceeded",
+        "deeper",
+    ),
+    (
+        "attribute list of 100000",
+        with_nodes(node("sum", 0, axes=ints(*range(100_000)))),
+        "LimitExceeded",
+        "entries",
+    ),
+    ("axis out of range", with_nodes(node("sum", 0, axes=ints(5))), "ShapeError", "axes (5,)"),
+    (
+        "axis twice",
+        with_nodes(node("sum", 0, axes=ints(0, 0))),
+        "ShapeError",
+        "",
+    ),
+    ("graph refers to itself", with_nodes(node("neg", 0, g={"graph_value": 0})), "GraphError", ""),
+    ("graph refers to none", with_nodes(node("neg", 0, g={"graph_value": 7})), "GraphError", ""),
+    ("chain of 66 sub-graphs", chain_of_graphs(66), "GraphError", ""),
+    ("wrong arity", with_nodes(node("add", 0)), "GraphError", "takes 2"),
+    ("wrong dtype", with_nodes(node("invert", 0)), "DTypeError", ""),
+    (
+        "extents that differ",
+        with_nodes(
+            leaf("input", "a", F64, (3,)),
+            leaf("input", "b", F64, (4,)),
+            node("add", 4, 5),
+            inputs=[0, 4, 5],
+        ),
+        "ShapeError",
+        "broadcast",
+    ),
+    ("name with a line break", with_nodes(leaf("input", "a\nERROR forged")), "GraphError", "name"),
+    ("name of 2000", with_nodes(leaf("input", "n" * 2000)), "GraphError", "1024"),
+    ("gradient without wrt", with_gradient(cost=3), "GraphError", "without wrt"),
+    ("gradient of no node", with_gradient(cost=44, wrt=[1]), "GraphError", "node 44"),
+    ("gradient of a vector", with_gradient(cost=2, wrt=[1]), "GraphError", ""),
+    ("gradient by a later node", with_gradient(cost=3, wrt=[9]), "GraphError", "node 9"),
+    (
+        "gradient of a disconnected node",
+        with_gradient(node("neg", 3), cost=3, wrt=[4]),
+        "DisconnectedInput",
+        "",
+    ),
+    ("placeholder of nothing", with_nodes(node("placeholder")), "GraphError", "placeholder"),
+    (
+        "placeholder before its cost",
+        with_gradient(node("placeholder"), cost=3, wrt=[1], placeholders=[2]),
+        "GraphError",
+        "before",
+    ),
+    (
+        "too few placeholders",
+        with_gradient(node("placeholder"), cost=3, wrt=[0, 1], placeholders=[4]),
+        "GraphError",
+        "1 placeholders for 2",
+    ),
+)
+
+BUNDLE = wire.GraphBundle(opset_version=1, graphs=[good_graph()])
+COMPILES = (
+    (
+        "op set 0",
+        with_request(graph=wire.GraphBundle(graphs=[good_graph()])),
+        "UnsupportedVersion",
+        "op set 0",
+    ),
+    (
+        "op set of the future",
+        with_request(graph=wire.GraphBundle(opset_version=999, graphs=[good_graph()])),
+        "UnsupportedVersion",
+        "op set 999",
+    ),
+    ("no graph", with_request(graph=wire.GraphBundle(opset_version=1)), "GraphError", "no graph"),
+    ("neither graph nor digest", with_request(graph=None), "CallError", "neither"),
+    ("unknown digest", with_request(graph=None, graph_digest=b"?"), "UnknownHandle", "digest"),
+    (
+        "digest and gradients",
+        with_request(
+            graph=None,
+            graph_digest=b"?",
+            gradients=[wire.GradientRequest(cost=3, wrt=[1])],
+        ),
+        "CallError",
+        "gradients",
+    ),
+    ("no client id", with_request(client_id=""), "CallError", "client_id"),
+    ("path as client id", with_request(client_id="../../root"), "CallError", "client_id"),
+    ("no binding", with_request(bindings=[]), "GraphError", "0 bindings for 1"),
+    (
+        "binding of slot 1 alone",
+        lambda w: compile_request(w, bindings=[wire.VariableBinding(slot=1, uuid=w.uuid)]),
+        "CallError",
+        "slots",
+    ),
+    (
+        "binding twice",
+        lambda w: compile_request(w, bindings=[wire.VariableBinding(slot=0, uuid=w.uuid)] * 2),
+        "CallError",
+        "slots",
+    ),
+    (
+        "binding to no variable",
+        with_request(bindings=[wire.VariableBinding(slot=0, uuid="nope")]),
+        "UnknownHandle",
+        "no shared variable",
+    ),
+    (
+        "binding of another type",
+        lambda w: compile_request(w, bindings=[wire.VariableBinding(slot=0, uuid=w.integer)]),
+        "GraphError",
+        "int64",
+    ),
+    (
+        "update of a constant",
+        lambda w: compile_request(w, bindings=[wire.VariableBinding(slot=0, uuid=w.constant)]),
+        "GraphError",
+        "constant",
+    ),
+    ("unknown target", with_request(target="tpu"), "DeviceUnavailable", "tpu"),
+    ("mode with a line break", with_request(mode="a\nb"), "CallError", "printable"),
+    ("bytes of a JPEG", lambda _: b"\xff\xd8\xff\xe0\x00\x10JFIF", "CallError", "valid message"),
+    (
+        "name that is no UTF-8",
+        lambda w: wire.CompileRequest(client_id="@@@@").SerializeToString().replace(b"@", b"\xff"),
+        "CallError",
+        "valid message",
+    ),
+    (
+        "claimed length of 4 GiB",
+        lambda _: b"\x12\xff\xff\xff\xff\x0f",
+        "CallError",
+        "valid message",
+    ),
+)
+
+
+def array(*shape: int, dtype: int = F64, size: int = 8, data: bytes | None = None) -> wire.Array:
+    count = 1
+    for extent in shape:
+        count *= extent
+    return wire.Array(dtype=dtype, shape=shape, data=bytes(count * size) if data is None else data)
+
+
+def execute_request(world: World, *inputs: wire.ExecuteInput, **changes: Any) -> Any:
+    facts: dict[str, Any] = {"handle": world.handle, "inputs": inputs}
+    return wire.ExecuteRequest(**{**facts, **changes})
+
+
+def given(**source: Any) -> Callable[[World], Any]:
+    return lambda world: execute_request(world, wire.ExecuteInput(**source))
+
+
+def called(**changes: Any) -> Callable[[World], Any]:
+    return lambda world: execute_request(world, wire.ExecuteInput(array=array(2)), **changes)
+
+
+def call_id(**facts: Any) -> Callable[[World], Any]:
+    return lambda world: called(call_id=wire.CallId(client_id=world.client_id, **facts))(world)
+
+
+EXECUTES = (
+    ("unknown function", called(handle="fn-1"), "UnknownHandle", "compile it again"),
+    ("path as function", called(handle="/etc/passwd"), "UnknownHandle", ""),
+    ("no input", lambda w: execute_request(w), "CallError", "takes 1 inputs"),
+    (
+        "input too many",
+        lambda w: execute_request(w, *[wire.ExecuteInput(array=array(2))] * 2),
+        "CallError",
+        "takes 1 inputs",
+    ),
+    ("input without value", given(), "CallError", "input 0 has no value"),
+    ("input of another dtype", given(array=array(2, dtype=F32, size=4)), "CallError", "float32"),
+    ("input of another rank", given(array=array(2, 2)), "CallError", "float64[2,2]"),
+    ("input bytes missing", given(array=array(2, data=b"")), "CallError", "takes 16 bytes"),
+    ("input of negative extent", given(array=array(-1, data=b"")), "CallError", "negative"),
+    ("input of rank 33", given(array=array(*[1] * 33)), "CallError", "rank 33"),
+    ("input of no dtype", given(array=array(2, dtype=0)), "CallError", "number 0"),
+    (
+        "input overflowing",
+        given(array=array(2**62, 2**62, data=b"")),
+        "CallError",
+        "above the limit",
+    ),
+    (
+        "input of a dtype of later",
+        given(array=array(1, dtype=DataType.DATA_TYPE_FLOAT8_E5M2, size=1)),
+        "CallError",
+        "float8",
+    ),
+    ("unknown buffer", given(buffer="buf-1"), "UnknownHandle", "put the array again"),
+    ("unknown variable", given(variable="nope"), "UnknownHandle", "no shared variable"),
+    ("variable of another type", lambda w: given(variable=w.integer)(w), "CallError", "int64"),
+    ("unknown delivery", called(deliveries=[9]), "CallError", "delivery 9"),
+    ("deliveries too many", called(deliveries=[1, 1]), "CallError", "2 deliveries for 1"),
+    ("kept for nobody", called(deliveries=[2]), "CallError", "client_id"),
+    ("sequence number 0", call_id(seq=0), "CallError", "seq"),
+    ("answered before it was made", call_id(seq=4, acked_through=4), "CallError", "acked"),
+    (
+        "other version expected",
+        lambda w: called(expected=[wire.ExpectedVersion(uuid=w.uuid, version=99)])(w),
+        "Conflict",
+        "not at the expected 99",
+    ),
+    (
+        "version of a stranger",
+        lambda w: called(expected=[wire.ExpectedVersion(uuid=w.integer, version=1)])(w),
+        "CallError",
+        "not bound",
+    ),
+    (
+        "extents that do not fit",
+        given(array=array(5)),
+        "ShapeError",
+        "",
+    ),
+)
+
+
+def creation(**changes: Any) -> Callable[[World], Any]:
+    def build(world: World) -> Any:
+        facts: dict[str, Any] = {
+            "client_id": world.client_id,
+            "value": wire.VariableValue(array=array(2)),
+        }
+        return wire.StateServiceCreateRequest(**{**facts, **changes})
+
+    return build
+
+
+CREATES = (
+    ("variable without value", creation(value=None), "CallError", "no value"),
+    ("variable with an odd uuid", creation(uuid="../x"), "CallError", "uuid"),
+    ("variable of nobody", creation(client_id=""), "CallError", "client_id"),
+    ("unknown durability", creation(durability=9), "CallError", "durability 9"),
+    (
+        "value against its type",
+        creation(type=wire.TensorType(dtype=I64, shape=[-1])),
+        "ShapeError",
+        "int64",
+    ),
+    ("value of no buffer", creation(value=wire.VariableValue(buffer="b")), "UnknownHandle", ""),
+    (
+        "uuid of another variable",
+        lambda w: creation(uuid=w.integer)(w),
+        "Conflict",
+        "other content",
+    ),
+)
+
+
+def assignment(**changes: Any) -> Callable[[World], Any]:
+    def build(world: World) -> Any:
+        facts: dict[str, Any] = {
+            "uuid": world.uuid,
+            "value": wire.VariableValue(array=array(3)),
+        }
+        return wire.StateServiceSetRequest(**{**facts, **changes})
+
+    return build
+
+
+SETS = (
+    ("assignment of no value", assignment(value=None), "CallError", "no value"),
+    (
+        "assignment of another dtype",
+        assignment(value=wire.VariableValue(array=array(3, dtype=I64))),
+        "ShapeError",
+        "int64",
+    ),
+    (
+        "assignment of another rank",
+        assignment(value=wire.VariableValue(array=array())),
+        "ShapeError",
+        "",
+    ),
+    ("assignment of nothing", assignment(uuid="nope"), "UnknownHandle", ""),
+    ("assignment of a constant", lambda w: assignment(uuid=w.constant)(w), "CallError", "constant"),
+    ("assignment of an old version", assignment(expected_version=77), "Conflict", "77"),
+)
+
+OTHERS = (
+    (GET, "variable unknown", lambda _: wire.StateServiceGetRequest(uuid="x"), "UnknownHandle"),
+    (
+        GET,
+        "delivery unknown",
+        lambda w: wire.StateServiceGetRequest(uuid=w.uuid, delivery=9),
+        "CallError",
+    ),
+    (DESCRIBE, "function unknown", lambda _: wire.DescribeRequest(handle="x"), "UnknownHandle"),
+)
+
+CASES = (
+    *[BadInput(name, COMPILE, build, kind, says) for name, build, kind, says in GRAPHS],
+    *[BadInput(name, COMPILE, build, kind, says) for name, build, kind, says in COMPILES],
+    *[BadInput(name, EXECUTE, build, kind, says) for name, build, kind, says in EXECUTES],
+    *[BadInput(name, CREATE, build, kind, says) for name, build, kind, says in CREATES],
+    *[BadInput(name, SET, build, kind, says) for name, build, kind, says in SETS],
+    *[BadInput(name, method, build, kind) for method, name, build, kind in OTHERS],
+)
