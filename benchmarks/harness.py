@@ -46,13 +46,19 @@ def measure(
     """
     call()
     calls = max(1, round(seconds / samples / max(_sample(call, 1), 1e-7)))
-    found = sorted(_sample(call, calls) for _ in range(samples))
-    return _measurement(name, found, calls)
+    return from_samples(name, [_sample(call, calls) for _ in range(samples)], calls)
 
 
-def measure_once(name: str, make: Callable[[], object], *, samples: int = 5) -> Measurement:
-    """Time something that must not be repeated within a sample, such as a cold compilation."""
-    return _measurement(name, sorted(_sample(make, 1) for _ in range(samples)), 1)
+def from_samples(name: str, seconds: Sequence[float], calls: int = 1) -> Measurement:
+    """The figure of samples that were taken elsewhere, in seconds per call."""
+    return Measurement(
+        name=name,
+        median=statistics.median(seconds),
+        fastest=min(seconds),
+        slowest=max(seconds),
+        samples=len(seconds),
+        calls=calls,
+    )
 
 
 def _sample(call: Callable[[], object], calls: int) -> float:
@@ -60,17 +66,6 @@ def _sample(call: Callable[[], object], calls: int) -> float:
     for _ in range(calls):
         call()
     return (time.perf_counter() - start) / calls
-
-
-def _measurement(name: str, found: Sequence[float], calls: int) -> Measurement:
-    return Measurement(
-        name=name,
-        median=statistics.median(found),
-        fastest=found[0],
-        slowest=found[-1],
-        samples=len(found),
-        calls=calls,
-    )
 
 
 def machine() -> dict[str, object]:
