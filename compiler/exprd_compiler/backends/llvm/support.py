@@ -68,7 +68,7 @@ def _define_slot(module: ModuleText) -> None:
     place = f.emit("getelementptr i8, ptr %slot, i64 8", "ptr")
     capacity = f.emit(f"load i64, ptr {place.text}, align 8", "int64")
     # at least one byte, so that a slot in use is never null
-    need = LLVMBuilder(f, 1).maximum(size, constant(1, "int64"))
+    need = LLVMBuilder(f, 1).maximum(Value("%size", "uint64", 1), constant(1, "uint64"))
     f.branch(f.emit(f"icmp ule i64 {need.text}, {capacity.text}", "bool"), enough, grow)
     f.begin(enough)
     f.line(f"ret ptr {old.text}")

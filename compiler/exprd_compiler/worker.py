@@ -1,0 +1,135 @@
+"""The worker process: compiles graphs, and evaluates them node by node, for a server.
+
+    python -m exprd_compiler.worker
+
+A message is two frames, a JSON header and a body of bytes; a frame is its length in 8 little-endian
+bytes, then its bytes. Requests come on standard input, answers go to standard output:
+
+    {"task": "compile", "options": CompileOptions as text, "cache": directory or ""}, graph text
+        -> {"ok": true}, artifact bytes
+    {"task": "evaluate", "text": its size}, graph text then one .npy per input and shared variable
+        -> {"ok": true, "arrays": count}, one .npy per output, then per new value
+    anything that fails
+        -> {"ok": false, "error": {kind, message, op, nodes, hint, fields}}, nothing
+
+Nothing but arrays, text and JSON is ever read; nothing else writes to standard output.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+
+from exprd_compiler.driver import compile_artifact
+from exprd_compiler.errors import ExprdError, GraphError
+from exprd_compiler.interpret import evaluate
+from exprd_compiler.ir.node import Array
+from exprd_compiler.ir.text import parse_graph
+from exprd_compiler.ops.table import find_op
+from exprd_compiler.options import CompileOptions
+
+_LENGTH: Final = struct.Struct("<Q")
+
+
+class _Ended(Exception):
+    """The server closed the pipe."""
+
+
+def main() -> None:
+    """Answer requests until the pipe ends."""
+    source, target = sys.stdin.buffer, sys.stdout.buffer
+    sys.stdout = sys.stderr
+    while True:
+        try:
+            header, body = json.loads(_frame(source)), _frame(source)
+        except _Ended:
+            return
+        answer, payload = _answered(header, body)
+        for part in (json.dumps(answer).encode(), payload):
+            target.write(_LENGTH.pack(len(part)))
+            target.write(part)
+        target.flush()
+
+
+def _frame(source: BinaryIO) -> bytes:
+    (length,) = _LENGTH.unpack(_read(source, _LENGTH.size))
+    return _read(source, length)
+
+
+def _read(source: BinaryIO, count: int) -> bytes:
+    data = source.read(count)
+    if len(data) < count:
+        raise _Ended
+    return data
+
+
+def _answered(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    try:
+        return _TASKS[header["task"]](header, body)
+    except ExprdError as error:
+        return {"ok": False, "error": _facts(error)}, b""
+    except MemoryError:
+        return {"ok": False, "error": {"kind": "MemoryError", "message": "out of memory"}}, b""
+
+
+def _facts(error: ExprdError) -> dict[str, Any]:
+    return {
+        "kind": type(error).__name__,
+        "message": error.message,
+        "op": error.op,
+        "nodes": list(error.nodes),
+        "hint": error.hint,
+        "fields": error.fields,
+    }
+
+
+def _compile(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    graph = parse_graph(body.decode(), find_op)
+    options = CompileOptions.from_json(header["options"])
+    cache = Path(header["cache"]) if header.get("cache") else None
+    return {"ok": True}, compile_artifact(graph, options, cache).to_bytes()
+
+
+def _evaluate(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    size = int(header["text"])
+    graph = parse_graph(body[:size].decode(), find_op)
+    values = unpack(body[size:], len(graph.leaves))
+    count = len(graph.inputs)
+    outputs, updates = evaluate(graph, values[:count], values[count:])
+    arrays = [*outputs, *updates]
+    return {"ok": True, "arrays": len(arrays)}, pack(arrays)
+
+
+_TASKS: Final = {"compile": _compile, "evaluate": _evaluate}
+
+
+def pack(arrays: Iterable[Array]) -> bytes:
+    """Arrays one after the other in numpy's file format."""
+    out = io.BytesIO()
+    for array in arrays:
+        np.save(out, array, allow_pickle=False)
+    return out.getvalue()
+
+
+def unpack(data: bytes, count: int) -> list[Array]:
+    """Arrays from `pack`.
+
+    Raises:
+        GraphError: the bytes are not that many arrays.
+    """
+    source = io.BytesIO(data)
+    try:
+        return [np.load(source, allow_pickle=False) for _ in range(count)]
+    except (ValueError, EOFError) as error:
+        raise GraphError("the arrays of a request cannot be read") from error
+
+
+if __name__ == "__main__":
+    main()
