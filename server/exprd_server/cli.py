@@ -34,7 +34,7 @@ def main() -> None:
 @click.option("--reflection", is_flag=True, help="let clients list the services")
 @click.option("--insecure", is_flag=True, help="allow an address that others can reach")
 @click.option("--log-level", default="info", type=click.Choice(list(LEVELS)))
-def serve(  # noqa: PLR0913 - one parameter per flag
+def serve(
     *,
     listen: str,
     workers: int,

@@ -6,16 +6,234 @@ never runs there; what comes back from a worker is an artifact, which is only li
 
 from __future__ import annotations
 
+import io
 import time
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from exprd_compiler import driver
+from exprd_compiler.errors import DeviceUnavailable, GraphError
+from exprd_compiler.interpret import evaluate
+from exprd_compiler.ir.text import print_graph
+from exprd_compiler.options import TARGETS, CompileOptions
+from exprd_compiler.passes.levels import optimize
+from exprd_server.deadline import Deadline, check
 from exprd_server.functions import Compiled
 from exprd_server.values import PlanStep
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
     from exprd_compiler.ir.graph import Graph
-    from exprd_server.deadline import Deadline
+    from exprd_compiler.kernel.listing import Listed
     from exprd_server.settings import WorkerSettings
     from exprd_server.values import CompileChoices
     from exprd_server.workers import WorkerPool
+
+# Theano's mode names, and the levels they mean.
+_LEVELS: Final[Mapping[str, str]] = MappingProxyType(
+    {"FAST_RUN": "fast_run", "FAST_COMPILE": "fast_compile", "NONE": "none"}
+)
+REFERENCE: Final = "reference"
+
+
+def options_of(choices: CompileChoices) -> CompileOptions:
+    """The compiler's options for what a caller chose.
+
+    Raises:
+        DeviceUnavailable: the target does not exist here.
+        GraphError: the mode or an option does not exist.
+    """
+    if choices.target not in TARGETS:
+        raise DeviceUnavailable(
+            f"target {choices.target!r} does not exist on this server",
+            hint=f"use one of {', '.join(TARGETS)}",
+        )
+    level = _LEVELS.get(choices.mode.upper())
+    if level is None:
+        raise GraphError(
+            f"mode {choices.mode!r} is unknown", hint=f"use one of {', '.join(_LEVELS)}"
+        )
+    return CompileOptions(target=choices.target, level=level, excluding=choices.excluding)
+
+
+class InProcessCompiler:
+    """The compiler of embedded use: everything happens in the caller's process."""
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._cache = cache
+
+    def compile(
+        self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
+    ) -> Compiled:
+        """Compiles and links a graph."""
+        check(deadline, "the graph was compiled")
+        options = options_of(choices)
+        if options.target == REFERENCE:
+            return Compiled(run=_Interpreted(graph), plan=(), timings=())
+        compiled = driver.compile_graph(graph, options, self._cache)
+        return Compiled(
+            run=_Native(compiled.executable),
+            plan=plan_of(compiled.artifact.listing),
+            timings=tuple(compiled.artifact.timings.items()),
+        )
+
+    def texts(
+        self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
+    ) -> Mapping[str, str]:
+        """The stages of a graph as text."""
+        check(deadline, "the graph was described")
+        options = options_of(choices)
+        optimized = optimize(graph, level=options.level, excluding=options.excluding)
+        return {
+            "graph": print_graph(graph),
+            "optimized": print_graph(optimized),
+            "llvm": driver.llvm_ir(graph, options),
+        }
+
+    def close(self) -> None:
+        """Nothing was started."""
+
+
+class WorkerCompiler:
+    """The compiler of a server: graphs go to worker processes as text, artifacts come back."""
+
+    def __init__(
+        self, pool: WorkerPool, settings: WorkerSettings, cache: Path | None = None
+    ) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._cache = cache
+
+    def compile(
+        self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
+    ) -> Compiled:
+        """Has a graph compiled, and links the result here."""
+        options = options_of(choices)
+        if options.target == REFERENCE:
+            return Compiled(run=_Remote(self, graph), plan=(), timings=())
+        _, data = self._ask("compile", options, _text(graph), deadline)
+        start = time.perf_counter()
+        artifact = driver.Artifact.from_bytes(data)
+        executable = driver.link(artifact)
+        linked = ("link", time.perf_counter() - start)
+        return Compiled(
+            run=_Native(executable),
+            plan=plan_of(artifact.listing),
+            timings=(*artifact.timings.items(), linked),
+        )
+
+    def texts(
+        self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
+    ) -> Mapping[str, str]:
+        """Has the stages of a graph written out."""
+        answer, _ = self._ask("texts", options_of(choices), _text(graph), deadline)
+        return {str(name): str(text) for name, text in answer["texts"].items()}
+
+    def evaluate(
+        self, graph: Graph, arrays: Sequence[NDArray[Any]], deadline: Deadline | None
+    ) -> list[NDArray[Any]]:
+        """Has a graph run node by node with numpy."""
+        text = _text(graph)
+        body = b"".join((len(text).to_bytes(8, "little"), text, pack_arrays(arrays)))
+        options = CompileOptions(target=REFERENCE)
+        _, data = self._ask("evaluate", options, body, deadline)
+        return unpack_arrays(data)
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self._pool.close()
+
+    def _ask(
+        self, command: str, options: CompileOptions, body: bytes, deadline: Deadline | None
+    ) -> tuple[dict[str, Any], bytes]:
+        seconds = self._settings.seconds
+        bounded = Deadline(seconds) if deadline is None else deadline.capped(seconds)
+        header = {
+            "command": command,
+            "options": options.to_json(),
+            "cache": "" if self._cache is None else str(self._cache),
+        }
+        return self._pool.request(header, body, bounded)
+
+
+class _Native:
+    """Linked native code. A running call is not broken off: it is bounded by its inputs."""
+
+    def __init__(self, executable: driver.Callable_) -> None:
+        self._executable = executable
+
+    def __call__(
+        self, inputs: Sequence[NDArray[Any]], _deadline: Deadline | None, /
+    ) -> Sequence[NDArray[Any]]:
+        return self._executable(inputs)
+
+
+class _Interpreted:
+    """A graph run node by node with numpy, in this process."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    def __call__(
+        self, inputs: Sequence[NDArray[Any]], _deadline: Deadline | None, /
+    ) -> Sequence[NDArray[Any]]:
+        count = len(self._graph.inputs)
+        outputs, updates = evaluate(self._graph, inputs[:count], inputs[count:])
+        # A node's value may be a view of an input or of another value; results never are.
+        return [np.array(value, order="C") for value in (*outputs, *updates)]
+
+
+class _Remote:
+    """A graph run node by node with numpy, in a worker."""
+
+    def __init__(self, compiler: WorkerCompiler, graph: Graph) -> None:
+        self._compiler = compiler
+        self._graph = graph
+
+    def __call__(
+        self, inputs: Sequence[NDArray[Any]], deadline: Deadline | None, /
+    ) -> Sequence[NDArray[Any]]:
+        return self._compiler.evaluate(self._graph, inputs, deadline)
+
+
+def plan_of(listing: Sequence[Listed]) -> tuple[PlanStep, ...]:
+    """The steps of a compiled graph; %n is step n, $n leaf n."""
+    return tuple(
+        PlanStep(
+            op=row.theano,
+            text=f"%{number} = {row.op}({', '.join(map(_ref, row.inputs))}) : {row.type}",
+            origins=(row.origin,) if row.origin >= 0 else (),
+        )
+        for number, row in enumerate(listing)
+    )
+
+
+def _ref(row: int) -> str:
+    return f"%{row}" if row >= 0 else f"${-1 - row}"
+
+
+def _text(graph: Graph) -> bytes:
+    return print_graph(graph, origins=True).encode()
+
+
+def pack_arrays(arrays: Sequence[NDArray[Any]]) -> bytes:
+    """Arrays one after the other, each in numpy's own format."""
+    out = io.BytesIO()
+    for array in arrays:
+        np.lib.format.write_array(out, np.asarray(array), allow_pickle=False)
+    return out.getvalue()
+
+
+def unpack_arrays(data: bytes) -> list[NDArray[Any]]:
+    """The arrays of `pack_arrays`."""
+    stream = io.BytesIO(data)
+    out: list[NDArray[Any]] = []
+    while stream.tell() < len(data):
+        out.append(np.lib.format.read_array(stream, allow_pickle=False))
+    return out

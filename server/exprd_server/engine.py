@@ -94,13 +94,15 @@ class LocalEngine:
         content = content_key(digest, call.choices)
         handle = function_handle(content, call.bindings)
         held = self._functions.hold(handle, call.client_id)
+        signature = signature_of(graph, variables)
         if held is not None:
-            return replace(held.info, cache_hit=True)
+            # Names are the caller's own: they are no part of what makes functions equal.
+            return replace(held.info, cache_hit=True, signature=signature, name=call.name)
         self._functions.check_room()
         compiled = self._compiled(content, graph, call, deadline)
         info = FunctionInfo(
             handle=handle,
-            signature=signature_of(graph, variables),
+            signature=signature,
             plan=compiled.plan,
             timings=compiled.timings,
             graph_digest=digest,
@@ -118,10 +120,15 @@ class LocalEngine:
         )
         return self._functions.add(function, call.client_id).info
 
-    def describe(self, handle: str) -> FunctionInfo:
-        """A function with the texts of its stages."""
+    def describe(
+        self, handle: str, *, texts: bool = False, deadline: Deadline | None = None
+    ) -> FunctionInfo:
+        """A function; with `texts`, its stages are written out anew."""
         function = self._functions.get(handle)
-        return replace(function.info, texts=function.compiled.texts)
+        if not texts:
+            return function.info
+        written = self._compiler.texts(function.graph, function.info.choices, deadline)
+        return replace(function.info, texts=written)
 
     def release_functions(self, client_id: str, handles: Iterable[str]) -> int:
         """Gives a client's hold on functions up; the count of those it held."""

@@ -37,12 +37,11 @@ class Runnable(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """What a compiler makes of a graph; `texts` are its stages for people."""
+    """What a compiler makes of a graph."""
 
     run: Runnable
     plan: tuple[PlanStep, ...]
     timings: tuple[tuple[str, float], ...]
-    texts: Mapping[str, str]
 
 
 class Compiler(Protocol):
@@ -52,6 +51,12 @@ class Compiler(Protocol):
         self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
     ) -> Compiled:
         """Compiles a graph, or raises one of the documented errors."""
+        ...
+
+    def texts(
+        self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
+    ) -> Mapping[str, str]:
+        """The stages of a graph as text, for people."""
         ...
 
     def close(self) -> None:

@@ -51,8 +51,10 @@ class CompilerService(wire.CompilerServiceServicer):
         self, request: wire.DescribeRequest, context: grpc.ServicerContext
     ) -> wire.DescribeResponse:
         """Shows a function."""
-        del context
-        return replies.describe_response(self._engine.describe(request.handle), request.texts)
+        deadline = deadline_of(context, self._settings.compile_seconds)
+        wanted = request.texts
+        info = self._engine.describe(request.handle, texts=bool(wanted), deadline=deadline)
+        return replies.describe_response(info, wanted)
 
     def Release(
         self, request: wire.CompilerServiceReleaseRequest, context: grpc.ServicerContext
