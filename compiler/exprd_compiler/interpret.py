@@ -25,6 +25,7 @@ from exprd_compiler.errors import (
 from exprd_compiler.ir.graph import Graph, toposort
 from exprd_compiler.ir.lowering import Assign, Gather, Leaf, Library, Scalar, Scatter
 from exprd_compiler.ir.node import Array, Node
+from exprd_compiler.ir.origin import blame
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.creation import alloc
 from exprd_compiler.ops.index import numpy_index
@@ -101,24 +102,13 @@ def _run(node: Node, arrays: list[Array]) -> Array:
     try:
         return _value(node, arrays)
     except ExprdError as error:
-        error.op = error.op or node.op.name
-        _tell_origin(error, node)
+        blame(error, node)
         raise
     except MemoryError as error:
-        limit = LimitExceeded(f"not enough memory for {node.type}", op=node.op.name)
-        raise _tell_origin(limit, node) from error
+        raise blame(LimitExceeded(f"not enough memory for {node.type}"), node) from error
     except Exception as error:
         shapes = ", ".join(str(array.shape) for array in arrays)
-        bug = CompilerBug(f"failed on shapes {shapes}: {error}", op=node.op.name)
-        raise _tell_origin(bug, node) from error
-
-
-def _tell_origin(error: ExprdError, node: Node) -> ExprdError:
-    if isinstance(node.origin, int):
-        error.nodes = error.nodes or (node.origin,)
-    elif node.origin is not None:
-        error.add_note(str(node.origin))
-    return error
+        raise blame(CompilerBug(f"failed on shapes {shapes}: {error}"), node) from error
 
 
 def _value(node: Node, arrays: list[Array]) -> Array:
