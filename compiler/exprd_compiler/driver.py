@@ -36,7 +36,7 @@ from exprd_compiler.passes.levels import optimize
 _MAGIC = b"exprd artifact 1\n"
 
 
-class Callable_(Protocol):
+class Function(Protocol):
     """What a compiled graph is to its caller."""
 
     def __call__(self, arguments: Sequence[Array]) -> list[Array]:
@@ -77,7 +77,9 @@ class Artifact:
             "image": len(self.image),
         }
         text = json.dumps(head).encode()
-        return b"".join((_MAGIC, len(text).to_bytes(8, "little"), text, self.image, arrays.getvalue()))
+        return b"".join(
+            (_MAGIC, len(text).to_bytes(8, "little"), text, self.image, arrays.getvalue())
+        )
 
     @staticmethod
     def from_bytes(data: bytes) -> Artifact:
@@ -122,9 +124,7 @@ def llvm_ir(graph: Graph, options: CompileOptions) -> str:
     return emit_module(make_plan(optimize(graph, level=options.level, excluding=options.excluding)))
 
 
-def compile_artifact(
-    graph: Graph, options: CompileOptions, cache: Path | None = None
-) -> Artifact:
+def compile_artifact(graph: Graph, options: CompileOptions, cache: Path | None = None) -> Artifact:
     """The artifact of a graph.
 
     Args:
@@ -169,7 +169,7 @@ class Compiled:
     """A graph compiled and linked in this process."""
 
     artifact: Artifact
-    executable: Callable_
+    executable: Function
 
 
 def compile_graph(graph: Graph, options: CompileOptions, cache: Path | None = None) -> Compiled:

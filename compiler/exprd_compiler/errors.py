@@ -64,15 +64,15 @@ class ExprdError(Exception):
 
 
 class GraphError(ExprdError):
-    """The graph is wrong: an op got inputs it cannot take. Read the message, mend the expression."""
+    """The graph is wrong: an op got inputs it cannot take. Mend the expression it names."""
 
 
 class DTypeError(GraphError, TypeError):
-    """An element type does not fit. Insert a cast, or allow the downcast where the call offers it."""
+    """An element type does not fit. Insert a cast, or allow the downcast where a call offers it."""
 
 
 class ShapeError(GraphError, ValueError):
-    """Ranks, extents or broadcast patterns do not fit. Only axes that are statically 1 broadcast."""
+    """Ranks, extents or patterns do not fit. Only axes that are statically 1 broadcast."""
 
 
 class NotDifferentiable(GraphError):
@@ -104,7 +104,7 @@ class UnknownHandle(ExprdError, LookupError):
 
 
 class UnsupportedVersion(ExprdError):
-    """The other side speaks of an op, op set or protocol version not known here. Upgrade one side."""
+    """The other side uses an op, op set or protocol not known here. Upgrade one side."""
 
 
 class LimitExceeded(ExprdError):
@@ -128,7 +128,7 @@ class ResultExpired(ExprdError):
 
 
 class StateRolledBack(ExprdError):
-    """The server restarted and lost updates that it had acknowledged under a weak durability policy."""
+    """The server restarted and lost acknowledged updates, as a weak durability policy allows."""
 
 
 class DeviceUnavailable(ExprdError):

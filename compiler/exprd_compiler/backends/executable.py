@@ -129,14 +129,16 @@ class Executable:
         """Outputs, then new values of updated variables, as fresh arrays.
 
         Args:
-            arguments: inputs, then values of shared variables: arrays of the exact dtypes and ranks.
+            arguments: inputs, then values of shared variables, of the exact dtypes and ranks.
 
         Raises:
             CallError: count, dtype, rank or a static extent differs.
             ShapeError, IndexOutOfRange: what native code found.
         """
         arrays = self._checked(arguments)
-        pointers = self._pointers(*[a.__array_interface__["data"][0] for a in arrays], *self._constants)
+        pointers = self._pointers(
+            *[a.__array_interface__["data"][0] for a in arrays], *self._constants
+        )
         extents = self._extents(*[n for a in arrays for n in a.shape])
         results = self._results()
         try:
@@ -162,7 +164,11 @@ class Executable:
                 if want is not None and have != want:
                     text = f"{self._name(place)} is {_described(array)}, expected {wanted}"
                     raise ShapeError(text)
-            out.append(array if array.flags.c_contiguous and array.flags.aligned else np.array(array, order="C"))
+            out.append(
+                array
+                if array.flags.c_contiguous and array.flags.aligned
+                else np.array(array, order="C")
+            )
         return out
 
     def _name(self, place: int) -> str:

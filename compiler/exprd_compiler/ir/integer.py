@@ -61,7 +61,8 @@ class IntExpr:
     @property
     def known(self) -> int | None:
         """The value, if it is a constant."""
-        return int(self.args[0]) if self.kind == "const" else None  # type: ignore[call-overload]
+        first = self.args[0]
+        return first if self.kind == "const" and isinstance(first, int) else None
 
     def __repr__(self) -> str:
         if self.kind == "const":

@@ -49,7 +49,7 @@ class ScalarBuilder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the elements of a value lie in a buffer: element offset, extents and element strides."""
+    """Where the elements of a value lie in a buffer: offset, extents and strides in elements."""
 
     offset: IntExpr
     extents: Extents
@@ -79,7 +79,8 @@ class Leaf:
 class Scalar:
     """Elementwise over the broadcast shape of the inputs.
 
-    `operands(dtypes, result)` names the dtype to which each input is cast before `body(k, *xs, **attrs)`.
+    `operands(dtypes, result)` names the dtype to which each input is cast before the scalar
+    `body(k, *xs, **attrs)` sees it.
     `cheap` bodies may be repeated in several kernels rather than stored.
     """
 
@@ -141,7 +142,7 @@ class Generate:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """`x[i0, i1, ...]` with integer arrays for the leading axes; negative indexes count from the end."""
+    """`x[i0, i1, ...]` with integer arrays for the leading axes; negative ones count from the end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class Op:
     Attributes:
         name: the stable name on the wire and in text.
         since: op-set version in which it appeared.
-        type: `type(*input types, **attrs) -> TensorType`; raises GraphError for what it cannot take.
+        type: `type(*input types, **attrs) -> TensorType`, or GraphError for what it cannot take.
         numpy: `numpy(*arrays, **attrs) -> array`, the meaning.
         grad: `grad(g, y, *xs, **attrs)` gives one node (or None: no path) per input, or NO_GRAD,
             or THROUGH_EXPANSION.

@@ -138,7 +138,7 @@ class Grouping:
         return max((self.level(node) for node, _ in reads), default=0)
 
     def _reads(self, node: Node) -> list[Read]:
-        """Stored nodes that the node reads, with its domain as labels; virtual ones walked through."""
+        """Stored nodes that the node reads, its domain as labels; virtual ones walked through."""
         out: dict[Read, None] = {}
         stack: list[tuple[Node, Labels]] = [(node, domain(node, self._shapes))]
         seen: set[tuple[Node, Labels]] = set()
@@ -265,9 +265,7 @@ class Grouping:
             used = {loop for loop in place if loop is not None}
             row = group.row or frozenset()
             return row if row <= used or not row & used else None
-        row = frozenset(
-            loop for label in folded_axes(node) if (loop := place[label]) is not None
-        )
+        row = frozenset(loop for label in folded_axes(node) if (loop := place[label]) is not None)
         if not row:
             return group.row or frozenset()
         if group.row is not None:

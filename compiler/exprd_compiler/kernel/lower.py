@@ -190,10 +190,10 @@ class KernelBuilder:
     def _gathered(self, node: Node, loops: Labels) -> int:
         data = node.inputs[0]
         layout = self._storage.layout(data)
-        pairs = [(x, inner) for x, inner in operands(node, loops, self._shapes) if inner is not None]
-        indexes = tuple(
-            self.index(x, inner, layout, axis) for axis, (x, inner) in enumerate(pairs)
-        )
+        pairs = [
+            (x, inner) for x, inner in operands(node, loops, self._shapes) if inner is not None
+        ]
+        indexes = tuple(self.index(x, inner, layout, axis) for axis, (x, inner) in enumerate(pairs))
         rest = loops[node.ndim - data.ndim + len(pairs) :]
         buffer = self._buffer(self._storage.base(data))
         access = self.access(buffer, layout, rest, indexes)

@@ -54,7 +54,9 @@ class _Planner:
         wanted = self._wanted()
         demanded = [node for node in order if node in wanted]
         self.grouping = Grouping(self.shapes, self.storage, demanded, graph.roots)
-        self.standing = [n for n in demanded if isinstance(n.op.lowering, Assign | Scatter | Library)]
+        self.standing = [
+            n for n in demanded if isinstance(n.op.lowering, Assign | Scatter | Library)
+        ]
         self.buffers: list[Buffer] = []
         self.buffer_of: dict[Node, Buffer] = {}
         self.constants: list[Node] = []
@@ -74,7 +76,9 @@ class _Planner:
         return wanted
 
     # ---- buffers
-    def _new_buffer(self, dtype: str, extents: tuple[IntExpr, ...], place: Place, index: int) -> Buffer:
+    def _new_buffer(
+        self, dtype: str, extents: tuple[IntExpr, ...], place: Place, index: int
+    ) -> Buffer:
         buffer = Buffer(len(self.buffers), dtype, extents, place, index)
         self.buffers.append(buffer)
         return buffer
@@ -112,7 +116,9 @@ class _Planner:
             by_level.setdefault(self.grouping.level(node), []).append(node)
         for level in range(last, 0, -1):
             for item in by_level.get(level, ()):
-                made = self._lower_group(item) if isinstance(item, Group) else self._lower_node(item)
+                made = (
+                    self._lower_group(item) if isinstance(item, Group) else self._lower_node(item)
+                )
                 self.steps.setdefault(level, []).extend(made)
         steps = self._in_order(last)
         slots, slot_of = assign_slots(self.buffers, steps)
@@ -134,7 +140,9 @@ class _Planner:
             extents = self.shapes[root]
             buffer = self._new_buffer(root.dtype, extents, "output", index)
             out.append(buffer)
-            owned = self.storage.base(root) is root and not isinstance(root.op.lowering, Leaf | Host)
+            owned = self.storage.base(root) is root and not isinstance(
+                root.op.lowering, Leaf | Host
+            )
             if owned and root not in self.buffer_of:
                 self.buffer_of[root] = buffer
             else:
@@ -159,7 +167,9 @@ class _Planner:
             for number, node in fetches:
                 base = self.storage.base(node)
                 if self.grouping.level(base) == level:
-                    steps.append(Fetch(number, self.buffer_of[base], self.storage.layout(node).offset))
+                    steps.append(
+                        Fetch(number, self.buffer_of[base], self.storage.layout(node).offset)
+                    )
                     known.add(number)
             steps += [check for check in waiting if self._ready(check, known)]
             waiting = [check for check in waiting if not self._ready(check, known)]
@@ -260,7 +270,16 @@ class _Planner:
         routine = node.op.lowering.routine if isinstance(node.op.lowering, Library) else ""
         checks = [self._blas_check(node, e) for e in (m, k, *(() if n is None else (n,)))]
         call = Blas(
-            routine, node.dtype, self._operand(a), self._operand(b), out, m, k, n, node["alpha"], bool(rest)
+            routine,
+            node.dtype,
+            self._operand(a),
+            self._operand(b),
+            out,
+            m,
+            k,
+            n,
+            node["alpha"],
+            bool(rest),
         )
         return [*before, *checks, call]
 

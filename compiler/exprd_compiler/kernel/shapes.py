@@ -7,8 +7,8 @@ fetched from a buffer when they come out of a computation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from exprd_compiler.errors import CompilerBug
 from exprd_compiler.ir import integer
@@ -18,6 +18,7 @@ from exprd_compiler.ir.integer import IntExpr, const
 from exprd_compiler.ir.lowering import (
     ArgReduce,
     Assign,
+    Expand,
     Extents,
     Gather,
     Generate,
@@ -124,11 +125,9 @@ class Shapes:
         """The numbers of the fetched integers that an expression contains."""
         found = self._numbers.get(expr)
         if found is None:
-            if expr.kind == "value":
-                found = frozenset((int(expr.args[0]),))  # type: ignore[call-overload]
-            else:
-                parts = [self.numbers_in(x) for x in expr.args if isinstance(x, IntExpr)]
-                found = frozenset[int]().union(*parts)
+            parts = [self.numbers_in(x) for x in expr.args if isinstance(x, IntExpr)]
+            mine = expr.args if expr.kind == "value" else ()
+            found = frozenset(x for x in mine if isinstance(x, int)).union(*parts)
             self._numbers[expr] = found
         return found
 
@@ -203,39 +202,33 @@ class Shapes:
         )
 
     def _derive(self, node: Node) -> Extents:
-        inputs = [self[x] for x in node.inputs]
-        match node.op.lowering:
-            case Leaf():
-                return self._leaf(node)
-            case Scalar():
-                return self._broadcast(node, node.inputs)
-            case Reduce(empty=empty):
-                return self._reduced(node, inputs[0], empty)
-            case ArgReduce():
-                return self._reduced(node, inputs[0], "error")
-            case View():
-                source = inputs[0]
-                return self.view(node, Layout(const(0), source, contiguous_strides(source))).extents
-            case Generate() as rule:
-                if None not in node.type.shape:
-                    return tuple(const(n or 0) for n in node.type.shape)
-                return rule.extents(*self.integers(host_inputs(node)))
-            case Gather():
-                return self._gathered(node, node.inputs[1:])
-            case Scatter():
-                self._fit(node.inputs[1], self._gathered(node, node.inputs[2:]))
-                return inputs[0]
-            case Assign():
-                source = inputs[0]
-                layout = self.view(node, Layout(const(0), source, contiguous_strides(source)))
-                self._fit(node.inputs[1], layout.extents)
-                return source
-            case Library() as rule:
-                return self._library(node, rule)
-            case Host():
-                return ()
-            case _:
-                raise CompilerBug("an expansion reached the kernel floor", op=node.op.name)
+        return _DERIVE[type(node.op.lowering)](self, node)
+
+    def _fold(self, node: Node) -> Extents:
+        rule = node.op.lowering
+        empty = rule.empty if isinstance(rule, Reduce) else "error"
+        return self._reduced(node, self[node.inputs[0]], empty)
+
+    def _seen(self, node: Node) -> Extents:
+        return self.view(node, self._whole(node.inputs[0])).extents
+
+    def _generated(self, node: Node) -> Extents:
+        rule = node.op.lowering
+        if None not in node.type.shape or not isinstance(rule, Generate):
+            return tuple(const(n or 0) for n in node.type.shape)
+        return rule.extents(*self.integers(host_inputs(node)))
+
+    def _scattered(self, node: Node) -> Extents:
+        self._fit(node.inputs[1], self._gathered(node, node.inputs[2:]))
+        return self[node.inputs[0]]
+
+    def _assigned(self, node: Node) -> Extents:
+        self._fit(node.inputs[1], self.view(node, self._whole(node.inputs[0])).extents)
+        return self[node.inputs[0]]
+
+    def _whole(self, node: Node) -> Layout:
+        extents = self[node]
+        return Layout(const(0), extents, contiguous_strides(extents))
 
     def _leaf(self, node: Node) -> Extents:
         if node.op is constant:
@@ -256,7 +249,10 @@ class Shapes:
         a, b = self._find(a), self._find(b)
         if a is b:
             return a
-        text = "extents {} and {} on axis " + f"{axis} differ; only axes that are statically 1 broadcast"
+        text = (
+            "extents {} and {} on axis "
+            + f"{axis} differ; only axes that are statically 1 broadcast"
+        )
         self.require(integer.equal(a, b), "ShapeError", text, a, b)
         keep, drop = (b, a) if b.known is not None else (a, b)
         if drop.known is None:
@@ -282,7 +278,9 @@ class Shapes:
         axes = node["axes"]
         if empty == "error":
             count = integer.product(tuple(source[axis] for axis in axes))
-            self.require(integer.less(0, count), "ShapeError", "there are no elements to choose from")
+            self.require(
+                integer.less(0, count), "ShapeError", "there are no elements to choose from"
+            )
         return drop_axes(source, axes)
 
     def _gathered(self, node: Node, indexes: Sequence[Node]) -> Extents:
@@ -296,7 +294,10 @@ class Shapes:
             if y.type.shape[axis] != 1:
                 self._unify(view[lead + axis], mine, axis)
 
-    def _library(self, node: Node, rule: Library) -> Extents:
+    def _library(self, node: Node) -> Extents:
+        rule = node.op.lowering
+        if not isinstance(rule, Library):
+            raise CompilerBug("not a library call", op=node.op.name)
         a, b = (self[x] for x in node.inputs[:2])
         self._unify(a[-1], b[0], len(a) - 1)
         inputs = [self._canonical(self._extents[x]) for x in node.inputs]
@@ -306,6 +307,27 @@ class Shapes:
                 if x.type.shape[axis] != 1:
                     self._unify(want, mine, axis)
         return out
+
+
+def _unexpected(_: Shapes, node: Node) -> Extents:
+    raise CompilerBug("an expansion reached the kernel floor", op=node.op.name)
+
+
+# ruff: noqa: SLF001 - the table of the class's own rules
+_DERIVE: Final[dict[type, Callable[[Shapes, Node], Extents]]] = {
+    Leaf: Shapes._leaf,
+    Scalar: lambda shapes, node: shapes._broadcast(node, node.inputs),
+    Reduce: Shapes._fold,
+    ArgReduce: Shapes._fold,
+    View: Shapes._seen,
+    Generate: Shapes._generated,
+    Gather: lambda shapes, node: shapes._gathered(node, node.inputs[1:]),
+    Scatter: Shapes._scattered,
+    Assign: Shapes._assigned,
+    Library: Shapes._library,
+    Host: lambda _, __: (),
+    Expand: _unexpected,
+}
 
 
 def _from_integers(node: Node) -> bool:

@@ -80,7 +80,7 @@ def _steppable(layout: Layout) -> bool:
 
 
 def leading(layout: Layout) -> tuple[IntExpr, bool] | None:
-    """The leading dimension of a matrix and whether it is transposed; None if it has no unit stride."""
+    """The leading dimension and whether transposed; None for a matrix without unit stride."""
     (m, n), (down, right) = layout.extents, layout.strides
     if right.known == 1 or n.known == 1:
         step = n if m.known == 1 else down

@@ -1,0 +1,1 @@
+"""The operations: each declared once, all collected in `table`."""

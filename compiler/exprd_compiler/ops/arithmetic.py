@@ -29,18 +29,16 @@ def _cast_numpy(x: Array, *, dtype: str) -> Array:
         return x.astype(dtype)
 
 
-def _cast_grad(g: Node, _y: Node, x: Node, *, dtype: str) -> Sequence[Node | None]:  # noqa: ARG001
+def _cast_grad(g: Node, _y: Node, x: Node, *, dtype: str) -> Sequence[Node | None]:
     return (cast(g, dtype=x.dtype),)
 
 
-cast = Op(
+cast: Op = Op(
     name="cast",
     type=_cast_type,
     numpy=_cast_numpy,
     grad=_cast_grad,
-    lowering=Scalar(
-        lambda k, x, dtype: k.cast(x, dtype), lambda dtypes, _: dtypes, cheap=True
-    ),
+    lowering=Scalar(lambda k, x, dtype: k.cast(x, dtype), lambda dtypes, _: dtypes, cheap=True),
     dtypes=DTYPES,
     examples=tuple(
         Example(shapes=(shape,), attrs={"dtype": dtype}, low=0.0, high=100.0)
@@ -52,18 +50,23 @@ cast = Op(
 )
 
 
-add = elementwise(
+def sum_of(k: Any, a: Any, b: Any) -> Any:
+    """The sum of two values of one dtype; of bools, as numpy has it, the logical or."""
+    return k.or_(a, b) if a.dtype == "bool" else k.add(a, b)
+
+
+add: Op = elementwise(
     "add",
     arity=2,
     numpy=np.add,
-    body=lambda k, a, b: k.add(a, b),
+    body=sum_of,
     grad=lambda g, _y, _a, _b: (g, g),
     dtypes=DTYPES,
     cheap=True,
     doc="Sum; of bools, the logical or.",
 )
 
-sub = elementwise(
+sub: Op = elementwise(
     "sub",
     arity=2,
     numpy=np.subtract,
@@ -73,7 +76,7 @@ sub = elementwise(
     doc="Difference.",
 )
 
-mul = elementwise(
+mul: Op = elementwise(
     "mul",
     arity=2,
     numpy=np.multiply,
@@ -84,7 +87,7 @@ mul = elementwise(
     doc="Product; of bools, the logical and.",
 )
 
-true_div = elementwise(
+true_div: Op = elementwise(
     "true_div",
     arity=2,
     numpy=np.true_divide,
@@ -95,7 +98,7 @@ true_div = elementwise(
     doc="Quotient as a float.",
 )
 
-neg = elementwise(
+neg: Op = elementwise(
     "neg",
     arity=1,
     numpy=np.negative,
@@ -105,7 +108,7 @@ neg = elementwise(
     doc="Negative.",
 )
 
-abs_ = elementwise(
+abs_: Op = elementwise(
     "abs",
     arity=1,
     numpy=np.abs,
@@ -130,7 +133,7 @@ def _sign_body(k: Any, x: Any) -> Any:
     return k.select(k.compare("eq", x, x), signed, x)
 
 
-sign = elementwise(
+sign: Op = elementwise(
     "sign",
     arity=1,
     numpy=np.sign,
@@ -140,7 +143,7 @@ sign = elementwise(
     doc="-1, 0 or 1 by the sign; NaN stays NaN.",
 )
 
-second = elementwise(
+second: Op = elementwise(
     "second",
     arity=2,
     numpy=lambda a, b: np.broadcast_arrays(a, b)[1],
@@ -153,7 +156,7 @@ second = elementwise(
     doc="The second operand in the broadcast shape of both (Theano's fill).",
 )
 
-sqr = elementwise(
+sqr: Op = elementwise(
     "sqr",
     arity=1,
     numpy=np.square,
@@ -163,7 +166,7 @@ sqr = elementwise(
     doc="Square.",
 )
 
-sqrt = elementwise(
+sqrt: Op = elementwise(
     "sqrt",
     arity=1,
     numpy=np.sqrt,

@@ -98,7 +98,7 @@ def _elementwise_numpy(fn: Callable[..., Any], result: Result, operands: Operand
     return meaning
 
 
-def elementwise(  # noqa: PLR0913 - a declaration table, every fact is named
+def elementwise(
     name: str,
     *,
     arity: int,
@@ -127,7 +127,9 @@ def elementwise(  # noqa: PLR0913 - a declaration table, every fact is named
     )
 
 
-def comparison(name: str, predicate: str, numpy: Callable[..., Any], grad: GradRule, doc: str) -> Op:
+def comparison(
+    name: str, predicate: str, numpy: Callable[..., Any], grad: GradRule, doc: str
+) -> Op:
     """An elementwise comparison with a bool result."""
     return elementwise(
         name,

@@ -137,7 +137,7 @@ def _subtensor_grad(g: Node, _y: Node, x: Node, *bounds: Node, index: Index) -> 
     return (assign(zeros_like(x), g, *bounds, index=index, mode="inc"), *([None] * len(bounds)))
 
 
-subtensor = Op(
+subtensor: Op = Op(
     name="subtensor",
     type=lambda x, *bounds, index: _view_type("subtensor", x, bounds, index),
     numpy=lambda x, *bounds, index: _numpy_view("subtensor", x, index, bounds),
@@ -191,14 +191,14 @@ def _assign_numpy(x: Array, y: Array, *bounds: Array, index: Index, mode: str) -
     return out
 
 
-def _assign_grad(  # noqa: PLR0913 - op, inputs and attributes
+def _assign_grad(
     g: Node, _out: Node, _x: Node, _y: Node, *bounds: Node, index: Index, mode: str
 ) -> Sequence[Any]:
     kept = g if mode == "inc" else assign(g, const(0, g.dtype), *bounds, index=index, mode="set")
     return (kept, subtensor(g, *bounds, index=index), *([None] * len(bounds)))
 
 
-assign = Op(
+assign: Op = Op(
     name="assign",
     type=_assign_type,
     numpy=_assign_numpy,
@@ -245,7 +245,7 @@ def _gather_grad(g: Node, _y: Node, x: Node, *indexes: Node) -> Sequence[Any]:
     return (scatter(zeros_like(x), g, *indexes, mode="inc"), *([None] * len(indexes)))
 
 
-_GATHERED: Final = (
+_GATHERED: Final[tuple[tuple[tuple[int, ...], dict[int, Any]], ...]] = (
     ((7,), {1: [3]}),
     ((7,), {1: [0, -1, 3, 3]}),
     ((5, 3), {1: [4, 0, 1, 4]}),
@@ -261,7 +261,7 @@ def _shape_of(value: Any) -> tuple[int, ...]:
     return np.shape(value)
 
 
-gather = Op(
+gather: Op = Op(
     name="gather",
     type=_gather_type,
     numpy=_gather_numpy,
@@ -273,7 +273,7 @@ gather = Op(
         for shape, values in _GATHERED
     ),
     theano="AdvancedSubtensor",
-    doc="x[i0, i1, ...] for integer arrays over the leading axes; negative ones count from the end.",
+    doc="x[i0, i1, ...] for integer arrays over the leading axes; negative ones count back.",
 )
 
 
@@ -303,7 +303,7 @@ def _scatter_grad(
     return (kept, gather(g, *indexes), *([None] * len(indexes)))
 
 
-scatter = Op(
+scatter: Op = Op(
     name="scatter",
     type=_scatter_type,
     numpy=_scatter_numpy,

@@ -62,7 +62,7 @@ def constant_value(node: Node) -> Array | None:
 
 
 def scalar_value(node: Node) -> float | int | bool | None:
-    """The number if the node is a constant with all elements equal (and one at least), else None."""
+    """The number if the node is a constant of one repeated element, else None."""
     array = constant_value(node)
     if array is None or array.size == 0:
         return None

@@ -94,7 +94,7 @@ _PAIRS: Final = (
     ((1, 7), (7, 1)),
 )
 
-dot = Op(
+dot: Op = Op(
     name="dot",
     type=_dot_type,
     numpy=_dot_numpy,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from exprd_compiler.ir.dtype import DISCRETE, DTYPES, promote
-from exprd_compiler.ir.node import Node
+from exprd_compiler.ir.node import Node, Op
 from exprd_compiler.ops.arithmetic import zeros_like
 from exprd_compiler.ops.families import comparison, elementwise
 from exprd_compiler.ops.leaves import const
@@ -19,14 +19,14 @@ def _flat(_g: Node, _y: Node, *xs: Node) -> Sequence[Node | None]:
     return [zeros_like(x) for x in xs]
 
 
-lt = comparison("lt", "lt", np.less, _flat, "a < b.")
-le = comparison("le", "le", np.less_equal, _flat, "a <= b.")
-gt = comparison("gt", "gt", np.greater, _flat, "a > b.")
-ge = comparison("ge", "ge", np.greater_equal, _flat, "a >= b.")
-eq = comparison("eq", "eq", np.equal, _flat, "a == b.")
-neq = comparison("neq", "ne", np.not_equal, _flat, "a != b.")
+lt: Op = comparison("lt", "lt", np.less, _flat, "a < b.")
+le: Op = comparison("le", "le", np.less_equal, _flat, "a <= b.")
+gt: Op = comparison("gt", "gt", np.greater, _flat, "a > b.")
+ge: Op = comparison("ge", "ge", np.greater_equal, _flat, "a >= b.")
+eq: Op = comparison("eq", "eq", np.equal, _flat, "a == b.")
+neq: Op = comparison("neq", "ne", np.not_equal, _flat, "a != b.")
 
-and_ = elementwise(
+and_: Op = elementwise(
     "and",
     arity=2,
     numpy=np.bitwise_and,
@@ -37,7 +37,7 @@ and_ = elementwise(
     doc="Bitwise and; of bools the logical one.",
 )
 
-or_ = elementwise(
+or_: Op = elementwise(
     "or",
     arity=2,
     numpy=np.bitwise_or,
@@ -48,7 +48,7 @@ or_ = elementwise(
     doc="Bitwise or; of bools the logical one.",
 )
 
-invert = elementwise(
+invert: Op = elementwise(
     "invert",
     arity=1,
     numpy=np.invert,
@@ -77,7 +77,7 @@ def _switch_body(k: Any, condition: Any, a: Any, b: Any) -> Any:
     return k.select(condition, a, b)
 
 
-switch = elementwise(
+switch: Op = elementwise(
     "switch",
     arity=3,
     numpy=np.where,
@@ -96,7 +96,7 @@ def _to_winner(g: Node, won: Node) -> Sequence[Node]:
     return (switch(won, g, zero), switch(won, zero, g))
 
 
-maximum = elementwise(
+maximum: Op = elementwise(
     "maximum",
     arity=2,
     numpy=np.maximum,
@@ -107,7 +107,7 @@ maximum = elementwise(
     doc="The larger of two; NaN if either is.",
 )
 
-minimum = elementwise(
+minimum: Op = elementwise(
     "minimum",
     arity=2,
     numpy=np.minimum,

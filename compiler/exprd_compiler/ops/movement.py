@@ -66,7 +66,7 @@ def inverse_order(order: Sequence[int], ndim: int) -> tuple[int, ...]:
     return tuple(place.get(axis, NEW_AXIS) for axis in range(ndim))
 
 
-dimshuffle = Op(
+dimshuffle: Op = Op(
     name="dimshuffle",
     type=_dimshuffle_type,
     numpy=_dimshuffle_numpy,
@@ -83,7 +83,7 @@ dimshuffle = Op(
         Example(shapes=((0, 3),), attrs={"order": (1, 0)}),
     ),
     theano="DimShuffle",
-    doc="The axes permuted; -1 inserts an axis of length 1, axes of static length 1 may be dropped.",
+    doc="The axes permuted; -1 inserts an axis of length 1, axes statically 1 may be dropped.",
 )
 
 
@@ -94,7 +94,7 @@ def _shape_i_type(x: TensorType, *, axis: int) -> TensorType:
     return TensorType("int64")
 
 
-shape_i = Op(
+shape_i: Op = Op(
     name="shape_i",
     type=_shape_i_type,
     numpy=lambda x, *, axis: np.asarray(x.shape[axis], "int64"),
@@ -174,12 +174,12 @@ def extents_of(x: Node) -> tuple[Spec, tuple[Node, ...]]:
     return spec, tuple(shape_i(x, axis=i) for i, extent in enumerate(spec) if extent is None)
 
 
-def _reshape_grad(g: Node, _y: Node, x: Node, *dims: Node, shape: Spec) -> Sequence[Node | None]:  # noqa: ARG001
+def _reshape_grad(g: Node, _y: Node, x: Node, *dims: Node, shape: Spec) -> Sequence[Node | None]:
     spec, integers = extents_of(x)
     return (reshape(g, *integers, shape=spec), *([None] * len(dims)))
 
 
-reshape = Op(
+reshape: Op = Op(
     name="reshape",
     type=_reshape_type,
     numpy=_reshape_numpy,
@@ -197,4 +197,3 @@ reshape = Op(
     theano="Reshape",
     doc="The elements in row-major order under another shape; -1 is inferred.",
 )
-

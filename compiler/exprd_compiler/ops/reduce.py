@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from exprd_compiler.errors import DTypeError, ShapeError
+from exprd_compiler.errors import ShapeError
 from exprd_compiler.ir.dtype import DTYPES, FLOATS, INTEGERS, is_discrete
 from exprd_compiler.ir.lowering import ArgReduce, Expand, Reduce
 from exprd_compiler.ir.node import NO_GRAD, THROUGH_EXPANSION, Array, Example, Node, Op

@@ -36,13 +36,13 @@ def _unary(
     )
 
 
-exp = _unary("exp", np.exp, lambda g, y, _x: (mul(g, y),), "e to the power x.", low=-5, high=5)
+exp: Op = _unary("exp", np.exp, lambda g, y, _x: (mul(g, y),), "e to the power x.", low=-5, high=5)
 
-log = _unary(
+log: Op = _unary(
     "log", np.log, lambda g, _y, x: (true_div(g, x),), "Natural logarithm.", low=0.1, high=9
 )
 
-log1p = _unary(
+log1p: Op = _unary(
     "log1p",
     np.log1p,
     lambda g, _y, x: (true_div(g, add(_one(x), x)),),
@@ -51,7 +51,7 @@ log1p = _unary(
     high=9,
 )
 
-tanh = _unary(
+tanh: Op = _unary(
     "tanh",
     np.tanh,
     lambda g, y, _x: (mul(g, sub(_one(y), mul(y, y))),),
@@ -63,14 +63,14 @@ tanh = _unary(
 
 def _sigmoid_numpy(x: Array) -> Array:
     z = np.exp(-np.abs(x))
-    return np.where(x < 0, z, np.ones_like(z)) / (1 + z)
+    return np.asarray(np.where(x < 0, z, np.ones_like(z)) / (1 + z))
 
 
 def _sigmoid_grad(g: Node, y: Node, _x: Node) -> Sequence[Node]:
     return (mul(g, mul(y, sub(_one(y), y))),)
 
 
-sigmoid = _unary(
+sigmoid: Op = _unary(
     "sigmoid", _sigmoid_numpy, _sigmoid_grad, "1 / (1 + exp(-x)), without overflow.", low=-9, high=9
 )
 
@@ -79,7 +79,7 @@ def _softplus_numpy(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-softplus = _unary(
+softplus: Op = _unary(
     "softplus",
     _softplus_numpy,
     lambda g, _y, x: (mul(g, sigmoid(x)),),
@@ -134,7 +134,7 @@ def _pow_grad(g: Node, y: Node, a: Node, b: Node) -> Sequence[Node | None]:
     return (to_base, mul(g, mul(pow_(a, b), log(safe))))
 
 
-pow_ = elementwise(
+pow_: Op = elementwise(
     "pow",
     arity=2,
     numpy=_pow_numpy,
@@ -143,5 +143,5 @@ pow_ = elementwise(
     low=0.1,
     high=3.0,
     dtypes=NUMBERS,
-    doc="Power; of integers exact with wrap-around, negative exponents give 0 (but for bases 1, -1).",
+    doc="Power; integers wrap around, a negative exponent gives 0 but for bases 1 and -1.",
 )

@@ -158,11 +158,11 @@ class _EntryWriter:
         lda, order = self._step_of(step.a), f"i32 {ROW_MAJOR}"
         if step.routine == "gemm":
             left = (order, f"i32 {flag_a}", f"i32 {flag_b}", m, n, k, alpha, a.typed, lda)
-            arguments = (*left, b.typed, self._step_of(step.b), beta, out.typed, n)
+            arguments: tuple[str, ...] = (*left, b.typed, self._step_of(step.b), beta, out.typed, n)
         else:
             stored = (k, m) if step.a.transposed else (m, k)
-            left = (order, f"i32 {flag_a}", *stored, alpha, a.typed, lda)
-            arguments = (*left, b.typed, "i32 1", beta, out.typed, "i32 1")
+            matrix = (order, f"i32 {flag_a}", *stored, alpha, a.typed, lda)
+            arguments = (*matrix, b.typed, "i32 1", beta, out.typed, "i32 1")
         name = f"exprd_{'s' if step.dtype == 'float32' else 'd'}{step.routine}"
         self.module.declare(name, "void", [argument.split(" ")[0] for argument in arguments])
         return f"call void @{name}({', '.join(arguments)})"

@@ -1,14 +1,14 @@
 """From IR text to an object, and from an object to addresses in this process.
 
 Text is always verified, since the parser alone accepts malformed modules. Objects are linked by
-one LLJIT per process, each in a library of its own that is unloaded with its ``Linked``.
+a long-lived LLJIT, each in a library of its own that is unloaded with its ``Linked``.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from exprd_compiler.backends.llvm.binding import llvm
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 _RELOCATION: Final = "pic"
 _CODE_MODEL: Final = "small"
 _LOCK = threading.RLock()  # llvmlite serialises every call anyway; target machines need it
-_NAMES = itertools.count()
+_LINKS = itertools.count()
+# A linker never gives back some 10 kB per library, even after unloading, until it goes itself.
+_LINKS_PER_LINKER: Final = 256
 
 
 @cache
@@ -44,8 +46,9 @@ def _machine(level: Level) -> Any:
     )
 
 
-@cache
-def _linker() -> Any:
+@lru_cache(maxsize=1)
+def _linker(generation: int) -> Any:
+    del generation  # the cache forgets one linker for the next; libraries keep theirs alive
     _prepare()
     return llvm.create_lljit_compiler(use_jit_link=True)
 
@@ -98,8 +101,10 @@ class Linked:
         for name, address in (symbols or {}).items():
             builder.import_symbol(name, address)
         with _LOCK:
+            number = next(_LINKS)
             try:
-                self._tracker = builder.link(_linker(), f"exprd{next(_NAMES)}")
+                linker = _linker(number // _LINKS_PER_LINKER)
+                self._tracker = builder.link(linker, f"exprd{number}")
             except RuntimeError as error:
                 raise CompilerBug(f"an object could not be linked: {error}") from error
 

@@ -32,6 +32,7 @@ from exprd_compiler.kernel.form import (
     Position,
     Store,
 )
+from exprd_compiler.ops.arithmetic import sum_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -372,7 +373,8 @@ class _KernelWriter:
         offset = self._indexed(self.one, access, None)
         pointer = self._shifted(self.bases[access], access, offset)
         if store.mode == "inc":
-            value = self.one.add(memory.load_one(self.one, pointer, value.dtype), value)
+            old = memory.load_one(self.one, pointer, value.dtype)
+            value = sum_of(self.one, old, value)
         memory.store_one(self.one, value, pointer)
 
     def _store_lanes(self, store: Store, value: Value) -> None:
@@ -380,7 +382,7 @@ class _KernelWriter:
         base = self.bases[store.access]
         if store.mode == "inc":
             old = memory.gather(self.many, base, value.dtype, offsets, mask)
-            value = self.many.add(old, value)
+            value = sum_of(self.many, old, value)
         memory.scatter(self.many, value, base, offsets, mask)
 
     def _integer(self, expr: IntExpr) -> Value:

@@ -99,12 +99,10 @@ class ModuleText:
 
     def text(self) -> str:
         """The module as LLVM IR."""
-        declarations = [line for name, line in self._declarations.items() if not self._has(name)]
+        outside = self._declarations.keys() - self._defined
+        declarations = [line for name, line in self._declarations.items() if name in outside]
         functions = [function.text() for function in self._functions]
         return "\n".join([*self._globals, *functions, *declarations, ""])
-
-    def _has(self, name: str) -> bool:
-        return name in self._defined
 
 
 class FunctionText:
