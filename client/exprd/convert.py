@@ -1,0 +1,124 @@
+"""Values into nodes: what a python number, an array or a variable becomes in an expression.
+
+Theano's policy: a number takes the smallest dtype that holds it, so that it does not widen what it
+meets; arrays keep their dtype. Knows nodes only, not the variables that show them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+
+from exprd.config import config
+from exprd_compiler.errors import DTypeError, GraphError
+from exprd_compiler.ir.dtype import DTYPES, INTEGERS, SIGNED, check_dtype
+from exprd_compiler.ir.node import Node
+from exprd_compiler.ops.arithmetic import cast
+from exprd_compiler.ops.creation import make_vector
+from exprd_compiler.ops.leaves import const, constant_value
+
+__all__ = ["as_array", "as_extent", "as_node", "cast_to", "node_of", "split_extents", "static_int"]
+
+_NO_VALUE: Final = (str, bytes, dict, set)
+
+
+def node_of(value: object) -> Node | None:
+    """The node that a value shows, if it is a variable or a node."""
+    node = value if isinstance(value, Node) else getattr(value, "node", None)
+    return node if isinstance(node, Node) else None
+
+
+def as_node(value: object) -> Node:
+    """The node of a variable; a constant for anything else.
+
+    Raises:
+        GraphError: numpy makes no numeric array of it.
+    """
+    node = node_of(value)
+    if node is not None:
+        return node
+    if isinstance(value, list | tuple) and any(node_of(item) is not None for item in value):
+        return make_vector(*map(as_node, value))
+    return const(as_array(value))
+
+
+def as_array(value: object) -> np.ndarray[Any, Any]:
+    """The constant array of a python value under the cast policy."""
+    if value is None or isinstance(value, _NO_VALUE):
+        raise GraphError(
+            f"cannot make a tensor of {type(value).__name__} {value!r}",
+            hint="pass a variable, an array or a number",
+        )
+    if type(value) in (int, float):
+        return _number(value)  # type: ignore[arg-type]
+    array = np.asarray(value)
+    if array.size == 0 and not hasattr(value, "dtype"):
+        return array.astype(config.floatX)
+    if array.dtype.name not in DTYPES:
+        raise DTypeError(
+            f"cannot make a tensor of dtype {array.dtype} of {value!r}",
+            hint=f"convert it to one of {', '.join(DTYPES)}",
+        )
+    return array
+
+
+def _number(value: float) -> np.ndarray[Any, Any]:
+    if isinstance(value, int):
+        dtype = next((d for d in (*SIGNED, "uint64") if _holds(d, value)), None)
+        if dtype is None:
+            raise DTypeError(f"{value} fits in no integer type")
+        return np.array(value, dtype)
+    # Theano: with floatX=float32 a python float never widens; else float32 where that is exact
+    with np.errstate(over="ignore"):
+        narrow = np.array(value, "float32")
+    exact = math.isnan(value) or float(narrow) == value
+    return narrow if exact or config.floatX == "float32" else np.array(value, "float64")
+
+
+def _holds(dtype: str, value: int) -> bool:
+    info = np.iinfo(dtype)
+    return bool(info.min <= value <= info.max)
+
+
+def cast_to(node: Node, dtype: str) -> Node:
+    """The node in a dtype; itself if it has it. "floatX" is the configured float type."""
+    dtype = config.floatX if dtype == "floatX" else check_dtype(np.dtype(dtype).name)
+    return node if node.dtype == dtype else cast(node, dtype=dtype)
+
+
+def static_int(value: object) -> int | None:
+    """The integer, if the value is one or a constant scalar of an integer dtype."""
+    node = node_of(value)
+    if node is None:
+        if isinstance(value, int | np.integer) and not isinstance(value, bool):
+            return int(value)
+        return None
+    array = constant_value(node)
+    known = array is not None and array.ndim == 0 and array.dtype.name in INTEGERS
+    return int(array) if known else None  # type: ignore[arg-type]
+
+
+def as_extent(value: object, what: str) -> int | Node:
+    """A static integer where it is known, else a 0-d integer node.
+
+    Raises:
+        GraphError: it is neither.
+    """
+    known = static_int(value)
+    if known is not None:
+        return known
+    node = node_of(value)
+    if node is None or node.ndim or node.dtype not in INTEGERS:
+        shown = node.type if node is not None else repr(value)
+        raise GraphError(f"{what} is an integer or a 0-d integer variable, got {shown}")
+    return node
+
+
+def split_extents(values: Iterable[int | Node]) -> tuple[tuple[int | None, ...], tuple[Node, ...]]:
+    """A shape as the ops want it: static entries with None for each node, and the nodes."""
+    entries = tuple(values)
+    spec = tuple(entry if isinstance(entry, int) else None for entry in entries)
+    return spec, tuple(entry for entry in entries if isinstance(entry, Node))

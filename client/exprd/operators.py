@@ -1,0 +1,238 @@
+"""Operators and methods of a variable: Python's syntax and numpy's method names.
+
+Each is one line over the builders on nodes; `==` is left alone, so that variables can be keys.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from exprd import indexing, linear, reduction, shaping
+from exprd.convert import cast_to
+from exprd.elementwise import apply, compare
+from exprd_compiler.errors import DTypeError, GraphError
+from exprd_compiler.ir.node import Node
+from exprd_compiler.ops import arithmetic, logic, transcendental
+
+if TYPE_CHECKING:
+    from exprd.variable import TensorVariable
+
+_Axis = reduction.Axis
+_COMPARISONS = frozenset(("lt", "le", "gt", "ge", "eq", "neq"))
+
+
+class Operators(Protocol):
+    """What every tensor variable can do; needs a node and a way to show another node."""
+
+    __slots__ = ()
+    node: Node
+
+    @abstractmethod
+    def show(self, node: Node) -> TensorVariable:
+        """The variable of a node built just now."""
+        ...
+
+    # ---- arithmetic
+    def __add__(self, other: object) -> TensorVariable:
+        return self.show(apply(arithmetic.add, self, other))
+
+    def __radd__(self, other: object) -> TensorVariable:
+        return self.show(apply(arithmetic.add, other, self))
+
+    def __sub__(self, other: object) -> TensorVariable:
+        return self.show(apply(arithmetic.sub, self, other))
+
+    def __rsub__(self, other: object) -> TensorVariable:
+        return self.show(apply(arithmetic.sub, other, self))
+
+    def __mul__(self, other: object) -> TensorVariable:
+        return self.show(apply(arithmetic.mul, self, other))
+
+    def __rmul__(self, other: object) -> TensorVariable:
+        return self.show(apply(arithmetic.mul, other, self))
+
+    def __truediv__(self, other: object) -> TensorVariable:
+        return self.show(apply(arithmetic.true_div, self, other))
+
+    def __rtruediv__(self, other: object) -> TensorVariable:
+        return self.show(apply(arithmetic.true_div, other, self))
+
+    def __pow__(self, other: object) -> TensorVariable:
+        return self.show(apply(transcendental.pow_, self, other))
+
+    def __rpow__(self, other: object) -> TensorVariable:
+        return self.show(apply(transcendental.pow_, other, self))
+
+    def __matmul__(self, other: object) -> TensorVariable:
+        return self.show(linear.dot(self, other))
+
+    def __rmatmul__(self, other: object) -> TensorVariable:
+        return self.show(linear.dot(other, self))
+
+    def __neg__(self) -> TensorVariable:
+        return self.show(apply(arithmetic.neg, self))
+
+    def __abs__(self) -> TensorVariable:
+        return self.show(apply(arithmetic.abs_, self))
+
+    # ---- comparison and logic
+    def __lt__(self, other: object) -> TensorVariable:
+        return self.show(compare("lt", self, other))
+
+    def __le__(self, other: object) -> TensorVariable:
+        return self.show(compare("le", self, other))
+
+    def __gt__(self, other: object) -> TensorVariable:
+        return self.show(compare("gt", self, other))
+
+    def __ge__(self, other: object) -> TensorVariable:
+        return self.show(compare("ge", self, other))
+
+    def __and__(self, other: object) -> TensorVariable:
+        return self.show(apply(logic.and_, self, other))
+
+    def __rand__(self, other: object) -> TensorVariable:
+        return self.show(apply(logic.and_, other, self))
+
+    def __or__(self, other: object) -> TensorVariable:
+        return self.show(apply(logic.or_, self, other))
+
+    def __ror__(self, other: object) -> TensorVariable:
+        return self.show(apply(logic.or_, other, self))
+
+    def __invert__(self) -> TensorVariable:
+        return self.show(apply(logic.invert, self))
+
+    def __bool__(self) -> bool:
+        # Theano: `if x:` asks whether there is a variable, but a comparison has no answer yet
+        if self.node.op.name not in _COMPARISONS:
+            return True
+        raise DTypeError(
+            "a comparison of variables has no truth value: they stand for values to come",
+            hint="use T.switch for a choice",
+        )
+
+    # ---- shape
+    @property
+    def shape(self) -> TensorVariable:
+        """The extents as an int64 vector; `x.shape[0]` costs nothing."""
+        return self.show(shaping.shape_of(self))
+
+    @property
+    def size(self) -> TensorVariable:
+        """The number of elements."""
+        return self.show(shaping.size_of(self))
+
+    @property
+    def T(self) -> TensorVariable:  # noqa: N802 - numpy's name
+        """The transpose."""
+        return self.show(shaping.transpose(self))
+
+    def transpose(self, *axes: Any) -> TensorVariable:
+        """The axes permuted, reversed by default."""
+        order: Sequence[int] | None = axes or None
+        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], list | tuple)):
+            order = axes[0]
+        return self.show(shaping.transpose(self, order))
+
+    def reshape(self, *shape: Any, ndim: int | None = None) -> TensorVariable:
+        """The elements in row-major order under another shape, given as one value or as many."""
+        target = shape[0] if len(shape) == 1 else shape
+        return self.show(shaping.reshape(self, target, ndim))
+
+    def dimshuffle(self, *pattern: Any) -> TensorVariable:
+        """The axes in another order, "x" for a new one of length 1."""
+        return self.show(shaping.dimshuffle(self, *pattern))
+
+    def flatten(self, ndim: int = 1) -> TensorVariable:
+        """The tensor with its trailing axes joined so that `ndim` are left."""
+        return self.show(shaping.flatten(self, ndim))
+
+    def ravel(self) -> TensorVariable:
+        """The tensor as a vector."""
+        return self.flatten()
+
+    def swapaxes(self, axis1: int, axis2: int) -> TensorVariable:
+        """Two axes exchanged."""
+        return self.show(shaping.swapaxes(self, axis1, axis2))
+
+    def squeeze(self) -> TensorVariable:
+        """Without the axes that are statically 1."""
+        return self.show(shaping.squeeze(self))
+
+    def __getitem__(self, key: object) -> TensorVariable:
+        return self.show(indexing.getitem(self, key))
+
+    def __iter__(self) -> Iterator[TensorVariable]:
+        count = self.node.type.shape[0] if self.node.ndim else None
+        if count is None:
+            raise GraphError(f"cannot iterate over {self.node.type}: its length is not known")
+        return iter([self[place] for place in range(count)])
+
+    def take(self, indices: object, axis: int | None = None) -> TensorVariable:
+        """The elements at integer positions along an axis."""
+        return self.show(indexing.take(self, indices, axis))
+
+    # ---- reductions
+    def sum(
+        self, axis: _Axis = None, dtype: str | None = None, keepdims: bool = False
+    ) -> TensorVariable:
+        """The sum over axes."""
+        return self.show(reduction.sum_(self, axis, dtype, keepdims))
+
+    def mean(
+        self, axis: _Axis = None, dtype: str | None = None, keepdims: bool = False
+    ) -> TensorVariable:
+        """The mean over axes."""
+        return self.show(reduction.mean(self, axis, dtype, keepdims))
+
+    def var(self, axis: _Axis = None, ddof: int = 0, keepdims: bool = False) -> TensorVariable:
+        """The variance over axes."""
+        return self.show(reduction.var(self, axis, ddof, keepdims))
+
+    def std(self, axis: _Axis = None, ddof: int = 0, keepdims: bool = False) -> TensorVariable:
+        """The standard deviation over axes."""
+        return self.show(reduction.std(self, axis, ddof, keepdims))
+
+    def max(self, axis: _Axis = None, keepdims: bool = False) -> TensorVariable:
+        """The largest element over axes."""
+        return self.show(reduction.max_(self, axis, keepdims))
+
+    def min(self, axis: _Axis = None, keepdims: bool = False) -> TensorVariable:
+        """The smallest element over axes."""
+        return self.show(reduction.min_(self, axis, keepdims))
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> TensorVariable:
+        """The position of the first largest element."""
+        return self.show(reduction.argmax(self, axis, keepdims))
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> TensorVariable:
+        """The position of the first smallest element."""
+        return self.show(reduction.argmin(self, axis, keepdims))
+
+    def any(self, axis: _Axis = None, keepdims: bool = False) -> TensorVariable:
+        """Whether an element over axes is not zero."""
+        return self.show(reduction.any_(self, axis, keepdims))
+
+    def all(self, axis: _Axis = None, keepdims: bool = False) -> TensorVariable:
+        """Whether no element over axes is zero."""
+        return self.show(reduction.all_(self, axis, keepdims))
+
+    def norm(self, axis: _Axis = None) -> TensorVariable:
+        """The Euclidean norm over axes."""
+        return self.show(reduction.norm(self, axis))
+
+    # ---- the rest of what numpy users reach for
+    def dot(self, other: object) -> TensorVariable:
+        """The matrix product."""
+        return self.show(linear.dot(self, other))
+
+    def astype(self, dtype: str) -> TensorVariable:
+        """The values in another dtype."""
+        return self.show(cast_to(self.node, dtype))
+
+    def clip(self, low: object, high: object) -> TensorVariable:
+        """The values held between two bounds."""
+        return self.show(apply(logic.minimum, apply(logic.maximum, self, low), high))

@@ -1,0 +1,185 @@
+"""Session: one client's dealings with one place where graphs run, and which one is in use.
+
+The session in use is the innermost `connect`, else `EXPRD_TARGET`, else this process. What is no
+longer referenced is given up in batches, at a moment when a call is made anyway.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import threading
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Literal
+
+from exprd.config import config
+from exprd.transport import Transport
+from exprd_compiler.errors import ConnectionLost, ExprdError, MissingExtra
+
+__all__ = ["Session", "connect", "current_session"]
+
+Kind = Literal["function", "buffer", "variable"]
+
+
+class Session:
+    """A connection to a server, or the engine of this process. Thread safe; a context manager.
+
+    Attributes:
+        target: "host:port", "unix:///path", or "" for this process.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._garbage: deque[tuple[Kind, str]] = deque()
+        self._closed = False
+
+    @property
+    def target(self) -> str:
+        """Where the graphs of this session run."""
+        return self._transport.target
+
+    @property
+    def transport(self) -> Transport:
+        """The open transport.
+
+        Raises:
+            ConnectionLost: the session was closed.
+        """
+        if self._closed:
+            raise ConnectionLost(
+                f"the session with {self.target or 'this process'} is closed",
+                hint="connect again; functions and shared variables belong to their session",
+            )
+        return self._transport
+
+    def info(self) -> Mapping[str, str]:
+        """Versions, limits and load of the server."""
+        return self.transport.info()
+
+    def collect_with(self, owner: object, kind: Kind, name: str) -> None:
+        """Notes that something may be given up when its owner is gone."""
+        finalizer = weakref.finalize(owner, self._garbage.append, (kind, name))
+        finalizer.atexit = False
+
+    def sweep(self) -> None:
+        """Gives up what has lost its owner; an error of this is nobody's business."""
+        if not self._garbage or self._closed:
+            return
+        gone: dict[Kind, list[str]] = {"function": [], "buffer": [], "variable": []}
+        while self._garbage:
+            kind, name = self._garbage.popleft()
+            gone[kind].append(name)
+        with contextlib.suppress(ExprdError):
+            self._transport.release(gone["function"], gone["buffer"], gone["variable"])
+
+    def close(self) -> None:
+        """Gives up everything this client holds there. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        _SESSIONS.leave(self)
+        self._transport.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed " if self._closed else ""
+        return f"<{state}session with {self.target or 'this process'}>"
+
+
+class _Sessions:
+    """The open sessions of this process, the one in use last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._stack: list[Session] = []
+        self._embedded: Session | None = None
+
+    def enter(self, session: Session) -> None:
+        """Puts a session in use."""
+        with self._lock:
+            self._stack.append(session)
+
+    def leave(self, session: Session) -> None:
+        """Takes a session out of use."""
+        with self._lock:
+            self._stack = [s for s in self._stack if s is not session]
+            if self._embedded is session:
+                self._embedded = None
+
+    def current(self) -> Session:
+        """The session in use, made if there is none."""
+        with self._lock:
+            if self._stack:
+                return self._stack[-1]
+            if config.target:
+                self._stack.append(_open(config.target))
+                return self._stack[-1]
+            if self._embedded is None:
+                self._embedded = _open("")
+            return self._embedded
+
+    def close_all(self) -> None:
+        """Ends every session, at exit."""
+        with self._lock:
+            rest = [*self._stack, *([self._embedded] if self._embedded is not None else [])]
+        for session in rest:
+            with contextlib.suppress(ExprdError):
+                session.close()
+
+
+def _open(target: str) -> Session:
+    if target:
+        from exprd.remote import RemoteTransport  # grpc is loaded by those who use it
+
+        return Session(RemoteTransport(target, config.deadline))
+    try:
+        from exprd.embedded import EmbeddedTransport  # the one door to the server's package
+    except ImportError as error:
+        raise MissingExtra(
+            f"no target is set, and compiling in this process needs {error.name}",
+            hint="pip install 'exprd[server]', or exprd.connect('host:port') to a server",
+        ) from error
+    return Session(EmbeddedTransport())
+
+
+_SESSIONS = _Sessions()
+atexit.register(_SESSIONS.close_all)
+
+
+def current_session() -> Session:
+    """The session in use: the innermost `connect`, else `EXPRD_TARGET`, else this process.
+
+    Raises:
+        MissingExtra: this process has no compiler installed.
+        ConnectionLost: the server of `EXPRD_TARGET` does not answer.
+    """
+    return _SESSIONS.current()
+
+
+def connect(target: str | None = None) -> Session:
+    """Connects to a server and uses it from now on; as a context manager, until its end.
+
+    Args:
+        target: "host:port" or "unix:///path"; by default what `EXPRD_TARGET` says, and without
+            that this process itself.
+
+    Raises:
+        ConnectionLost: nobody answers there.
+    """
+    wanted = config.target if target is None else target
+    session = _open(wanted)
+    _SESSIONS.enter(session)
+    return session

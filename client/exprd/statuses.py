@@ -1,0 +1,60 @@
+"""Statuses of gRPC into the exception tree.
+
+The server's trailer names the class; without one, the code decides. The only place where a client
+looks at a gRPC error.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import grpc
+
+from exprd_compiler import errors
+from exprd_compiler.errors import ExprdError
+from exprd_proto import ErrorDetail
+
+__all__ = ["TRAILER", "error_of"]
+
+TRAILER: Final = "exprd-error-bin"
+
+_BY_CODE: Final[dict[grpc.StatusCode, type[ExprdError]]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: errors.CallError,
+    grpc.StatusCode.OUT_OF_RANGE: errors.IndexOutOfRange,
+    grpc.StatusCode.NOT_FOUND: errors.UnknownHandle,
+    grpc.StatusCode.UNIMPLEMENTED: errors.UnsupportedVersion,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.LimitExceeded,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
+    grpc.StatusCode.CANCELLED: errors.Cancelled,
+    grpc.StatusCode.ABORTED: errors.Conflict,
+    grpc.StatusCode.DATA_LOSS: errors.StateRolledBack,
+    grpc.StatusCode.UNAVAILABLE: errors.ConnectionLost,
+}
+
+
+def error_of(error: grpc.RpcError, target: str) -> ExprdError:
+    """The exception that a failed call stands for."""
+    call: Any = error
+    detail = _detail(call)
+    if detail is not None:
+        cls = errors.by_kind().get(detail.kind, _BY_CODE.get(call.code(), ExprdError))
+        fields = dict(detail.fields)
+        if detail.incident:
+            fields["incident"] = detail.incident
+        return cls(
+            detail.message, op=detail.op, nodes=detail.nodes, hint=detail.hint, fields=fields
+        )
+    code, text = call.code(), call.details() or "no details"
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return errors.ConnectionLost(
+            f"no answer from {target}: {text}",
+            hint="check the target, and that `exprd serve` runs there",
+        )
+    return _BY_CODE.get(code, ExprdError)(f"{target} answered {code.name}: {text}")
+
+
+def _detail(call: Any) -> ErrorDetail | None:
+    for key, value in call.trailing_metadata() or ():
+        if key == TRAILER:
+            return ErrorDetail.FromString(value)
+    return None

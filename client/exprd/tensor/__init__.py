@@ -1,0 +1,137 @@
+"""The tensor namespace: `import exprd.tensor as T`.
+
+Constructors and elementwise functions come from tables, so an op of the table is here by itself;
+what takes axes, shapes or indexes is written out in `functions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable as _Callable
+from typing import Any as _Any
+
+from exprd.gradient import grad
+from exprd.shared import TensorSharedVariable
+from exprd.tensor import constructors, elementwise, nnet
+from exprd.tensor.constructors import tensor
+from exprd.tensor.functions import (
+    all,
+    alloc,
+    any,
+    arange,
+    argmax,
+    argmin,
+    as_tensor,
+    cast,
+    clip,
+    dimshuffle,
+    dot,
+    fill,
+    flatten,
+    full,
+    inc_subtensor,
+    logsumexp,
+    max,
+    max_and_argmax,
+    mean,
+    min,
+    ones,
+    ones_like,
+    outer,
+    reshape,
+    set_subtensor,
+    shape,
+    shape_padaxis,
+    shape_padleft,
+    shape_padright,
+    squeeze,
+    stack,
+    std,
+    sum,
+    swapaxes,
+    take,
+    transpose,
+    var,
+    zeros,
+    zeros_like,
+)
+from exprd.tensor.nnet import sigmoid, softplus
+from exprd.variable import (
+    TensorConstant,
+    TensorType,
+    TensorVariable,
+    Variable,
+    as_tensor_variable,
+    constant,
+)
+
+__all__ = [
+    "TensorConstant",
+    "TensorSharedVariable",
+    "TensorType",
+    "TensorVariable",
+    "Variable",
+    "all",
+    "alloc",
+    "any",
+    "arange",
+    "argmax",
+    "argmin",
+    "as_tensor",
+    "as_tensor_variable",
+    "cast",
+    "clip",
+    "constant",
+    "dimshuffle",
+    "dot",
+    "fill",
+    "flatten",
+    "full",
+    "grad",
+    "inc_subtensor",
+    "logsumexp",
+    "max",
+    "max_and_argmax",
+    "mean",
+    "min",
+    "nnet",
+    "ones",
+    "ones_like",
+    "outer",
+    "reshape",
+    "set_subtensor",
+    "shape",
+    "shape_padaxis",
+    "shape_padleft",
+    "shape_padright",
+    "sigmoid",
+    "softplus",
+    "squeeze",
+    "stack",
+    "std",
+    "sum",
+    "swapaxes",
+    "take",
+    "tensor",
+    "transpose",
+    "var",
+    "zeros",
+    "zeros_like",
+]
+
+_ALIASES = {"where": "switch", "inv": "reciprocal", "sgn": "sign", "pow_": "pow"}
+_TABLE = {**constructors.FUNCTIONS, **elementwise.FUNCTIONS}
+_TABLE.update({new: _TABLE[old] for new, old in _ALIASES.items() if old in _TABLE})
+
+# names from the tables; pyright reads only the list above
+__all__ += sorted(set(_TABLE) - set(__all__))  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> _Callable[..., _Any]:
+    try:
+        return _TABLE[name]
+    except KeyError:
+        raise AttributeError(f"exprd.tensor has no {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

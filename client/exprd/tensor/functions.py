@@ -1,0 +1,135 @@
+"""The functions of the tensor namespace that take more than operands: shapes, folds, indexing.
+
+Each is a builder on nodes, lifted so that it shows its result as a variable.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import ParamSpec
+
+from exprd import convert, indexing, linear, reduction, shaping
+from exprd import elementwise as builders
+from exprd.shaping import float_dtype
+from exprd.variable import TensorVariable, as_tensor_variable, variable_of
+from exprd_compiler.errors import GraphError
+from exprd_compiler.ir.node import Node
+from exprd_compiler.ops import arithmetic, creation
+
+P = ParamSpec("P")
+
+
+def lift(build: Callable[P, Node]) -> Callable[P, TensorVariable]:
+    """A builder on nodes as a function on variables."""
+
+    @wraps(build)
+    def lifted(*args: P.args, **kwargs: P.kwargs) -> TensorVariable:
+        return variable_of(build(*args, **kwargs))
+
+    return lifted
+
+
+# ---- folds
+sum = lift(reduction.sum_)
+mean = lift(reduction.mean)
+max = lift(reduction.max_)
+min = lift(reduction.min_)
+argmax = lift(reduction.argmax)
+argmin = lift(reduction.argmin)
+any = lift(reduction.any_)
+all = lift(reduction.all_)
+var = lift(reduction.var)
+std = lift(reduction.std)
+logsumexp = lift(reduction.logsumexp)
+
+
+def max_and_argmax(
+    x: object, axis: int | None = None, keepdims: bool = False
+) -> list[TensorVariable]:
+    """The largest element and its position."""
+    return [max(x, axis, keepdims), argmax(x, axis, keepdims)]
+
+
+# ---- products
+dot = lift(linear.dot)
+outer = lift(linear.outer)
+
+# ---- shapes
+shape = lift(shaping.shape_of)
+reshape = lift(shaping.reshape)
+flatten = lift(shaping.flatten)
+dimshuffle = lift(shaping.dimshuffle)
+transpose = lift(shaping.transpose)
+swapaxes = lift(shaping.swapaxes)
+squeeze = lift(shaping.squeeze)
+shape_padleft = lift(shaping.shape_padleft)
+shape_padright = lift(shaping.shape_padright)
+shape_padaxis = lift(shaping.shape_padaxis)
+
+# ---- creation
+alloc = lift(shaping.alloc)
+full = lift(shaping.full)
+arange = lift(shaping.arange)
+
+
+@lift
+def zeros(shape: object, dtype: str | None = None) -> Node:
+    """Zeros of a shape, in the configured float type unless told otherwise."""
+    return shaping.full(shape, 0, float_dtype(dtype))
+
+
+@lift
+def ones(shape: object, dtype: str | None = None) -> Node:
+    """Ones of a shape, in the configured float type unless told otherwise."""
+    return shaping.full(shape, 1, float_dtype(dtype))
+
+
+@lift
+def zeros_like(model: object, dtype: str | None = None) -> Node:
+    """Zeros in the shape and dtype of another tensor."""
+    return shaping.filled_like(model, 0, dtype)
+
+
+@lift
+def ones_like(model: object, dtype: str | None = None) -> Node:
+    """Ones in the shape and dtype of another tensor."""
+    return shaping.filled_like(model, 1, dtype)
+
+
+@lift
+def fill(model: object, value: object) -> Node:
+    """A value in the shape and dtype of another tensor."""
+    node = convert.as_node(model)
+    return arithmetic.second(node, convert.cast_to(convert.as_node(value), node.dtype))
+
+
+# ---- indexing
+take = lift(indexing.take)
+set_subtensor = lift(indexing.set_subtensor)
+inc_subtensor = lift(indexing.inc_subtensor)
+
+
+# ---- conversion
+@lift
+def cast(x: object, dtype: str) -> Node:
+    """The values in another dtype."""
+    return convert.cast_to(convert.as_node(x), dtype)
+
+
+clip = lift(builders.clip)
+as_tensor = as_tensor_variable
+
+
+@lift
+def stack(tensors: Sequence[object], axis: int = 0) -> Node:
+    """Scalars as the entries of a vector.
+
+    Raises:
+        GraphError: the tensors are not 0-d; higher ranks need a join, which does not exist yet.
+    """
+    nodes = [convert.as_node(t) for t in tensors]
+    if axis != 0 or not nodes or builtins.any(node.ndim for node in nodes):
+        raise GraphError("stacks 0-d values along axis 0", op="stack", hint="use set_subtensor")
+    return creation.make_vector(*nodes)

@@ -1,0 +1,153 @@
+"""Transport: the one seam between the client and whatever runs its graphs.
+
+Typed methods that mirror the services; two implementations, in this process and over gRPC. Arrays
+given to a transport are given up: nobody writes to them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from numpy.typing import NDArray
+
+from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.type import TensorType
+
+__all__ = [
+    "BufferRef",
+    "CompileJob",
+    "CompiledInfo",
+    "NewVariable",
+    "PlanStep",
+    "RemoteBuffer",
+    "Transport",
+]
+
+Array: TypeAlias = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BufferRef:
+    """An array that lies where the graphs run, as an input of a call."""
+
+    handle: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteBuffer:
+    """What is known of an array that stays where the graphs run."""
+
+    handle: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+InputValue: TypeAlias = "Array | BufferRef"
+OutputValue: TypeAlias = "Array | RemoteBuffer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVariable:
+    """A shared variable to be made; durability is "volatile", "durable" or "constant"."""
+
+    uuid: str
+    name: str
+    type: TensorType
+    durability: str
+    value: InputValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileJob:
+    """A graph to compile; its nodes' origins are their positions in `graph.nodes()`."""
+
+    graph: Graph
+    bindings: tuple[str, ...] = ()
+    mode: str = "FAST_RUN"
+    including: tuple[str, ...] = ()
+    excluding: tuple[str, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanStep:
+    """One step of a compiled function, under Theano's class name where there is one."""
+
+    op: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledInfo:
+    """A compiled function as the transport names it."""
+
+    handle: str
+    plan: tuple[PlanStep, ...]
+    timings: Mapping[str, float] = field(default_factory=dict[str, float])
+    cache_hit: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Run(Protocol):
+    """A compiled function ready to be called. Thread safe."""
+
+    def __call__(self, inputs: Sequence[InputValue], keep: bool) -> Sequence[OutputValue]:
+        """The outputs; with `keep` they stay where they are."""
+        ...
+
+
+class Transport(Protocol):
+    """What runs graphs and keeps values for one client. Thread safe."""
+
+    @property
+    def target(self) -> str:
+        """Where that is; "" for this process."""
+        ...
+
+    def info(self) -> Mapping[str, str]:
+        """Versions, limits and load, for people."""
+        ...
+
+    def compile(self, job: CompileJob) -> CompiledInfo:
+        """Compiles a graph."""
+        ...
+
+    def runner(self, handle: str, outputs: int) -> Run:
+        """The callable of a handle that has so many outputs."""
+        ...
+
+    def texts(self, handle: str) -> Mapping[str, str]:
+        """The stages of a compiled function as text."""
+        ...
+
+    def create_variable(self, new: NewVariable) -> None:
+        """Makes a shared variable."""
+        ...
+
+    def get_variable(self, uuid: str) -> Array:
+        """The value of a shared variable, read-only."""
+        ...
+
+    def set_variable(self, uuid: str, value: Array) -> None:
+        """Assigns a shared variable."""
+        ...
+
+    def put(self, value: Array) -> RemoteBuffer:
+        """Keeps an array where the graphs run."""
+        ...
+
+    def get(self, buffer: RemoteBuffer) -> Array:
+        """The value of a kept array, read-only."""
+        ...
+
+    def release(
+        self, functions: Sequence[str], buffers: Sequence[str], variables: Sequence[str]
+    ) -> None:
+        """Gives up what is no longer needed; unknown names are ignored."""
+        ...
+
+    def close(self) -> None:
+        """Gives up everything this client holds."""
+        ...
