@@ -8,7 +8,6 @@ near minimax) and is then rounded to the dtype, lowest degree first.
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Callable
 
 import mpmath as mp
@@ -126,24 +125,11 @@ def two_over_pi(words: int) -> list[int]:
 
 def show(name: str, comment: str, numbers: list[float]) -> None:
     """Print one table."""
-    print(f"# {comment}")
+    print(f"\n# {comment}")
     print(f"{name}: Final = (")
     for number in numbers:
         print(f"    {number!r},")
-    print(")\n")
-
-
-def both(
-    name: str, comment: str, f: Callable[[mpf], mpf], low: mpf, high: mpf, degrees: tuple[int, int]
-) -> None:
-    """Print a function's table for both float dtypes."""
-    for dtype, rounding, degree in zip(("F32", "F64"), (single, double), degrees, strict=True):
-        if degree:
-            show(
-                f"{name}_{dtype}",
-                f"{comment}, degree {degree}",
-                [rounding(c) for c in fit(f, low, high, degree)],
-            )
+    print(")")
 
 
 HEADER = '''"""Coefficients of the vector math; written by tools/fit_math.py, do not edit.
@@ -156,49 +142,50 @@ from __future__ import annotations
 from typing import Final
 '''
 
+# name, what it is, function, ends of the interval, degrees for float32 and float64 (0: not wanted)
+SQRT_RANGE = (1 / SQRT2 - 1, SQRT2 - 1)
+ATANH_EDGE = ((SQRT2 - 1) / (SQRT2 + 1)) ** 2 * mpf("1.001")
+CORNER = (mp.pi / 4 * mpf("1.0005")) ** 2
+POLYNOMIALS = (
+    ("EXPM1", "(e^r - 1 - r) / r^2, |r| <= ln2/2", expm1_tail, (-HALF_LN2, HALF_LN2), (4, 10)),
+    ("LOG1P", "(log1p(f) - f + f^2/2) / f^3", log1p_tail, SQRT_RANGE, (8, 0)),
+    ("ATANH", "(2 atanh(s) - 2 s) / s^3 in s^2", atanh_tail, (0, ATANH_EDGE), (0, 6)),
+    ("ATANH_LONG", "(... - 2 s^3 / 3) / s^5 in s^2", atanh_long_tail, (0, ATANH_EDGE), (0, 7)),
+    ("SIN", "(sin(r) - r) / r^3 in r^2, |r| <= pi/4", sin_tail, (0, CORNER), (3, 6)),
+    ("COS", "(cos(r) - 1 + r^2 / 2) / r^4 in r^2", cos_tail, (0, CORNER), (3, 6)),
+    ("ARCTAN", "(atan(x) - x) / x^3 in x^2, x <= 1", arctan_tail, (0, 1), (0, 20)),
+    ("ARCSIN", "(asin(x) - x) / x^3 in x^2, x <= 1/2", arcsin_tail, (0, mpf("0.2505")), (0, 12)),
+    ("ERF", "erf(x) / x - 1 in x^2, x <= 1", erf_tail, (0, 1), (0, 12)),
+    ("ERFCX", "erfc e^(x^2) (1 + 2 x) in (x-4)/(x+4)", erfcx_smooth, (-1, mpf(3) / 4), (0, 23)),
+)
+
+# name, what it is, value, bits of the head, rounding of the tail
+SPLITS = (
+    ("LN2_F32", "ln 2 in a head of 15 bits and a tail", LN2, 15, single),
+    ("LN2_F64", "ln 2 in a head of 38 bits and a tail", LN2, 38, double),
+    ("LN2_HALVES_F32", "ln 2 as the nearest float32 and the rest", LN2, 24, single),
+    ("LN2_HALVES_F64", "ln 2 as the nearest float64 and the rest", LN2, 53, double),
+    ("LOG2_E", "log2(e), nearest and rest", 1 / LN2, 53, double),
+    ("LOG2_2", "log2(2), nearest and rest", mpf(1), 53, double),
+    ("LOG10_E", "log10(e), nearest and rest", 1 / mp.log(10), 53, double),
+    ("LOG10_2", "log10(2) in a head of 40 bits and a tail", mp.log10(2), 40, double),
+)
+
 
 def main() -> None:
     """Print the whole module."""
-    print(HEADER)
-    both(
-        "EXPM1", "(exp(r) - 1 - r) / r^2 on |r| <= ln2/2", expm1_tail, -HALF_LN2, HALF_LN2, (4, 10)
-    )
-    both(
-        "LOG1P",
-        "(log1p(f) - f + f^2/2) / f^3 on sqrt(1/2)-1 .. sqrt(2)-1",
-        log1p_tail,
-        1 / SQRT2 - 1,
-        SQRT2 - 1,
-        (8, 0),
-    )
-    edge = ((SQRT2 - 1) / (SQRT2 + 1)) ** 2 * mpf("1.001")
-    both(
-        "ATANH",
-        "(2 atanh(s) - 2 s) / s^3 in s^2, |s| <= (sqrt(2)-1)/(sqrt(2)+1)",
-        atanh_tail,
-        mpf(0),
-        edge,
-        (0, 6),
-    )
-    both("ATANH_LONG", "(2 atanh(s) - 2 s - 2 s^3 / 3) / s^5 in s^2", atanh_long_tail, mpf(0), edge, (0, 7))
-    corner = (mp.pi / 4 * mpf("1.0005")) ** 2
-    both("SIN", "(sin(r) - r) / r^3 in r^2, |r| <= pi/4", sin_tail, mpf(0), corner, (3, 6))
-    both("COS", "(cos(r) - 1 + r^2 / 2) / r^4 in r^2, |r| <= pi/4", cos_tail, mpf(0), corner, (3, 6))
-    both("ARCTAN", "(atan(x) - x) / x^3 in x^2, x <= 1", arctan_tail, mpf(0), mpf(1), (0, 20))
-    both("ARCSIN", "(asin(x) - x) / x^3 in x^2, x <= 1/2", arcsin_tail, mpf(0), mpf("0.2505"), (0, 12))
-    both("ERF", "erf(x) / x - 1 in x^2, x <= 1", erf_tail, mpf(0), mpf(1), (0, 12))
-    both("ERFCX", "erfc(x) exp(x^2) (1 + 2 x) in (x - 4) / (x + 4), x <= 28", erfcx_smooth, mpf(-1), mpf(3) / 4, (0, 23))
+    print(HEADER, end="")
+    for name, comment, function, ends, degrees in POLYNOMIALS:
+        for dtype, degree in zip(("F32", "F64"), degrees, strict=True):
+            if degree:
+                rounding = single if dtype == "F32" else double
+                numbers = [rounding(c) for c in fit(function, *ends, degree)]
+                show(f"{name}_{dtype}", f"{comment}, degree {degree}", numbers)
     show("HALF_PI", "pi/2 in three parts", list(thirds(mp.pi / 2)))
     show("TWO_OVER_PI", "the bits of 2/pi after a word of zeros, 64 to a word", two_over_pi(20))
-    show("LN2_F32", "ln 2 in a head of 15 bits and a tail", list(split(LN2, 15, single)))
-    show("LN2_F64", "ln 2 in a head of 38 bits and a tail", list(split(LN2, 38, double)))
-    show("LN2_HALVES_F32", "ln 2 as the nearest float32 and the rest", list(split(LN2, 24, single)))
-    show("LN2_HALVES_F64", "ln 2 as the nearest float64 and the rest", list(split(LN2, 53, double)))
-    show("LOG2_E", "log2(e), nearest and rest", list(split(1 / LN2, 53, double)))
-    show("LOG2_2", "log2(2), nearest and rest", [1.0, 0.0])
-    show("LOG10_E", "log10(e), nearest and rest", list(split(1 / mp.log(10), 53, double)))
-    show("LOG10_2", "log10(2) in a head of 40 bits and a tail", list(split(mp.log10(2), 40, double)))
+    for name, comment, value, bits, rounding in SPLITS:
+        show(name, comment, list(split(value, bits, rounding)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,12 +92,30 @@ def test_a_truncated_object_is_a_bug(cut, capfd):
         Linked(compile_ir(ANSWER, host_level())[:cut], ["answer"])
 
 
-def test_many_links_and_unloads():
+def test_many_links_outlive_their_linker():
     image = compile_ir(ANSWER, host_level())
-    for _ in range(200):
-        assert function_of(Linked(image, ["answer"])) is not None
+    linked = [Linked(image, ["answer"]) for _ in range(600)]
     gc.collect()
-    assert function_of(linked := Linked(image, ["answer"]))() == 42, linked
+    assert all(function_of(one)() == 42 for one in linked)
+    del linked[::2]
+    gc.collect()
+    assert all(function_of(one)() == 42 for one in linked)
+
+
+def test_unloading_gives_the_memory_back():
+    image = compile_ir(ANSWER, host_level())
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    def many(count: int) -> None:
+        for _ in range(count):
+            Linked(image, ["answer"])
+
+    many(300)
+    before = resident()
+    many(768)
+    assert resident() - before < 4 << 20  # 7 MB if nothing came back
 
 
 def test_threads_compile_and_link_at_once():

@@ -50,8 +50,8 @@ extended = pytest.mark.skipif(
 
 def reference(name: str, x: np.ndarray) -> np.ndarray:
     """The function in extended precision."""
-    wide = x.astype(np.longdouble)
     with np.errstate(all="ignore"):
+        wide = x.astype(np.longdouble)
         if name == "sigmoid":
             power = np.exp(-np.abs(wide))
             return np.where(wide < 0, power, 1) / (1 + power)
