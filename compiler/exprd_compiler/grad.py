@@ -1,7 +1,7 @@
 """Grad: reverse-mode differentiation of a graph into further nodes of the same graph.
 
-Every gradient has the dtype, rank and broadcast pattern of the value it belongs to; a discrete value
-lets none through, and asked for its own gives it as a float. Nodes are only added, never changed.
+Every gradient has the dtype, rank and broadcast pattern of its value; a discrete value lets none
+through, and asked for its own gives it as a float. Nodes are only added, never changed.
 """
 
 from __future__ import annotations
