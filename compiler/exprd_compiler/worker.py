@@ -9,6 +9,8 @@ bytes, then its bytes. Requests come on standard input, answers go to standard o
         -> {"ok": true}, artifact bytes
     {"task": "evaluate", "text": its size}, graph text then one .npy per input and shared variable
         -> {"ok": true, "arrays": count}, one .npy per output, then per new value
+    {"task": "texts", "options": as above}, graph text
+        -> {"ok": true, "texts": the stages of the graph by name}, nothing
     anything that fails
         -> {"ok": false, "error": {kind, message, op, nodes, hint, fields}}, nothing
 
@@ -27,13 +29,15 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from exprd_compiler.driver import compile_artifact
+from exprd_compiler.driver import compile_artifact, llvm_ir
 from exprd_compiler.errors import ExprdError, GraphError
 from exprd_compiler.interpret import evaluate
+from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.node import Array
-from exprd_compiler.ir.text import parse_graph
+from exprd_compiler.ir.text import parse_graph, print_graph
 from exprd_compiler.ops.table import find_op
 from exprd_compiler.options import CompileOptions
+from exprd_compiler.passes.levels import optimize
 
 _LENGTH: Final = struct.Struct("<Q")
 
@@ -107,7 +111,22 @@ def _evaluate(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], byte
     return {"ok": True, "arrays": len(arrays)}, pack(arrays)
 
 
-_TASKS: Final = {"compile": _compile, "evaluate": _evaluate}
+def _texts(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    graph = parse_graph(body.decode(), find_op)
+    return {"ok": True, "texts": texts_of(graph, CompileOptions.from_json(header["options"]))}, b""
+
+
+def texts_of(graph: Graph, options: CompileOptions) -> dict[str, str]:
+    """The stages of a graph as text: as built, as optimized, as LLVM IR."""
+    optimized = optimize(graph, level=options.level, excluding=options.excluding)
+    return {
+        "graph": print_graph(graph),
+        "optimized": print_graph(optimized),
+        "llvm": llvm_ir(graph, options),
+    }
+
+
+_TASKS: Final = {"compile": _compile, "evaluate": _evaluate, "texts": _texts}
 
 
 def pack(arrays: Iterable[Array]) -> bytes:

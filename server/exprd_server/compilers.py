@@ -6,7 +6,6 @@ never runs there; what comes back from a worker is an artifact, which is only li
 
 from __future__ import annotations
 
-import io
 import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +17,7 @@ from exprd_compiler.errors import DeviceUnavailable, GraphError
 from exprd_compiler.interpret import evaluate
 from exprd_compiler.ir.text import print_graph
 from exprd_compiler.options import TARGETS, CompileOptions
-from exprd_compiler.passes.levels import optimize
+from exprd_compiler.worker import pack, texts_of, unpack
 from exprd_server.deadline import Deadline, check
 from exprd_server.functions import Compiled
 from exprd_server.values import PlanStep
@@ -88,13 +87,7 @@ class InProcessCompiler:
     ) -> Mapping[str, str]:
         """The stages of a graph as text."""
         check(deadline, "the graph was described")
-        options = options_of(choices)
-        optimized = optimize(graph, level=options.level, excluding=options.excluding)
-        return {
-            "graph": print_graph(graph),
-            "optimized": print_graph(optimized),
-            "llvm": driver.llvm_ir(graph, options),
-        }
+        return texts_of(graph, options_of(choices))
 
     def close(self) -> None:
         """Nothing was started."""
@@ -117,7 +110,7 @@ class WorkerCompiler:
         options = options_of(choices)
         if options.target == REFERENCE:
             return Compiled(run=_Remote(self, graph), plan=(), timings=())
-        _, data = self._ask("compile", options, _text(graph), deadline)
+        _, data = self._ask({"task": "compile"}, options, _text(graph), deadline)
         start = time.perf_counter()
         artifact = driver.Artifact.from_bytes(data)
         executable = driver.link(artifact)
@@ -132,7 +125,7 @@ class WorkerCompiler:
         self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
     ) -> Mapping[str, str]:
         """Has the stages of a graph written out."""
-        answer, _ = self._ask("texts", options_of(choices), _text(graph), deadline)
+        answer, _ = self._ask({"task": "texts"}, options_of(choices), _text(graph), deadline)
         return {str(name): str(text) for name, text in answer["texts"].items()}
 
     def evaluate(
@@ -140,22 +133,26 @@ class WorkerCompiler:
     ) -> list[NDArray[Any]]:
         """Has a graph run node by node with numpy."""
         text = _text(graph)
-        body = b"".join((len(text).to_bytes(8, "little"), text, pack_arrays(arrays)))
+        task = {"task": "evaluate", "text": len(text)}
         options = CompileOptions(target=REFERENCE)
-        _, data = self._ask("evaluate", options, body, deadline)
-        return unpack_arrays(data)
+        answer, data = self._ask(task, options, text + pack(arrays), deadline)
+        return unpack(data, answer["arrays"])
 
     def close(self) -> None:
         """Ends the workers."""
         self._pool.close()
 
     def _ask(
-        self, command: str, options: CompileOptions, body: bytes, deadline: Deadline | None
+        self,
+        task: Mapping[str, Any],
+        options: CompileOptions,
+        body: bytes,
+        deadline: Deadline | None,
     ) -> tuple[dict[str, Any], bytes]:
         seconds = self._settings.seconds
         bounded = Deadline(seconds) if deadline is None else deadline.capped(seconds)
         header = {
-            "command": command,
+            **task,
             "options": options.to_json(),
             "cache": "" if self._cache is None else str(self._cache),
         }
@@ -220,20 +217,3 @@ def _ref(row: int) -> str:
 
 def _text(graph: Graph) -> bytes:
     return print_graph(graph, origins=True).encode()
-
-
-def pack_arrays(arrays: Sequence[NDArray[Any]]) -> bytes:
-    """Arrays one after the other, each in numpy's own format."""
-    out = io.BytesIO()
-    for array in arrays:
-        np.lib.format.write_array(out, np.asarray(array), allow_pickle=False)
-    return out.getvalue()
-
-
-def unpack_arrays(data: bytes) -> list[NDArray[Any]]:
-    """The arrays of `pack_arrays`."""
-    stream = io.BytesIO(data)
-    out: list[NDArray[Any]] = []
-    while stream.tell() < len(data):
-        out.append(np.lib.format.read_array(stream, allow_pickle=False))
-    return out

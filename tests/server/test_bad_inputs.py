@@ -1,0 +1,82 @@
+"""Every named bad input gets its typed error, changes nothing, and harms nobody."""
+
+from __future__ import annotations
+
+import time
+
+import grpc
+import numpy as np
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+import exprd_proto as wire
+from exprd_proto import ErrorDetail
+from tests.server.bad_inputs import BUNDLE, CASES, World
+
+STATE = np.array([1.0, 2.0])
+
+
+@pytest.fixture
+def world(client) -> World:
+    name = client.variable(STATE)
+    constant = client.variable(STATE, durability=wire.Durability.DURABILITY_CONSTANT)
+    integer = client.variable(np.arange(3))
+    return World(
+        client_id=client.client_id,
+        handle=client.compile(BUNDLE, name).handle,
+        uuid=name,
+        constant=constant,
+        integer=integer,
+    )
+
+
+def send(channel: grpc.Channel, method: str, request) -> grpc.RpcError:
+    """The error of a request, given as a message or as raw bytes."""
+    data = request if isinstance(request, bytes) else request.SerializeToString()
+    call = channel.unary_unary(method, _registered_method=False)
+    with pytest.raises(grpc.RpcError) as caught:
+        call(data, timeout=20)
+    return caught.value
+
+
+def detail_of(error: grpc.RpcError) -> ErrorDetail:
+    trailers = dict(error.trailing_metadata())
+    return ErrorDetail.FromString(trailers["exprd-error-bin"])
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_a_bad_input_is_refused(case, world, channel, client):
+    request = case.build(world)
+    start = time.perf_counter()
+    error = send(channel, case.method, request)
+    seconds = time.perf_counter() - start
+    detail = detail_of(error)
+    assert (detail.kind, detail.incident) == (case.kind, ""), detail
+    assert case.says in f"{detail.message} {detail.hint}"
+    assert detail.message == error.details()
+    assert seconds < 1.0
+    np.testing.assert_array_equal(client.value(world.uuid), STATE)
+    assert client.version(world.uuid) == 1
+
+
+def test_there_are_enough_cases():
+    names = [case.name for case in CASES]
+    assert len(set(names)) == len(names) > 100
+
+
+def test_the_place_in_the_graph_is_told(world, channel):
+    (case,) = [case for case in CASES if case.name == "axis out of range"]
+    error = send(channel, case.method, case.build(world))
+    detail = detail_of(error)
+    assert list(detail.nodes) == [4]
+    assert detail.op == "sum"
+    assert detail.fields["path"] == "graphs[0].nodes[4]"
+    status = status_pb2.Status.FromString(
+        dict(error.trailing_metadata())["grpc-status-details-bin"]
+    )
+    assert status.code == error.code().value[0]
+    ours, theirs = ErrorDetail(), error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(ours)
+    assert ours == detail
+    assert status.details[1].Unpack(theirs)
+    assert theirs.field_violations[0].field == "graphs[0].nodes[4]"
