@@ -1,0 +1,99 @@
+"""Samples: graphs and arrays made from the examples that each op declares.
+
+One graph holds all examples of an op in one dtype, an output for each, so that a compiler is asked
+once. Everything is drawn from the generator that is passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from exprd_compiler.ir.dtype import is_float
+from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.lowering import Leaf
+from exprd_compiler.ir.node import Array, Example, Node, Op
+from exprd_compiler.ir.type import TensorType
+from exprd_compiler.ops.leaves import input_
+from exprd_compiler.ops.table import OPS
+
+# Relative to the largest element: sums and products are not associative, polynomials not exact.
+TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
+
+TESTED = tuple(op for op in OPS.values() if not isinstance(op.lowering, Leaf))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """An op applied to leaves, and arrays for them."""
+
+    node: Node
+    arrays: tuple[Array, ...]
+
+    @property
+    def expected(self) -> Array:
+        """What the numpy meaning says."""
+        return np.asarray(self.node.op.numpy(*self.arrays, **self.node.attributes))
+
+
+def draw(rng: np.random.Generator, shape: Sequence[int], dtype: str, example: Example) -> Array:
+    """Values of a dtype within the range of an example."""
+    if dtype == "bool":
+        return rng.integers(0, 2, shape).astype(bool)
+    if is_float(dtype):
+        return np.asarray(rng.uniform(example.low, example.high, shape), dtype)
+    least = np.iinfo(dtype).min
+    low, high = max(int(np.ceil(example.low)), least), int(example.high)
+    return np.asarray(rng.integers(low, high, shape, endpoint=True), dtype)
+
+
+def leaf(array: Array, *, known: bool) -> Node:
+    """An input for an array; an extent of 1 is always known, since it may broadcast."""
+    shape = tuple(extent if known or extent == 1 else None for extent in array.shape)
+    return input_(type=TensorType(array.dtype.name, shape))
+
+
+def sample(
+    op: Op, arrays: Sequence[Array], attrs: dict[str, object], *, known: bool = False
+) -> Sample:
+    """An op applied to leaves that take these arrays."""
+    leaves = [leaf(array, known=known) for array in arrays]
+    return Sample(node=op(*leaves, **attrs), arrays=tuple(arrays))
+
+
+def samples(op: Op, dtype: str, rng: np.random.Generator, *, known: bool) -> list[Sample]:
+    """A sample for each example of an op."""
+    return [
+        sample(op, list(_arrays(example, dtype, rng)), dict(example.attrs), known=known)
+        for example in op.examples
+    ]
+
+
+def _arrays(example: Example, dtype: str, rng: np.random.Generator) -> Iterator[Array]:
+    for place, shape in enumerate(example.shapes):
+        if place in example.integers:
+            yield np.asarray(example.integers[place], "int64")
+        else:
+            yield draw(rng, shape, dtype, example)
+
+
+def joined(found: Sequence[Sample]) -> tuple[Graph, list[Array]]:
+    """One graph of all samples, and its arguments."""
+    inputs = tuple(x for one in found for x in one.node.inputs)
+    arrays = [array for one in found for array in one.arrays]
+    return Graph(inputs, tuple(one.node for one in found)), arrays
+
+
+def assert_close(got: Array, want: Array, *, tolerance: float = 1.0) -> None:
+    """Equal dtype and shape, equal discrete values, floats within so many times the tolerance."""
+    assert got.dtype == want.dtype
+    assert got.shape == want.shape
+    if not is_float(want.dtype.name):
+        np.testing.assert_array_equal(got, want)
+        return
+    finite = np.abs(want[np.isfinite(want)])
+    scale = TOLERANCE[want.dtype.name] * tolerance
+    bound = scale * float(finite.max()) if finite.size else 0.0
+    np.testing.assert_allclose(got, want, rtol=scale, atol=bound)
