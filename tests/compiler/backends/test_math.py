@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import mpmath
 import numpy as np
 import pytest
 
+from exprd_compiler.backends.llvm.jit import assembly
 from exprd_compiler.backends.llvm.math_table import MATH
-from exprd_compiler.backends.llvm.scalar import INLINE_LIMIT
+from exprd_compiler.backends.llvm.scalar import INLINE_LIMIT, LLVMBuilder
 from exprd_compiler.backends.llvm.target import LEVELS, supports
+from exprd_compiler.backends.llvm.text import ModuleText, Value
 
 # Bounds in ulp for (float32, float64), as documented in the math modules.
 BOUNDS = {
@@ -208,3 +212,24 @@ def test_logarithms_of_whole_powers_are_exact(native):
     np.testing.assert_array_equal(math_loop(native, "log10", "float64")(ten), np.arange(23))
     whole = np.arange(-1074.0, 1024.0)
     np.testing.assert_array_equal(math_loop(native, "exp2", "float64")(whole), two)
+
+
+def module_of_all(dtype: str) -> str:
+    """A module with one function for every name in the table."""
+    module = ModuleText()
+    for name in sorted(MATH):
+        arity = 2 if name in ("arctan2", "copysign", "pow") else 1
+        operands = [Value(f"%x{i}", dtype, 4) for i in range(arity)]
+        function = module.function(name, operands, result=operands[0].type)
+        function.line(f"ret {LLVMBuilder(function, 4).call(name, *operands).typed}")
+    return module.text()
+
+
+@pytest.mark.parametrize("dtype", LANES)
+@pytest.mark.parametrize("name", ["v3", "neon"])
+def test_no_function_calls_a_library(name, dtype):
+    """What LLVM cannot expand it calls from libm, slowly and with other bits."""
+    text = assembly(module_of_all(dtype), LEVELS[name])
+    called = set(re.findall(r"\t(?:callq?|bl)\t(\S+)", text))
+    assert called
+    assert all(symbol.startswith("exprd.math.") for symbol in called), called

@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from exprd_compiler.backends.llvm.binding import llvm
+from exprd_compiler.backends.llvm.target import supports
 from exprd_compiler.errors import CompilerBug
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ def _prepare() -> None:
 @cache
 def _machine(level: Level) -> Any:
     _prepare()
+    if not supports(level):  # only to be looked at, or sent to another machine
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
     target = llvm.Target.from_triple(level.triple)
     return target.create_target_machine(
         cpu=level.cpu,
