@@ -1,23 +1,33 @@
 #!/usr/bin/env bash
-# Runs the image as its own non-root user and asks it something from outside: health, then a compiled function over the
-# network. Ends the container with SIGTERM and wants a clean exit.
+# Runs the image as its own non-root user and asks it something from outside: its health, then a compiled function and a
+# shared variable. Ends it with SIGTERM and wants a clean exit. With chroot isolation the container shares this machine's
+# network, so it listens on loopback here.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
-need buildah
+need buildah pgrep
 
-python=$root/.venv/bin/python
-port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+bin=$root/.venv/bin
+port=$("$bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+target=127.0.0.1:$port
 
 container=$(buildah from --pull-never "$image")
-trap 'buildah rm "$container" >/dev/null' EXIT
-user=$(buildah run --isolation chroot "$container" -- id -u)
-echo "user inside: $user"
-[[ $user != 0 ]]
+server=
+finish() {
+    [[ -z $server ]] || kill -KILL "$server" 2>/dev/null || true
+    buildah rm "$container" >/dev/null
+}
+trap finish EXIT
 
-# Chroot isolation shares the network of this machine, so the container listens on loopback here.
-buildah run --isolation chroot --network host "$container" -- \
-    exprd serve --listen "127.0.0.1:$port" >"$work/serve.log" 2>&1 &
+buildah run --isolation chroot --network host "$container" -- exprd serve --listen "$target" >"$work/serve.log" 2>&1 &
 run=$!
-trap 'kill "$run" 2>/dev/null || true; wait "$run" 2>/dev/null || true; buildah rm "$container" >/dev/null' EXIT
+"$bin/python" "$root/container/ask.py" "$target" || { cat "$work/serve.log" >&2; exit 1; }
+"$bin/exprd" health "$target"
 
-"$python" "$root/container/ask.py" "127.0.0.1:$port" || { cat "$work/serve.log" >&2; exit 1; }
+user=$(buildah inspect --format '{{.OCIv1.Config.User}}' "$container" | cut -d: -f1)
+server=$(pgrep --uid "$user" --full "^[^ ]*python.* serve --listen $target")
+echo "the server runs as user $(stat --format %u "/proc/$server")"
+
+kill -TERM "$server"
+wait "$run"
+server=
+echo "stopped cleanly"
