@@ -82,9 +82,11 @@ def _steppable(layout: Layout) -> bool:
 def leading(layout: Layout) -> tuple[IntExpr, bool] | None:
     """The leading dimension and whether transposed; None for a matrix without unit stride."""
     (m, n), (down, right) = layout.extents, layout.strides
+    if 0 in (m.known, n.known):  # nothing is read, but the routine checks its arguments
+        return maximum(n, 1), False
     if right.known == 1 or n.known == 1:
         step = n if m.known == 1 else down
-        return None if step.known == 0 else (maximum(step, n), False)
+        return None if step.known == 0 != n.known else (maximum(step, n), False)
     if down.known == 1 or m.known == 1:
-        return None if right.known == 0 else (maximum(right, m), True)
+        return None if right.known == 0 != m.known else (maximum(right, m), True)
     return None
