@@ -54,6 +54,7 @@ def serve(
         threads=threads,
         concurrent_calls=3 * threads,
         lease_seconds=lease_seconds,
+        sweep_seconds=min(10.0, lease_seconds / 4),
         grace_seconds=grace_seconds,
         drain_seconds=drain_seconds,
         reflection=reflection,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from exprd_server.settings import Settings
 
 SERVICES = tuple(s.full_name for s in wire.SERVICE_DESCRIPTOR.services_by_name.values())
+TARGETS = (("cpu", "native code for this machine"), ("reference", "numpy, node by node"))
 _METADATA_BYTES = 8192
 # The interpreter hands the lock over ten times as often as by default: a thread that
 # decodes a large graph then costs other calls 0.5 ms, not 5 ms.
@@ -63,7 +64,7 @@ class Server:
         settings: Settings,
         engine: LocalEngine,
         log: Logger,
-        targets: Sequence[tuple[str, str]] = (("cpu", "this machine's processor"),),
+        targets: Sequence[tuple[str, str]] = TARGETS,
     ) -> None:
         self._settings = settings
         self._engine = engine

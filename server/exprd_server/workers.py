@@ -67,6 +67,11 @@ class Worker:
         """The process id."""
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
     def exchange(
         self, header: Mapping[str, Any], body: bytes, deadline: Deadline
     ) -> tuple[dict[str, Any], bytes]:
@@ -218,7 +223,10 @@ class WorkerPool:
             if self._closed:
                 raise CompilerBug("the worker pool is closed")
             with contextlib.suppress(queue.Empty):
-                return self._idle.get(timeout=min(_POLL_MS / 1000, deadline.remaining()))
+                worker = self._idle.get(timeout=min(_POLL_MS / 1000, deadline.remaining()))
+                if worker.alive:
+                    return worker
+                self._replace(worker)  # it died while it was idle; no request pays for that
 
     def _give_back(self, worker: Worker) -> None:
         if worker.served >= _REQUESTS_PER_WORKER:
