@@ -80,13 +80,35 @@ def _steppable(layout: Layout) -> bool:
 
 
 def leading(layout: Layout) -> tuple[IntExpr, bool] | None:
-    """The leading dimension and whether transposed; None for a matrix without unit stride."""
+    """The leading dimension and whether transposed; None for a matrix BLAS cannot step through."""
     (m, n), (down, right) = layout.extents, layout.strides
-    if 0 in (m.known, n.known):  # nothing is read, but the routine checks its arguments
-        return maximum(n, 1), False
     if right.known == 1 or n.known == 1:
-        step = n if m.known == 1 else down
-        return None if step.known == 0 != n.known else (maximum(step, n), False)
-    if down.known == 1 or m.known == 1:
-        return None if right.known == 0 != m.known else (maximum(right, m), True)
-    return None
+        step, transposed = _step(down, m, n), False
+    elif down.known == 1 or m.known == 1:
+        step, transposed = _step(right, n, m), True
+    else:
+        return None
+    return None if step is None else (step, transposed)
+
+
+def _step(stride: IntExpr, count: IntExpr, length: IntExpr) -> IntExpr | None:
+    """The distance between `count` lines of `length` elements, unless it may be 0 or negative."""
+    if count.known in (0, 1) or length.known == 0:
+        return length
+    return maximum(stride, length) if _forward(stride) and stride.known != 0 else None
+
+
+def _forward(expr: IntExpr) -> bool:
+    """Whether an expression is provably not negative."""
+    if expr.known is not None:
+        return expr.known >= 0
+    parts = [x for x in expr.args if isinstance(x, IntExpr)]
+    match expr.kind:
+        case "extent":
+            return True
+        case "max":
+            return any(map(_forward, parts))
+        case "mul" | "add" | "min":
+            return all(map(_forward, parts))
+        case _:
+            return False

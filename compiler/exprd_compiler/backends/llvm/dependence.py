@@ -95,6 +95,8 @@ class Dependence:
         return axis in self._store_axes(store)
 
     def _store_axes(self, store: Store) -> frozenset[int]:
+        if store.mode == "inc":  # every position adds, also where nothing varies
+            return frozenset(range(len(self._kernel.axes)))
         axes = self._axes[store.ref] | _stepped(store.access)
         return axes.union(*(self._axes[index.ref] for index in store.access.indexes))
 
