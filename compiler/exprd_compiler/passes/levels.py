@@ -14,6 +14,7 @@ from exprd_compiler.errors import CompilerBug, GraphError
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.passes.pipeline import Observer, Pass, Pipeline, Transform
+from exprd_compiler.rewrite.engine import Trace
 from exprd_compiler.rewrite.intern import intern
 from exprd_compiler.rewrite.rules import RuleSet
 from exprd_compiler.rules import (
@@ -52,6 +53,21 @@ FAST_RUN: Final[tuple[Pass, ...]] = (
 )
 
 LEVELS: Final = MappingProxyType({"none": O0, "fast_compile": FAST_COMPILE, "fast_run": FAST_RUN})
+
+# Names that Theano's users know for a pass or a rule that is called otherwise here.
+ALIASES: Final = MappingProxyType(
+    {
+        "merge": MERGE.name,
+        "blas": BLAS.name,
+        "local_logsoftmax": "local_log_softmax",
+        "local_mul_specialize": "local_mul_canonizer",
+        "local_add_specialize": "local_add_canonizer",
+    }
+)
+# Names of what the kernel floor does of itself: accepted, because nothing here depends on them.
+ELSEWHERE: Final = frozenset(
+    ("fusion", "local_elemwise_fusion", "inplace", "inplace_elemwise", "inplace_elemwise_opt")
+)
 _NEEDED: Final = frozenset((EXPAND.name, *[rule.name for rule in expansion.LAWS]))
 
 
@@ -60,7 +76,7 @@ def names() -> frozenset[str]:
     every = [step for level in LEVELS.values() for step in level]
     rules = [rule for step in every if isinstance(step, RuleSet) for rule in step.rules]
     of_rules = [name for rule in rules for name in (rule.name, rule.theano) if name]
-    return frozenset((*[step.name for step in every], *of_rules)) - _NEEDED
+    return frozenset((*[step.name for step in every], *of_rules, *ALIASES, *ELSEWHERE)) - _NEEDED
 
 
 def passes(level: str, excluding: frozenset[str] = frozenset()) -> tuple[Pass, ...]:
@@ -73,15 +89,20 @@ def passes(level: str, excluding: frozenset[str] = frozenset()) -> tuple[Pass, .
         raise GraphError(f"unknown level {level!r}", hint=f"one of {', '.join(LEVELS)}")
     if unknown := sorted(excluding - names()):
         raise GraphError(
-            f"nothing is called {', '.join(unknown)}",
-            hint="the page on rewrites lists the names that can be excluded",
+            f"no rewrite can be excluded as {', '.join(map(repr, unknown))}",
+            hint="the page on rewrites lists the names",
         )
-    kept = [step for step in LEVELS[level] if step.name not in excluding]
-    return tuple(_without(step, excluding) for step in kept)
+    meant = frozenset(ALIASES.get(name, name) for name in excluding)
+    kept = [step for step in LEVELS[level] if step.name not in meant]
+    return tuple(_without(step, meant) for step in kept)
 
 
 def _without(step: Pass, excluding: frozenset[str]) -> Pass:
-    return step.without(excluding) if isinstance(step, RuleSet) else step
+    return step.without(excluding) if isinstance(step, RuleSet) and excluding else step
+
+
+def _traced(step: Pass, trace: Trace) -> Pass:
+    return step.traced(trace) if isinstance(step, RuleSet) else step
 
 
 def optimize(
@@ -90,6 +111,7 @@ def optimize(
     level: str = "fast_run",
     excluding: Iterable[str] = (),
     observers: tuple[Observer, ...] = (),
+    trace: Trace | None = None,
 ) -> Graph:
     """The graph in the form from which code is generated: merged, rewritten, expanded.
 
@@ -98,12 +120,15 @@ def optimize(
         level: "none", "fast_compile" or "fast_run".
         excluding: names of rules and passes to leave out.
         observers: called after every pass with its name, the graphs before and after, and seconds.
+        trace: called for every rule that fires with its name, the old node and the new one.
 
     Raises:
         GraphError: the level, or a name in `excluding`, does not exist.
     """
-    out = Pipeline(passes(level, frozenset(excluding)), observers)(graph)
-    return _checked(graph, out)
+    row = passes(level, frozenset(excluding))
+    if trace is not None:
+        row = tuple(_traced(step, trace) for step in row)
+    return _checked(graph, Pipeline(row, observers)(graph))
 
 
 def _checked(before: Graph, after: Graph) -> Graph:

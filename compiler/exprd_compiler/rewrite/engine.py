@@ -7,8 +7,8 @@ the origin of what they replace. Rules that chase each other are a bug and are n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
 
 from exprd_compiler.errors import CompilerBug
 from exprd_compiler.ir.graph import Graph, toposort
@@ -26,10 +26,14 @@ NAMED: Final = 40  # the last firings, from which the names of a cycle are taken
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What conditions and right sides may ask about the graph."""
+    """What conditions and right sides may ask about the graph.
+
+    `notes` is theirs: what they found out about a node, so that it is found out once per sweep.
+    """
 
     extents: Extents
     clients: dict[Node, int]
+    notes: dict[Any, Any] = field(default_factory=dict)
 
     def single(self, node: Node) -> bool:
         """Whether exactly one input of one node, or one output, uses this value."""

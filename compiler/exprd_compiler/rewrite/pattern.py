@@ -129,6 +129,14 @@ def wildcards(term: Term) -> set[str]:
     return set().union(*below, [v.name for _, v in term.attrs if isinstance(v, Wild)])
 
 
+def root_op(term: Term) -> Op | None:
+    """The op that a node must have to match, if there is just one."""
+    if isinstance(term, Apply):
+        return term.op
+    fixed = isinstance(term, Literal) or (isinstance(term, Wild) and term.constant)
+    return constant if fixed else None
+
+
 def variants(term: Term) -> Iterator[Term]:
     """The term with the operands of commutative ops in every order, itself first."""
     if not isinstance(term, Apply):

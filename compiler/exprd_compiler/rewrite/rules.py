@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 from exprd_compiler.ir.dtype import DTYPES
@@ -22,6 +22,7 @@ from exprd_compiler.rewrite.pattern import (
     Term,
     instantiate,
     match,
+    root_op,
     variants,
 )
 
@@ -55,6 +56,7 @@ class Rule:
         name: what the rule says; unique.
         left: the form it applies to, or the ops of which any node may be meant.
         right: the other form, or a function that builds it or gives None.
+        over: ops of which at least one operand must be; () if it does not matter.
         why: on what grounds, for the docs page.
         theano: the name under which Theano's users exclude it, several rules may share one; or "".
         when: a further condition.
@@ -68,6 +70,7 @@ class Rule:
     right: Right
     why: str
     theano: str = ""
+    over: tuple[Op, ...] = ()
     when: Callable[[Match], bool] | None = None
     dtypes: tuple[str, ...] = DTYPES
     mixed: bool = False
@@ -106,6 +109,18 @@ def _apply(rule: Rule, form: Term | None, node: Node, context: Context) -> Node 
     return rule.right(found)
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One form of a rule, with the ops that its operands must have: most nodes fail here."""
+
+    rule: Rule
+    form: Term | None
+    needs: tuple[tuple[int, Op], ...]
+
+
+Chosen: TypeAlias = "dict[tuple[Op, ...], tuple[_Entry, ...]]"
+
+
 @dataclass(frozen=True)
 class RuleSet:
     """Rules applied together, bottom-up, until none of them applies: a pass.
@@ -119,27 +134,42 @@ class RuleSet:
     trace: Callable[[str, Node, Node], None] | None = field(default=None, compare=False)
 
     @cached_property
-    def _index(self) -> Mapping[Op, tuple[tuple[Rule, Term | None], ...]]:
-        index: dict[Op, list[tuple[Rule, Term | None]]] = {}
+    def _index(self) -> Mapping[Op, tuple[_Entry, ...]]:
+        index: dict[Op, list[_Entry]] = {}
         for rule in self.rules:
             for op in rule.ops:
-                index.setdefault(op, []).extend((rule, form) for form in _forms(rule))
+                index.setdefault(op, []).extend(_entries(rule))
         return {op: tuple(entries) for op, entries in index.items()}
 
     def __call__(self, graph: Graph) -> Graph:
         """The graph after the rules, in which none of them applies any more."""
+        chosen: Chosen = {}
         for _ in range(self.sweeps):
-            sweep = Sweep(graph, self._step, self.trace)
+            sweep = Sweep(graph, partial(self._steps, chosen), self.trace)
             graph = sweep.run()
             if not sweep.fired:
                 break
         return graph
 
-    def _step(self, node: Node, context: Context) -> Iterator[Step]:
-        for rule, form in self._index.get(node.op, ()):
-            new = _apply(rule, form, node, context)
+    def _steps(self, chosen: Chosen, node: Node, context: Context) -> Iterator[Step]:
+        around = (node.op, *[x.op for x in node.inputs])
+        entries = chosen.get(around)
+        if entries is None:
+            entries = chosen[around] = self._choose(around)
+        for entry in entries:
+            new = _apply(entry.rule, entry.form, node, context)
             if new is not None:
-                yield Step(rule.name, new, rule.same_shape)
+                yield Step(entry.rule.name, new, entry.rule.same_shape)
+
+    def _choose(self, around: tuple[Op, ...]) -> tuple[_Entry, ...]:
+        """The forms that a node of this op over operands of these ops may have."""
+        root, *below = around
+        return tuple(
+            entry
+            for entry in self._index.get(root, ())
+            if all(place < len(below) and below[place] is op for place, op in entry.needs)
+            and (not entry.rule.over or any(op in entry.rule.over for op in below))
+        )
 
     def without(self, names: frozenset[str]) -> RuleSet:
         """The set without the rules of these names."""
@@ -151,5 +181,11 @@ class RuleSet:
         return RuleSet(self.name, self.rules, self.sweeps, trace)
 
 
-def _forms(rule: Rule) -> tuple[Term | None, ...]:
-    return tuple(variants(rule.left)) if isinstance(rule.left, Apply) else (None,)
+def _entries(rule: Rule) -> Iterator[_Entry]:
+    if not isinstance(rule.left, Apply):
+        yield _Entry(rule, None, ())
+        return
+    for form in variants(rule.left):
+        assert isinstance(form, Apply)
+        roots = [(place, root_op(arg)) for place, arg in enumerate(form.args)]
+        yield _Entry(rule, form, tuple((place, op) for place, op in roots if op is not None))

@@ -12,10 +12,10 @@ import numpy as np
 
 from exprd_compiler.errors import ExprdError
 from exprd_compiler.ir.dtype import ITEMSIZE
-from exprd_compiler.ir.lowering import Expand, Leaf
+from exprd_compiler.ir.lowering import Leaf
 from exprd_compiler.ir.node import Array, Node
 from exprd_compiler.ops.creation import alloc, iota
-from exprd_compiler.ops.leaves import const, constant_value
+from exprd_compiler.ops.leaves import const, constant, constant_value
 from exprd_compiler.ops.table import OPS
 from exprd_compiler.rewrite.rules import Match, Rule
 
@@ -46,7 +46,7 @@ def _value(node: Node, arrays: list[Array]) -> Array | None:
 def _fold(m: Match) -> Node | None:
     arrays = [constant_value(x) for x in m.root.inputs]
     known = [array for array in arrays if array is not None]
-    if len(known) != len(arrays) or not (known or isinstance(m.root.op.lowering, Expand)):
+    if len(known) != len(arrays):
         return None
     size, given = _size(m.root), sum(array.nbytes for array in known)
     if size is None or (size > MOST_BYTES and size > given):
@@ -61,6 +61,7 @@ LAWS: Final = (
         theano="constant_folding",
         left=_FOLDED,
         right=_fold,
+        over=(constant,),
         same_shape=True,
         why="What depends on constants alone is computed at compile time.",
     ),

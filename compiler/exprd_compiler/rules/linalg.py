@@ -6,6 +6,7 @@ calls read as views.
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Final
 
 from exprd_compiler.ir.dtype import FLOATS
@@ -50,7 +51,8 @@ def _split(node: Node) -> tuple[float, Node] | None:
         return None
     for number, other in (node.inputs, node.inputs[::-1]):
         value = scalar_value(number)
-        if value is not None and number.ndim == 0:
+        # BLAS does not read what is multiplied by 0, and would miss its NaN
+        if value and isfinite(value) and number.ndim == 0:
             return float(value), other
     return None
 
@@ -87,6 +89,7 @@ TRANSPOSES: Final = (
         theano="local_lift_transpose_through_dot",
         left=(dimshuffle,),
         right=_transposed,
+        over=(dot,),
         why="Transposed operands are views, a transposed result is a copy.",
     ),
 )

@@ -13,7 +13,7 @@ from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.arithmetic import cast, mul, second
 from exprd_compiler.ops.creation import alloc, iota, make_vector, shape
 from exprd_compiler.ops.index import NEXT, assign, scatter, subtensor
-from exprd_compiler.ops.leaves import const, constant_value, scalar_value
+from exprd_compiler.ops.leaves import const, constant, constant_value, scalar_value
 from exprd_compiler.ops.movement import NEW_AXIS, dimshuffle, reshape, shape_i
 from exprd_compiler.ops.reduce import mean, sum_
 from exprd_compiler.rewrite.pattern import P, wild
@@ -83,6 +83,7 @@ DIMSHUFFLE: Final = (
         theano="local_dimshuffle_lift",
         left=ELEMENTWISE,
         right=_drop_lead,
+        over=(dimshuffle, constant),
         same_shape=True,
         why="Operands of lower rank are padded in front with axes of length 1.",
     ),
@@ -173,6 +174,7 @@ EXTENTS: Final = (
         theano="local_useless_reshape",
         left=(reshape, alloc),
         right=_static_spec,
+        over=(constant,),
         same_shape=True,
         why=_STATIC,
     ),
@@ -180,6 +182,7 @@ EXTENTS: Final = (
         name="a known length is static",
         left=(iota,),
         right=_static_length,
+        over=(constant,),
         same_shape=True,
         why=_STATIC,
     ),
@@ -188,6 +191,7 @@ EXTENTS: Final = (
         theano="local_useless_slice",
         left=(subtensor, assign),
         right=_static_index,
+        over=(constant,),
         same_shape=True,
         why=_STATIC,
     ),
@@ -214,6 +218,7 @@ RESHAPE: Final = (
         theano="local_reshape_chain",
         left=(reshape,),
         right=_reshaped_once,
+        over=(reshape,),
         same_shape=True,
         why="Row-major order is the same whatever shape lay between.",
     ),
@@ -310,6 +315,7 @@ ALLOC: Final = (
         theano="local_useless_alloc",
         left=(alloc,),
         right=_alloc_once,
+        over=(alloc, dimshuffle, constant),
         same_shape=True,
         why="The second broadcast says it all.",
     ),
@@ -318,6 +324,7 @@ ALLOC: Final = (
         theano="local_fill_sink",
         left=ELEMENTWISE,
         right=_sink,
+        over=(alloc,),
         why=_ALLOC,
     ),
     Rule(
@@ -325,6 +332,7 @@ ALLOC: Final = (
         theano="local_dimshuffle_alloc",
         left=(dimshuffle,),
         right=_shuffled_alloc,
+        over=(alloc,),
         why=_ALLOC,
     ),
     Rule(
@@ -332,6 +340,7 @@ ALLOC: Final = (
         theano="local_sum_alloc",
         left=(sum_,),
         right=_summed_alloc,
+        over=(alloc,),
         why="n times the value; rounded once instead of n times.",
     ),
     Rule(
@@ -339,6 +348,7 @@ ALLOC: Final = (
         theano="local_useless_inc_subtensor_alloc",
         left=(scatter, assign),
         right=_written_alloc,
+        over=(alloc,),
         same_shape=True,
         why=_ALLOC,
     ),
@@ -391,6 +401,7 @@ SUBTENSOR: Final = (
         theano="local_subtensor_make_vector",
         left=(subtensor,),
         right=_vector_entry,
+        over=(make_vector,),
         why="The entry is at hand.",
     ),
     Rule(
@@ -398,6 +409,7 @@ SUBTENSOR: Final = (
         theano="local_subtensor_merge",
         left=(subtensor,),
         right=_index_once,
+        over=(subtensor,),
         same_shape=True,
         why="x[i][j] is x[i, j].",
     ),

@@ -69,7 +69,7 @@ def factors(node: Node) -> Product:
 def is_positive(node: Node) -> bool:
     """Whether only rounding can make the value 0 or infinite."""
     if node.op is add:
-        return all(is_positive(x) or (scalar_value(x) or 0) > 0 for x in node.inputs)
+        return all(x.op in _POSITIVE or (scalar_value(x) or 0) > 0 for x in node.inputs)
     return node.op in _POSITIVE
 
 
@@ -109,8 +109,17 @@ def common(above: Sequence[Node], below: Sequence[Node]) -> list[Node]:
 
 
 # ---- right sides
+def _seen(m: Match) -> Product:
+    key = (factors, m.root)
+    found: Product = m.context.notes.get(key) or factors(m.root)
+    m.context.notes[key] = found
+    return found
+
+
 def _cancel(m: Match) -> Node | None:
-    seen = factors(m.root)
+    seen = _seen(m)
+    if not seen.below:
+        return None
     gone = common(seen.above, seen.below)
     if not gone:
         return None
@@ -129,7 +138,7 @@ def _exponent_of_one_plus(node: Node) -> Node | None:
 
 
 def _below_to_sigmoid(m: Match) -> Node | None:
-    seen = factors(m.root)
+    seen = _seen(m)
     for factor in seen.below:
         exponent = _exponent_of_one_plus(factor)
         if exponent is not None:
@@ -149,7 +158,7 @@ def _pair(above: Sequence[Node], first: Op, second: Op) -> tuple[Node, Node] | N
 
 
 def _sigmoid_times_exp(m: Match) -> Node | None:
-    seen = factors(m.root)
+    seen = _seen(m)
     pair = _pair(seen.above, sigmoid, exp)
     if pair is None:
         return None
@@ -189,7 +198,9 @@ def _spread(total: Node, seen: Product, dtype: str) -> Node | None:
 
 
 def _distribute(m: Match) -> Node | None:
-    seen = factors(m.root)
+    seen = _seen(m)
+    if not any(map(is_positive, seen.above)):
+        return None
     for factor in seen.above:
         if factor.op in (add, sub):
             new = _spread(factor, seen, m.root.dtype)
