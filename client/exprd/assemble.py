@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
 
 from exprd.buffers import Buffer
-from exprd.convert import as_node, node_of
+from exprd.convert import as_node, is_sequence, node_of
 from exprd.io import In, Out
 from exprd.origin import Origin, origin_of
 from exprd.shared import TensorSharedVariable, shared_from_buffer, shared_of
@@ -29,7 +30,7 @@ from exprd_compiler.ops.leaves import const, constant, input_, shared
 
 __all__ = ["Assembled", "assemble", "numbered"]
 
-Pairs = Mapping[object, object] | Iterable[tuple[object, object]]
+Pairs: TypeAlias = Mapping[Any, Any] | Iterable[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ def assemble(
 
 
 def numbered(graph: Graph) -> tuple[Graph, list[Origin | None]]:
-    """The same graph with each node's position as its origin, and the user's origins by position."""
+    """The same graph with positions as origins, and the user's own origins by position."""
     order = graph.nodes()
     new: dict[Node, Node] = {}
     for position, node in enumerate(order):
@@ -120,11 +121,15 @@ def _output(item: object) -> Node:
 def _pairs(given: Pairs | None, what: str) -> list[tuple[object, object]]:
     if given is None:
         return []
-    items = list(given.items() if isinstance(given, Mapping) else given)
+    items: Iterable[Any] = (
+        given.items() if isinstance(given, Mapping) else given  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    )
+    out: list[tuple[object, object]] = []
     for item in items:
-        if not isinstance(item, list | tuple) or len(item) != 2:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not is_sequence(item) or len(item) != 2:
             raise CallError(f"{what} holds pairs (variable, expression), not {item!r}")
-    return [(a, b) for a, b in items]
+        out.append((item[0], item[1]))
+    return out
 
 
 def _givens(given: Pairs | None, inputs: set[Node], strict: bool) -> dict[Node, Node]:
@@ -196,10 +201,10 @@ def _defaults(
     if wanted is False:
         return found
     seen = set(changes)
-    todo = list(roots)
+    todo: list[Node] = list(roots)
     while todo:
         order = toposort(substitute(todo, replace))
-        todo = []
+        todo = list[Node]()
         for variable in map(shared_of, order):
             update = None if variable is None else variable.default_update
             if variable is None or update is None or variable in seen:

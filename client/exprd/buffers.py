@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from exprd.session import Session, current_session
 from exprd.transport import BufferRef, RemoteBuffer
-from exprd_compiler.ir.dtype import DTYPES
 from exprd_compiler.errors import DTypeError
+from exprd_compiler.ir.dtype import DTYPES
 
 __all__ = ["Buffer", "put"]
 

@@ -7,7 +7,7 @@ has received.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from exprd_proto import CallId
@@ -25,7 +25,7 @@ class CallIds:
         self._open: set[int] = set()
 
     @contextmanager
-    def call(self) -> Iterator[CallId]:
+    def call(self) -> Generator[CallId]:
         """The identity of one call, open until its outcome is known."""
         with self._lock:
             acked = min(self._open, default=self._last + 1) - 1

@@ -113,7 +113,7 @@ class Function:
         trust_input: skip the checks of arguments; arrays must then have exactly the right type.
     """
 
-    def __init__(  # noqa: PLR0913 - made in one place, by function()
+    def __init__(
         self,
         *,
         session: Session,

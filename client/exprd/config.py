@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -65,8 +65,18 @@ class Option:
 
 
 OPTIONS: Final = (
-    Option(name="floatX", default="float64", doc="Default float dtype.", choices=("float64", "float32")),
-    Option(name="cast_policy", default="custom", doc="What python numbers become.", choices=("custom",)),
+    Option(
+        name="floatX",
+        default="float64",
+        doc="Default float dtype.",
+        choices=("float64", "float32"),
+    ),
+    Option(
+        name="cast_policy",
+        default="custom",
+        doc="What python numbers become.",
+        choices=("custom",),
+    ),
     Option(
         name="int_division",
         default="floatX",
@@ -103,7 +113,7 @@ OPTIONS: Final = (
         doc="Folder of compiled objects; empty means the user's cache folder.",
         environment="EXPRD_CACHE_DIR",
     ),
-)  # fmt: skip
+)
 _BY_NAME: Final = {option.name: option for option in OPTIONS}
 
 
@@ -143,7 +153,7 @@ class Config:
         return "\n".join(f"{o.name} ({o.doc})\n    Value:  {self._values[o.name]}" for o in OPTIONS)
 
     @contextmanager
-    def change_flags(self, **flags: Any) -> Iterator[None]:
+    def change_flags(self, **flags: Any) -> Generator[None]:
         """Other values for the time of a `with` block."""
         old = {name: getattr(self, name) for name in flags}
         try:

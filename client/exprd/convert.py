@@ -7,10 +7,11 @@ meets; arrays keep their dtype. Knows nodes only, not the variables that show th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exprd.config import config
 from exprd_compiler.errors import DTypeError, GraphError
@@ -20,9 +21,35 @@ from exprd_compiler.ops.arithmetic import cast
 from exprd_compiler.ops.creation import make_vector
 from exprd_compiler.ops.leaves import const, constant_value
 
-__all__ = ["as_array", "as_extent", "as_node", "cast_to", "node_of", "split_extents", "static_int"]
+__all__ = [
+    "as_array",
+    "as_extent",
+    "as_node",
+    "cast_to",
+    "is_array",
+    "is_scalar",
+    "is_sequence",
+    "node_of",
+    "split_extents",
+    "static_int",
+]
 
-_NO_VALUE: Final = (str, bytes, dict, set)
+_NO_VALUE: Final[tuple[type, ...]] = (str, bytes, dict, set)
+
+
+def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether a value is a list or a tuple."""
+    return isinstance(value, list | tuple)
+
+
+def is_array(value: object) -> TypeGuard[NDArray[Any]]:
+    """Whether a value is a numpy array."""
+    return isinstance(value, np.ndarray)
+
+
+def is_scalar(value: object) -> TypeGuard[np.generic[Any]]:
+    """Whether a value is a numpy scalar."""
+    return isinstance(value, np.generic)
 
 
 def node_of(value: object) -> Node | None:
@@ -40,14 +67,14 @@ def as_node(value: object) -> Node:
     node = node_of(value)
     if node is not None:
         return node
-    if isinstance(value, list | tuple) and any(node_of(item) is not None for item in value):
+    if is_sequence(value) and any(node_of(item) is not None for item in value):
         return make_vector(*map(as_node, value))
     return const(as_array(value))
 
 
-def as_array(value: object) -> np.ndarray[Any, Any]:
+def as_array(value: object) -> NDArray[Any]:
     """The constant array of a python value under the cast policy."""
-    if value is None or isinstance(value, _NO_VALUE):
+    if value is None or type(value) in _NO_VALUE:
         raise GraphError(
             f"cannot make a tensor of {type(value).__name__} {value!r}",
             hint="pass a variable, an array or a number",
@@ -65,7 +92,7 @@ def as_array(value: object) -> np.ndarray[Any, Any]:
     return array
 
 
-def _number(value: float) -> np.ndarray[Any, Any]:
+def _number(value: float) -> NDArray[Any]:
     if isinstance(value, int):
         dtype = next((d for d in (*SIGNED, "uint64") if _holds(d, value)), None)
         if dtype is None:
@@ -93,9 +120,8 @@ def static_int(value: object) -> int | None:
     """The integer, if the value is one or a constant scalar of an integer dtype."""
     node = node_of(value)
     if node is None:
-        if isinstance(value, int | np.integer) and not isinstance(value, bool):
-            return int(value)
-        return None
+        numeric = isinstance(value, int) or (is_scalar(value) and value.dtype.kind in "iu")
+        return int(value) if numeric and not isinstance(value, bool) else None  # type: ignore[call-overload]
     array = constant_value(node)
     known = array is not None and array.ndim == 0 and array.dtype.name in INTEGERS
     return int(array) if known else None  # type: ignore[arg-type]

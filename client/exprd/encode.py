@@ -99,7 +99,8 @@ def _value(value: object) -> AttributeValue:
 
 
 def _tuple(values: tuple[Any, ...]) -> AttributeValue:
-    kinds = {type(value) for value in values} or {int}
-    if len(kinds) == 1 and (build := _LISTS.get(kinds.pop())) is not None:
+    kinds: set[type] = {type(value) for value in values} or {int}
+    build = _LISTS.get(kinds.pop()) if len(kinds) == 1 else None
+    if build is not None:
         return build(values)
     return AttributeValue(list=AttributeList(values=[_value(value) for value in values]))

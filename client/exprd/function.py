@@ -12,6 +12,7 @@ from typing import Any
 from exprd.assemble import Assembled, Pairs, assemble, described, numbered
 from exprd.compiled import Function, Layout
 from exprd.config import config
+from exprd.convert import is_sequence
 from exprd.errors import locate
 from exprd.io import In, declared_inputs
 from exprd.origin import here
@@ -22,7 +23,7 @@ from exprd_compiler.errors import CallError, ExprdError, UnusedInput
 __all__ = ["function"]
 
 
-def function(  # noqa: PLR0913 - Theano's signature
+def function(
     inputs: Sequence[Any],
     outputs: object = None,
     mode: str | None = None,
@@ -85,12 +86,13 @@ def _outputs(outputs: object) -> tuple[list[object], Layout]:
     if outputs is None:
         return [], Layout("list")
     if isinstance(outputs, Mapping):
-        if not all(isinstance(key, str) for key in outputs):  # pyright: ignore[reportUnknownVariableType]
+        named: Mapping[Any, object] = outputs  # pyright: ignore[reportUnknownVariableType]
+        if not all(isinstance(key, str) for key in named):
             raise CallError("the keys of an outputs dict are strings")
-        keys = sorted(outputs)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        return [outputs[key] for key in keys], Layout("dict", tuple(keys))
-    if isinstance(outputs, list | tuple):
-        return list(outputs), Layout("list")  # pyright: ignore[reportUnknownArgumentType]
+        keys = sorted(named)
+        return [named[key] for key in keys], Layout("dict", tuple(keys))
+    if is_sequence(outputs):
+        return list(outputs), Layout("list")
     return [outputs], Layout("single")
 
 

@@ -43,7 +43,7 @@ def getitem(x: object, key: object) -> Node:
         ShapeError: there are more indexes than axes.
     """
     node = as_node(x)
-    items = key if isinstance(key, tuple) else (key,)
+    items: tuple[Any, ...] = key if isinstance(key, tuple) else (key,)  # pyright: ignore[reportUnknownVariableType]
     static = static_int(items[0]) if len(items) == 1 else None
     if node.op is creation.shape and static is not None:
         return _extent_at(node.inputs[0], static)

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from exprd.convert import is_sequence
 from exprd.shared import TensorSharedVariable
 from exprd.variable import TensorConstant, TensorVariable
 from exprd_compiler.errors import CallError, GraphError, UnusedInput
@@ -35,7 +35,7 @@ class In:
 
     __slots__ = ("allow_downcast", "name", "strict", "value", "variable")
 
-    def __init__(  # noqa: PLR0913 - Theano's signature
+    def __init__(
         self,
         variable: TensorVariable,
         name: str | None = None,
@@ -90,13 +90,12 @@ def declared_inputs(inputs: object) -> tuple[In, ...]:
         CallError: not a list, or an entry is a constant, a shared variable, or no variable.
         UnusedInput: a variable is listed twice.
     """
-    if not isinstance(inputs, list | tuple):
+    if not is_sequence(inputs):
         raise CallError(
             "the inputs of a function are contained in a list, even when there is a single one",
             hint="function([x], ...)",
         )
-    items: Sequence[Any] = inputs  # pyright: ignore[reportUnknownVariableType]
-    declared = tuple(_declared(item) for item in items)
+    declared = tuple(_declared(item) for item in inputs)
     seen: set[TensorVariable] = set()
     for entry in declared:
         if entry.variable in seen:

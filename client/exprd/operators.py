@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from exprd import indexing, linear, reduction, shaping
-from exprd.convert import cast_to
+from exprd.convert import cast_to, is_sequence
 from exprd.elementwise import apply, compare
 from exprd_compiler.errors import DTypeError, GraphError
 from exprd_compiler.ir.node import Node
@@ -133,7 +133,7 @@ class Operators(Protocol):
     def transpose(self, *axes: Any) -> TensorVariable:
         """The axes permuted, reversed by default."""
         order: Sequence[int] | None = axes or None
-        if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], list | tuple)):
+        if len(axes) == 1 and (axes[0] is None or is_sequence(axes[0])):
             order = axes[0]
         return self.show(shaping.transpose(self, order))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import os
 import weakref
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,9 +20,7 @@ from exprd_compiler.ir.node import Node
 
 __all__ = ["Origin", "here", "mark", "origin_of"]
 
-_OWN = tuple(
-    f"{Path(file).parent}/" for file in (__file__, exprd_compiler.__file__) if file is not None
-)
+_OWN = tuple(f"{Path(file).parent}{os.sep}" for file in (__file__, exprd_compiler.__file__))
 
 
 class Origin:

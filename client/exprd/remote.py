@@ -1,7 +1,7 @@
 """The transport over gRPC: one channel to one server.
 
-Every call has a deadline. A call whose answer was lost is repeated, which is safe: it is idempotent,
-or carries the identity under which the server has recorded it.
+Every call has a deadline. A call whose answer was lost is repeated, which is safe: it is
+idempotent, or carries the identity under which the server has recorded it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 from exprd.config import config
-from exprd.convert import as_extent, as_node, cast_to, node_of, split_extents, static_int
+from exprd.convert import (
+    as_extent,
+    as_node,
+    cast_to,
+    is_sequence,
+    node_of,
+    split_extents,
+    static_int,
+)
 from exprd_compiler.errors import GraphError, ShapeError
 from exprd_compiler.ir.dtype import INTEGERS, is_discrete
 from exprd_compiler.ir.node import Node
@@ -63,7 +71,7 @@ def extents_from(value: object, ndim: int | None = None) -> tuple[int | Node, ..
     """
     node = node_of(value)
     if node is None:
-        items: Iterable[object] = value if isinstance(value, Iterable) else (value,)
+        items: Iterable[object] = value if is_sequence(value) else (value,)
         return tuple(as_extent(item, "an extent") for item in items)
     if node.ndim == 0:
         return (as_extent(node, "an extent"),)
@@ -207,8 +215,8 @@ def arange(start: object, stop: object = None, step: object = 1, dtype: str | No
     known = [_known(v) for v in (start, stop, step)]
     if None not in known:
         values = np.arange(*known)  # type: ignore[arg-type]
-        name = dtype or ("int64" if is_discrete(values.dtype.name) else values.dtype.name)
-        return cast_to(const(values), name)
+        made = const(values)
+        return cast_to(made, dtype or ("int64" if is_discrete(made.dtype) else made.dtype))
     return cast_to(_integer_range(start, stop, step), dtype or "int64")
 
 

@@ -1,7 +1,7 @@
 """Shared variables: values that live where the graphs run, and that functions update.
 
-A variable keeps its value in this process until a function that uses it is compiled; from then on it
-belongs to that session. Its dtype and rank never change, its extents may.
+A variable keeps its value in this process until a function that uses it is compiled; from then on
+it belongs to that session. Its dtype and rank never change, its extents may.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprd.buffers import Buffer
-from exprd.convert import as_array, node_of
+from exprd.convert import as_array, is_array, is_scalar, node_of
 from exprd.origin import Origin, mark
 from exprd.session import Session
 from exprd.transport import InputValue, NewVariable
@@ -185,7 +185,7 @@ def shared(
     """
     if node_of(value) is not None:
         raise DTypeError(f"the value of a shared variable is an array, not the variable {value!r}")
-    if strict and not isinstance(value, np.ndarray | np.generic):
+    if strict and not (is_array(value) or is_scalar(value)):
         raise CallError(f"strict: needs an array, got {type(value).__name__}")
     if durability not in _DURABILITIES:
         raise CallError(f"durability is one of {', '.join(_DURABILITIES)}, not {durability!r}")
@@ -210,7 +210,7 @@ def _made(kind: Any, value: InputValue, name: str | None, durability: str) -> Te
 
 def shared_from_buffer(buffer: Buffer, kind: Any) -> TensorSharedVariable:
     """The constant that stands for a buffer in a graph, with the type of what it replaces."""
-    made = buffer.leaf
+    made: TensorSharedVariable | None = buffer.leaf
     if made is None or made.node.type != kind:
         made = buffer.leaf = _made(kind, buffer.ref, None, "constant")
     return made

@@ -71,6 +71,7 @@ class TensorType:
         return cls(ir.dtype, shape=ir.shape)
 
     def __call__(self, name: str | None = None) -> TensorVariable:
+        """A new variable of this type."""
         node = input_(type=self.ir)
         node.name = name if name is not None else self.name
         return _fresh(node)

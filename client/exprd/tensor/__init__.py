@@ -119,7 +119,7 @@ __all__ = [
 ]
 
 _ALIASES = {"where": "switch", "inv": "reciprocal", "sgn": "sign", "pow_": "pow"}
-_TABLE = {**constructors.FUNCTIONS, **elementwise.FUNCTIONS}
+_TABLE: dict[str, _Callable[..., _Any]] = {**constructors.FUNCTIONS, **elementwise.FUNCTIONS}
 _TABLE.update({new: _TABLE[old] for new, old in _ALIASES.items() if old in _TABLE})
 
 # names from the tables; pyright reads only the list above

@@ -7,7 +7,7 @@ f and d for float32 and float64. Prefixes c and z raise until complex numbers ex
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from exprd.config import config
 from exprd.variable import TensorType, TensorVariable
@@ -65,8 +65,7 @@ def _existing(dtype: str) -> str:
 def _plural(single: Constructor) -> Callable[..., list[TensorVariable]]:
     def several(*names: str | int, dtype: str | None = None) -> list[TensorVariable]:
         wanted = [None] * names[0] if len(names) == 1 and isinstance(names[0], int) else names
-        made = [single(name, dtype) for name in wanted]  # type: ignore[arg-type]
-        return made
+        return [single(name, dtype) for name in wanted]  # type: ignore[arg-type]
 
     several.__doc__ = f"As many variables as names, each made by {single.__name__}."
     return several
@@ -86,7 +85,7 @@ def _singles() -> dict[str, Constructor]:
 
 SINGLES: Final = _singles()
 PLURALS: Final = {_plural_name(name): _plural(single) for name, single in SINGLES.items()}
-FUNCTIONS: Final = {**SINGLES, **PLURALS}
+FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {**SINGLES, **PLURALS}
 
 # pyright cannot read names that come from a table
 __all__ = sorted(FUNCTIONS)  # pyright: ignore[reportUnsupportedDunderAll]
@@ -105,8 +104,8 @@ def tensor(
     return TensorType(kind, shape=shape)(name)
 
 
-def __getattr__(name: str) -> Callable[..., TensorVariable]:
+def __getattr__(name: str) -> Callable[..., Any]:
     try:
-        return FUNCTIONS[name]  # type: ignore[return-value]
+        return FUNCTIONS[name]
     except KeyError:
         raise AttributeError(f"no constructor {name!r}") from None

@@ -33,6 +33,7 @@ class IntExpr:
     """
 
     __slots__ = ("__weakref__", "args", "kind", "order")
+    dtype: Final = "int64"  # what a scalar body may ask of its operands
     kind: str
     args: tuple[IntExpr | int, ...]
     order: int

@@ -1,0 +1,52 @@
+"""The fixture that runs every behavioural test in this process and against a real server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import exprd
+
+
+@pytest.fixture(scope="session")
+def server(child_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The target of a server process that lives as long as the tests."""
+    folder: Path = tmp_path_factory.mktemp("server")
+    listen = f"unix://{folder / 'exprd.sock'}"
+    log = (folder / "log").open("w")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exprd_server", "serve", "--listen", listen, "--drain-seconds", "0"],
+        env=child_env,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()  # the server says when it can be called
+    assert line.startswith("serving on"), (folder / "log").read_text()
+    yield listen
+    process.terminate()
+    process.wait(30)
+    process.stdout.close()
+    log.close()
+
+
+@pytest.fixture(params=["embedded", "remote"])
+def mode(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs a test in this process, then against the server."""
+    if request.param == "embedded":
+        yield request.param
+        return
+    with exprd.connect(request.getfixturevalue("server")):
+        yield request.param
+
+
+@pytest.fixture
+def float32() -> Iterator[None]:
+    """floatX=float32 for one test."""
+    with exprd.config.change_flags(floatX="float32"):
+        yield
