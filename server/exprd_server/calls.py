@@ -11,7 +11,7 @@ import time
 import zlib
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -219,8 +219,8 @@ def _digest(parts: Sequence[str]) -> bytes:
 def _content(value: InputValue) -> str:
     if isinstance(value, BufferRef | VariableRef):
         return repr(value)
-    checksum = zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
-    return f"{value.dtype.str}{value.shape}{checksum}"
+    data: Any = np.ascontiguousarray(value)  # a buffer, though the stubs of 3.11 cannot say so
+    return f"{value.dtype.str}{value.shape}{zlib.crc32(data)}"
 
 
 def _inline_bytes(outputs: Sequence[OutputValue]) -> int:

@@ -23,7 +23,7 @@ from exprd_server.functions import Compiled
 from exprd_server.values import PlanStep
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -162,7 +162,9 @@ class WorkerCompiler:
 class _Native:
     """Linked native code. A running call is not broken off: it is bounded by its inputs."""
 
-    def __init__(self, executable: driver.Callable_) -> None:
+    def __init__(
+        self, executable: Callable[[Sequence[NDArray[Any]]], Sequence[NDArray[Any]]]
+    ) -> None:
         self._executable = executable
 
     def __call__(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from exprd_server.deadline import Deadline
 
@@ -83,7 +83,7 @@ class Lockable(Protocol):
 @contextmanager
 def hold(
     write: Sequence[Lockable], read: Sequence[Lockable], deadline: Deadline | None
-) -> Iterator[None]:
+) -> Generator[None]:
     """Holds write and read locks together, or raises when the deadline lapses first."""
     writing = {item.uuid for item in write}
     wanted = {item.uuid: item for item in (*read, *write)}

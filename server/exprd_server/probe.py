@@ -43,15 +43,15 @@ def _ask(target: str, seconds: float, question: Callable[[grpc.Channel, float], 
         try:
             return question(channel, seconds)
         except grpc.RpcError as error:
-            reason = error.details() if isinstance(error, grpc.Call) else str(error)
+            details: Any = getattr(error, "details", str)  # every error of a call has it
             raise ConnectionLost(
-                f"{target} does not answer: {reason}",
+                f"{target} does not answer: {details()}",
                 hint="check the target, and that `exprd serve` runs there",
             ) from None
 
 
 def _check_health(channel: grpc.Channel, seconds: float) -> Any:
-    stub = health_pb2_grpc.HealthStub(channel)
+    stub: Any = health_pb2_grpc.HealthStub(channel)
     return stub.Check(health_pb2.HealthCheckRequest(), timeout=seconds)
 
 

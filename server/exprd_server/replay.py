@@ -17,7 +17,7 @@ from exprd_server.leases import check_client_id
 from exprd_server.store import CallRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from exprd_server.deadline import Deadline
     from exprd_server.settings import Limits
@@ -80,7 +80,7 @@ class ReplayWindow:
     @contextmanager
     def attempt(
         self, call_id: CallId, digest: bytes, deadline: Deadline | None
-    ) -> Iterator[Attempt]:
+    ) -> Generator[Attempt]:
         """Admits a call; waits while the same call runs elsewhere.
 
         Raises:

@@ -63,13 +63,16 @@ def compile_call(request: wire.CompileRequest, limits: Limits) -> CompileCall:
     source = request.WhichOneof("source")
     if source is None:
         raise CallError("the request has neither a graph nor a graph digest")
-    if source == "graph":
-        graph = decode_bundle(request.graph, request.gradients, limits)
-    elif request.gradients:
+    if source == "graph_digest" and request.gradients:
         raise CallError("a graph digest includes its gradients", hint="leave gradients out")
+    graph = (
+        decode_bundle(request.graph, request.gradients, limits)
+        if source == "graph"
+        else request.graph_digest
+    )
     return CompileCall(
         client_id=request.client_id,
-        graph=graph if source == "graph" else request.graph_digest,
+        graph=graph,
         bindings=_bindings(request),
         choices=_choices(request, limits),
         name=_text("name", request.name, limits),

@@ -6,7 +6,7 @@ statuses in `interceptors.py`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import exprd_proto as wire
 from exprd_server import replies, requests
@@ -25,8 +25,8 @@ PROTOCOL = 1
 
 def deadline_of(context: grpc.ServicerContext, seconds: float) -> Deadline:
     """The caller's deadline, capped by the server's, cancelled when the caller goes away."""
-    given = context.time_remaining()
-    deadline = Deadline(seconds if given is None else min(given, seconds))
+    given: Any = context.time_remaining()  # None without a deadline, whatever the stubs say
+    deadline = Deadline(seconds if given is None else min(seconds, given))
     context.add_callback(deadline.cancel)
     return deadline
 

@@ -18,7 +18,7 @@ import struct
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from exprd_compiler import errors
 from exprd_compiler.errors import CompilerBug, LimitExceeded
@@ -92,7 +92,7 @@ class Worker:
             raise WorkerLost("answered with something that is no JSON") from None
         if not isinstance(answer, dict):
             raise WorkerLost("answered with a header that is no object")
-        return answer, self._frame(deadline)
+        return cast("dict[str, Any]", answer), self._frame(deadline)
 
     def kill(self) -> None:
         """Ends the process. Its pipes stay: a thread may be reading from them."""
@@ -253,6 +253,7 @@ def _error_of(facts: Any) -> Exception:
     """The exception that a worker's answer describes."""
     if not isinstance(facts, dict):
         return CompilerBug("a worker failed without saying how")
+    facts = cast("dict[str, Any]", facts)
     kind, message = str(facts.get("kind")), str(facts.get("message", ""))
     if kind == "MemoryError":
         return LimitExceeded(

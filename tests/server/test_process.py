@@ -39,6 +39,11 @@ def children_of(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
+def cpu_ticks(pid: int) -> int:
+    """Processor time of a process so far."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
+
+
 def test_health_is_told_per_service(channel):
     stub = health_pb2_grpc.HealthStub(channel)
     for name in ("", COMPILER, "exprd.v1.ExecutorService", "exprd.v1.AdminService"):
@@ -193,10 +198,12 @@ def test_a_killed_worker_costs_one_request(start_server, tmp_path):
     (worker,) = children_of(server.process.pid)
     with grpc.insecure_channel(server.target) as channel:
         client = Client(channel)
-        request = wire.CompileRequest(client_id="c", graph=bundle(graphs.chain(20_000)))
+        client.compile(bundle(graphs.chain(1)))  # the worker has started
+        idle = cpu_ticks(worker)
+        request = wire.CompileRequest(client_id="c", graph=bundle(graphs.chain(50_000)))
         running = client.compiler.Compile.future(request)
-        os.kill(worker, signal.SIGSTOP)  # now it cannot finish before it is killed
-        client.admin.GetInfo(wire.GetInfoRequest())
+        while cpu_ticks(worker) < idle + 3:  # until it works on the request
+            pass
         os.kill(worker, signal.SIGKILL)
         with pytest.raises(grpc.RpcError) as caught:
             running.result()
