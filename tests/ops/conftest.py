@@ -15,17 +15,19 @@ from exprd_compiler.options import CompileOptions
 RunGraph = Callable[[Graph, Sequence[Array]], list[Array]]
 
 
-def _interpreted(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
+def interpreted(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
+    """Outputs, then new values, from the numpy meanings."""
     count = len(graph.inputs)
     outputs, updates = evaluate(graph, arrays[:count], arrays[count:])
     return outputs + updates
 
 
-def _native(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
+def native(graph: Graph, arrays: Sequence[Array]) -> list[Array]:
+    """Outputs, then new values, from native code."""
     return compile_graph(graph, CompileOptions()).executable(arrays)
 
 
-BACKENDS: dict[str, RunGraph] = {"interpret": _interpreted, "native": _native}
+BACKENDS: dict[str, RunGraph] = {"interpret": interpreted, "native": native}
 
 
 @pytest.fixture(params=BACKENDS)

@@ -86,14 +86,13 @@ def joined(found: Sequence[Sample]) -> tuple[Graph, list[Array]]:
     return Graph(inputs, tuple(one.node for one in found)), arrays
 
 
-def assert_close(got: Array, want: Array, *, tolerance: float = 1.0) -> None:
+def assert_close(got: Array, want: Array, *, tolerance: float = 1.0, note: str = "") -> None:
     """Equal dtype and shape, equal discrete values, floats within so many times the tolerance."""
-    assert got.dtype == want.dtype
-    assert got.shape == want.shape
+    assert (got.dtype, got.shape) == (want.dtype, want.shape), note
     if not is_float(want.dtype.name):
-        np.testing.assert_array_equal(got, want)
+        np.testing.assert_array_equal(got, want, err_msg=note)
         return
     finite = np.abs(want[np.isfinite(want)])
     scale = TOLERANCE[want.dtype.name] * tolerance
     bound = scale * float(finite.max()) if finite.size else 0.0
-    np.testing.assert_allclose(got, want, rtol=scale, atol=bound)
+    np.testing.assert_allclose(got, want, rtol=scale, atol=bound, err_msg=note)

@@ -19,9 +19,7 @@ KNOWN = [case for case in CASES if case.values[1] in ("bool", "int16", "float32"
 
 
 @pytest.mark.parametrize(("op", "dtype"), CASES)
-def test_unknown_extents(
-    op: Op, dtype: str, run_graph: RunGraph, rng: np.random.Generator
-) -> None:
+def test_unknown_extents(op: Op, dtype: str, run_graph: RunGraph, rng: np.random.Generator) -> None:
     found = samples(op, dtype, rng, known=False)
     for got, one in zip(run_graph(*joined(found)), found, strict=True):
         assert_close(got, one.expected)

@@ -71,17 +71,20 @@ _SHAPES: Final[dict[int, tuple[tuple[tuple[int, ...], ...], ...]]] = {
 }
 
 
-def _elementwise_type(name: str, arity: int, result: Result, dtypes: tuple[str, ...]) -> Any:
+def _elementwise_type(
+    name: str, arity: int, result: Result, operands: Operands, dtypes: tuple[str, ...]
+) -> Any:
     def rule(*types: TensorType) -> TensorType:
         if len(types) != arity:
             raise GraphError(f"takes {arity} inputs, got {len(types)}", op=name)
-        for given in types:
-            if given.dtype not in dtypes:
-                hint = f"cast it to one of {', '.join(dtypes)}"
-                raise DTypeError(f"does not exist for {given.dtype}", op=name, hint=hint)
-        return TensorType(
-            result([t.dtype for t in types]), broadcast_shape([t.shape for t in types], name)
-        )
+        names = [given.dtype for given in types]
+        out = result(names)
+        for dtype in (*names, *operands(names, out)):
+            if dtype not in dtypes:
+                of = "" if dtype in names else f", in which {' and '.join(names)} meet"
+                hint = f"cast to one of {', '.join(dtypes)}"
+                raise DTypeError(f"does not exist for {dtype}{of}", op=name, hint=hint)
+        return TensorType(out, broadcast_shape([t.shape for t in types], name))
 
     return rule
 
@@ -116,7 +119,7 @@ def elementwise(
     """An op applied element by element over the broadcast shape of its inputs."""
     return Op(
         name=name,
-        type=_elementwise_type(name, arity, result, dtypes),
+        type=_elementwise_type(name, arity, result, operands, dtypes),
         numpy=_elementwise_numpy(numpy, result, operands),
         grad=grad,
         lowering=Scalar(body, operands, cheap),

@@ -1,0 +1,93 @@
+"""The gradient of every op: against differences of its numpy meaning, and natively."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from exprd_compiler.grad import grad
+from exprd_compiler.interpret import evaluate, evaluate_nodes
+from exprd_compiler.ir.dtype import FLOATS, is_float
+from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.node import NO_GRAD, Node, Op
+from exprd_compiler.ops.arithmetic import cast, mul
+from exprd_compiler.ops.leaves import const
+from exprd_compiler.ops.reduce import sum_
+from tests.ops.conftest import native
+from tests.ops.samples import TESTED, Sample, assert_close, samples
+
+DIFFERENTIABLE = [
+    op for op in TESTED if op.grad is not NO_GRAD and any(dtype in FLOATS for dtype in op.dtypes)
+]
+STEP = 1e-5
+ACCURACY = 1e-7
+
+
+def cost_of(one: Sample, rng: np.random.Generator) -> Node:
+    """A scalar in which every element of the value has a weight of its own."""
+    y = one.node
+    weights = const(rng.uniform(0.5, 1.5, one.expected.shape), "float64")
+    return sum_(mul(cast(y, dtype="float64"), weights), axes=tuple(range(y.ndim)))
+
+
+def float_inputs(one: Sample) -> list[Node]:
+    return [x for x in one.node.inputs if is_float(x.dtype)]
+
+
+def differentiable(
+    op: Op, dtype: str, rng: np.random.Generator, *, known: bool = False
+) -> list[Sample]:
+    found = samples(op, dtype, rng, known=known)
+    return [one for one in found if is_float(one.node.dtype)]
+
+
+@pytest.mark.parametrize("op", DIFFERENTIABLE, ids=lambda op: op.name)
+def test_against_central_differences(op: Op, rng: np.random.Generator) -> None:
+    for one in differentiable(op, "float64", rng):
+        if one.node.dtype != "float64":
+            continue  # a cast to float32 is a staircase for differences
+        cost, inputs = cost_of(one, rng), float_inputs(one)
+        given = dict(zip(one.node.inputs, one.arrays, strict=True))
+        slopes = evaluate_nodes(grad(cost, inputs, disconnected="ignore"), given)
+        for x, slope in zip(inputs, slopes, strict=True):
+            if not slope.size:
+                continue
+            way = rng.choice([-1.0, 1.0], slope.shape)
+            ahead, behind = (
+                evaluate_nodes([cost], {**given, x: given[x] + step * way})[0]
+                for step in (STEP, -STEP)
+            )
+            scale = 1 + float(np.abs(slope).sum()) + abs(float(ahead))
+            want = (ahead - behind) / (2 * STEP)
+            assert abs(float((slope * way).sum() - want)) <= ACCURACY * scale, one.node.attrs
+
+
+@pytest.mark.parametrize("op", DIFFERENTIABLE, ids=lambda op: op.name)
+@pytest.mark.parametrize("known", [False, True], ids=["unknown", "known"])
+def test_a_gradient_has_the_type_of_its_value(
+    op: Op, known: bool, rng: np.random.Generator
+) -> None:
+    for dtype in set(FLOATS) & set(op.dtypes):
+        for one in differentiable(op, dtype, rng, known=known):
+            inputs = float_inputs(one)
+            for x, slope in zip(
+                inputs, grad(cost_of(one, rng), inputs, disconnected="ignore"), strict=True
+            ):
+                assert slope.dtype == x.dtype
+                assert slope.type.broadcastable == x.type.broadcastable
+
+
+@pytest.mark.parametrize("op", DIFFERENTIABLE, ids=lambda op: op.name)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_native_gradients(op: Op, dtype: str, rng: np.random.Generator) -> None:
+    inputs: list[Node] = []
+    outputs: list[Node] = []
+    arrays: list[np.ndarray] = []
+    for one in differentiable(op, dtype, rng):
+        inputs.extend(one.node.inputs)
+        arrays.extend(one.arrays)
+        outputs.extend(grad(cost_of(one, rng), float_inputs(one), disconnected="ignore"))
+    graph = Graph(tuple(inputs), tuple(outputs))
+    wanted, _ = evaluate(graph, arrays)
+    for got, want in zip(native(graph, arrays), wanted, strict=True):
+        assert_close(got, want, tolerance=4)
