@@ -33,7 +33,7 @@ BOUNDS = {
     "exp": (1.1, 1.0),
     "expm1": (1.5, 1.5),
     "log": (1.0, 1.0),
-    "log1p": (1.5, 1.5),
+    "log1p": (1.0, 1.0),
     "sigmoid": (2.0, 2.0),
     "softplus": (1.5, 1.5),
     "sqrt": (0.5, 0.5),
@@ -126,7 +126,7 @@ def test_error_stays_within_the_bound(native, name, dtype):
 def test_error_stays_within_the_bound_over_all_of_float32(native, name):
     run = math_loop(native, name, "float32", lanes=32)
     for start in range(0, 1 << 32, 1 << 28):
-        bits = np.arange(start, start + (1 << 28), 61, dtype=np.uint64).astype(np.uint32)
+        bits = np.arange(start, start + (1 << 28), 251, dtype=np.uint64).astype(np.uint32)
         x = bits.view(np.float32)
         exact, found = reference(name, x), run(x)
         with np.errstate(all="ignore"):
