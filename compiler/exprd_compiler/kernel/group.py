@@ -72,7 +72,7 @@ class Grouping:
         self.group_of: dict[Node, Group] = {}
         self.level_of: dict[Node, int] = {}
         self._shapes, self._storage = shapes, storage
-        self._depth: dict[Node, int] = {}
+        self._inline: dict[Node, int | None] = {}
         self._readers: dict[Node, list[Group]] = {}
         self._kept = self._needed_in_memory(order, roots)
         for node in order:
@@ -87,7 +87,7 @@ class Grouping:
         """Whether consumers compute the node themselves: moved axes and cheap operations."""
         if node in self.group_of or node in self._storage.copies:
             return False
-        return moves_axes(node) or node in self._depth
+        return moves_axes(node) or (elementwise(node) and self._inline[node] is not None)
 
     def _needed_in_memory(self, order: Sequence[Node], roots: Iterable[Node]) -> frozenset[Node]:
         base = self._storage.base
@@ -99,36 +99,35 @@ class Grouping:
         return frozenset(needed)
 
     # ---- cheap operations stay virtual
-    def _inline_depth(self, node: Node) -> int | None:
+    def _repeatable(self, node: Node) -> int | None:
         """How deep the node is as an expression that is repeated, or None if it must not be."""
         rule = node.op.lowering
         if isinstance(rule, Leaf | Host):
             return 0
-        if node in self._depth:
-            return self._depth[node]
         if node in self._storage.copies or node in self._kept:
             return None
         if moves_axes(node):
-            return self._inline_depth(node.inputs[0])
+            return self._inline[node.inputs[0]]
         if isinstance(rule, View):
             return 0 if isinstance(self._storage.base(node).op.lowering, Leaf) else None
         if not (isinstance(rule, Generate) or (isinstance(rule, Scalar) and rule.cheap)):
             return None
-        depths = [self._inline_depth(x) for x in value_inputs(node)]
+        depths = [self._inline[x] for x in value_inputs(node)]
         deep = 1 + max((d for d in depths if d is not None), default=0)
         return deep if None not in depths and deep <= INLINE_DEPTH else None
 
     # ---- meeting nodes in order
     def _meet(self, node: Node) -> None:
         rule = node.op.lowering
+        self._inline[node] = self._repeatable(node)
         if isinstance(rule, Leaf | Host):
             self.level_of[node] = 0
         elif node in self._storage.copies:
             self._join_or_open(node)
         elif isinstance(rule, View):
             return
-        elif (depth := self._inline_depth(node)) is not None:
-            self._depth[node] = depth
+        elif self._inline[node] is not None:
+            return
         elif elementwise(node) or folding(node):
             self._join_or_open(node)
         else:
