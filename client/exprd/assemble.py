@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from exprd.buffers import Buffer
-from exprd.convert import as_node, is_sequence, node_of
+from exprd.convert import as_node, is_mapping, is_sequence, node_of
 from exprd.io import In, Out
 from exprd.origin import Origin, origin_of
 from exprd.shared import TensorSharedVariable, shared_from_buffer, shared_of
@@ -121,9 +121,7 @@ def _output(item: object) -> Node:
 def _pairs(given: Pairs | None, what: str) -> list[tuple[object, object]]:
     if given is None:
         return []
-    items: Iterable[Any] = (
-        given.items() if isinstance(given, Mapping) else given  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    )
+    items = given.items() if is_mapping(given) else given
     out: list[tuple[object, object]] = []
     for item in items:
         if not is_sequence(item) or len(item) != 2:
@@ -229,7 +227,6 @@ def _check_update(target: TensorSharedVariable, value: Node) -> None:
         site = _first_of_dtype(value)
         raise DTypeError(
             f"{text}; {value.dtype} comes in with {described(site)}",
-            op=site.op.name,
             hint=f"cast there, or update with T.cast(expression, {wanted.dtype!r})",
         )
     raise ShapeError(text, hint="the update needs the same rank and broadcast pattern")

@@ -7,7 +7,7 @@ meets; arrays keep their dtype. Knows nodes only, not the variables that show th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeGuard
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "as_node",
     "cast_to",
     "is_array",
+    "is_mapping",
     "is_scalar",
     "is_sequence",
     "node_of",
@@ -40,6 +41,11 @@ _NO_VALUE: Final[tuple[type, ...]] = (str, bytes, dict, set)
 def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
     """Whether a value is a list or a tuple."""
     return isinstance(value, list | tuple)
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Whether a value is a dict or the like."""
+    return isinstance(value, Mapping)
 
 
 def is_array(value: object) -> TypeGuard[NDArray[Any]]:

@@ -6,13 +6,13 @@ Reads the arguments, assembles one graph, has it compiled by the session in use.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from exprd.assemble import Assembled, Pairs, assemble, described, numbered
 from exprd.compiled import Function, Layout
 from exprd.config import config
-from exprd.convert import is_sequence
+from exprd.convert import is_mapping, is_sequence
 from exprd.errors import locate
 from exprd.io import In, declared_inputs
 from exprd.origin import here
@@ -85,12 +85,11 @@ def _outputs(outputs: object) -> tuple[list[object], Layout]:
     """The outputs as a list, and how to give them back."""
     if outputs is None:
         return [], Layout("list")
-    if isinstance(outputs, Mapping):
-        named: Mapping[Any, object] = outputs  # pyright: ignore[reportUnknownVariableType]
-        if not all(isinstance(key, str) for key in named):
+    if is_mapping(outputs):
+        if not all(isinstance(key, str) for key in outputs):
             raise CallError("the keys of an outputs dict are strings")
-        keys = sorted(named)
-        return [named[key] for key in keys], Layout("dict", tuple(keys))
+        keys = sorted(outputs)
+        return [outputs[key] for key in keys], Layout("dict", tuple(keys))
     if is_sequence(outputs):
         return list(outputs), Layout("list")
     return [outputs], Layout("single")

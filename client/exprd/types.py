@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprd.config import config
-from exprd.convert import node_of
+from exprd.convert import is_array, node_of
 from exprd_compiler.errors import CallError
 from exprd_compiler.ir.dtype import DTYPES, promote
 from exprd_compiler.ir.type import TensorType
@@ -32,8 +32,8 @@ def filter_value(
     Raises:
         CallError: dtype, rank or a static extent does not fit.
     """
-    if type(value) is np.ndarray and value.dtype.name == expected.dtype:  # pyright: ignore[reportUnknownMemberType]
-        array: NDArray[Any] = value  # pyright: ignore[reportUnknownVariableType]
+    if is_array(value) and value.dtype.name == expected.dtype and value.dtype.isnative:
+        array = value
     elif strict:
         raise CallError(f"strict: needs an array of {expected.dtype}, got {_shown(value)}")
     else:
@@ -52,8 +52,8 @@ def _converted(dtype: str, value: object, allow_downcast: bool | None) -> NDArra
     floatx = type(value) is float and dtype == config.floatX and allow_downcast is None
     if allow_downcast or floatx:
         return _as(dtype, value)
-    if isinstance(value, np.ndarray):
-        return _upcast(dtype, value)  # pyright: ignore[reportUnknownArgumentType]
+    if is_array(value):
+        return _upcast(dtype, value)
     given, out = np.asarray(value), _as(dtype, value)
     if not _same_values(given, out):
         raise CallError(
@@ -106,8 +106,8 @@ def _check_shape(expected: TensorType, array: NDArray[Any]) -> None:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, np.ndarray):
-        return f"an array of {value.dtype} with shape {value.shape}"  # pyright: ignore[reportUnknownMemberType]
+    if is_array(value):
+        return f"an array of {value.dtype} with shape {value.shape}"
     return f"{type(value).__name__} {_short(value)}"
 
 

@@ -60,7 +60,8 @@ class ExprdError(Exception):
     def __str__(self) -> str:
         where = f"{self.op}: " if self.op else ""
         todo = f"; {self.hint}" if self.hint else ""
-        return f"{where}{self.message}{todo}"
+        place = self.fields.get("built_at")  # the user's line, which only the client knows
+        return f"{where}{self.message}{todo}" + (f"\n  built at {place}" if place else "")
 
 
 class GraphError(ExprdError):

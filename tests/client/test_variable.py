@@ -139,7 +139,7 @@ def test_identity_is_kept() -> None:
     x = T.scalar("x")
     a, b = x * 2, x * 2
     assert a != b
-    assert a == a  # noqa: PLR0124
+    assert a == a
     assert a.owner is not None
     assert a.owner.inputs[0] is x
     assert len({a, b, x}) == 3
