@@ -33,7 +33,7 @@ class Context:
 
     extents: Extents
     clients: dict[Node, int]
-    notes: dict[Any, Any] = field(default_factory=dict)
+    notes: dict[Any, Any] = field(default_factory=dict[Any, Any])
 
     def single(self, node: Node) -> bool:
         """Whether exactly one input of one node, or one output, uses this value."""

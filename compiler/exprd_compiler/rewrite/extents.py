@@ -18,7 +18,7 @@ from exprd_compiler.ops.arithmetic import cast
 from exprd_compiler.ops.leaves import scalar_value
 from exprd_compiler.rewrite.intern import Interner
 
-Extent: TypeAlias = "int | Node"
+Extent: TypeAlias = int | Node
 Shape: TypeAlias = tuple[Extent, ...]
 
 
@@ -127,7 +127,8 @@ def _rank(extent: Extent) -> int:
 # ---- one rule per op whose extents follow from those of its inputs
 def _dimshuffle(extents: Extents, node: Node) -> Sequence[Extent]:
     of = extents.of(node.inputs[0])
-    return [1 if axis == movement.NEW_AXIS else of[axis] for axis in node["order"]]
+    order: tuple[int, ...] = node["order"]
+    return [1 if axis == movement.NEW_AXIS else of[axis] for axis in order]
 
 
 def _given(extents: Extents, node: Node) -> Sequence[Extent] | None:

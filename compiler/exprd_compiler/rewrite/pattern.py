@@ -125,8 +125,10 @@ def wildcards(term: Term) -> set[str]:
         return {term.name}
     if not isinstance(term, Apply):
         return set()
-    below = [wildcards(arg) for arg in term.args]
-    return set().union(*below, [v.name for _, v in term.attrs if isinstance(v, Wild)])
+    names = {value.name for _, value in term.attrs if isinstance(value, Wild)}
+    for arg in term.args:
+        names |= wildcards(arg)
+    return names
 
 
 def root_op(term: Term) -> Op | None:

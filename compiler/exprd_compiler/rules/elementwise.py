@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from exprd_compiler.ir.dtype import DISCRETE, FLOATS, INTEGERS, ITEMSIZE, is_discrete
+from exprd_compiler.ir.dtype import DISCRETE, FLOATS, INTEGERS, ITEMSIZE, SIGNED, is_discrete
 from exprd_compiler.ir.lowering import Scalar
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.arithmetic import cast, mul, neg, true_div
@@ -21,8 +21,6 @@ from exprd_compiler.rewrite.rules import Match, Rule
 
 x, y, a, b = wild("x y a b")
 (c,) = constants("c")
-NUMBERS: Final = INTEGERS + FLOATS
-
 ELEMENTWISE: Final = tuple(op for op in OPS.values() if isinstance(op.lowering, Scalar))
 
 
@@ -116,7 +114,7 @@ SIGNS: Final = (
         left=x * c,
         right=-x,
         when=_is_minus_one,
-        dtypes=NUMBERS,
+        dtypes=SIGNED + FLOATS,
         why=_EXACT,
     ),
     Rule(
@@ -248,6 +246,7 @@ CHOICES: Final = (
         theano=_USELESS,
         left=P.abs(-x),
         right=P.abs(x),
+        dtypes=SIGNED + FLOATS,
         why="Exact.",
     ),
     Rule(

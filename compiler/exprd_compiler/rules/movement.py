@@ -92,7 +92,7 @@ DIMSHUFFLE: Final = (
 
 # ---- extents
 def _extent(m: Match) -> Node | None:
-    axis = m.root["axis"]
+    axis: int = m.root["axis"]
     extent = m.context.extents.of(m.root.inputs[0])[axis]
     return const(extent, "int64") if isinstance(extent, int) else extent
 
@@ -272,7 +272,8 @@ def _shuffled_alloc(m: Match) -> Node | None:
 
 
 def _summed_alloc(m: Match) -> Node | None:
-    inner, axes = m.root.inputs[0], m.root["axes"]
+    inner = m.root.inputs[0]
+    axes: tuple[int, ...] = m.root["axes"]
     if inner.op is not alloc or inner.inputs[0].ndim or inner.dtype != m.root.dtype:
         return None
     count: Node = const(1, "int64")
@@ -376,7 +377,8 @@ def _vector_entry(m: Match) -> Node | None:
     vector, index = m.root.inputs[0], m.root["index"]
     if vector.op is not make_vector or len(index) != 1 or index[0][0] != "at":
         return None
-    return vector.inputs[index[0][1]] if isinstance(index[0][1], int) else None
+    place: Any = index[0][1]
+    return vector.inputs[place] if isinstance(place, int) else None
 
 
 def _index_once(m: Match) -> Node | None:
