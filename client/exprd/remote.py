@@ -109,7 +109,7 @@ class RemoteTransport:
     def info(self) -> Mapping[str, str]:
         """Versions, limits and load."""
         reply = self._info(self._seconds)
-        facts = {field.name: str(value) for field, value in reply.limits.ListFields()}
+        facts = {f"limit.{field.name}": str(value) for field, value in reply.limits.ListFields()}
         return {
             "server_version": reply.server_version,
             "incarnation": reply.incarnation,
@@ -302,7 +302,7 @@ class RemoteTransport:
         pause = _FIRST_PAUSE
         for turn in range(1, _ATTEMPTS + 1):
             try:
-                return attempt(max(end - time.monotonic(), 0.001))
+                return attempt(max(end - time.monotonic(), 0.0))
             except grpc.RpcError as failure:
                 error = error_of(failure, self._target)
                 lost = isinstance(error, ConnectionLost)
