@@ -95,6 +95,7 @@ true_div: Op = elementwise(
     grad=lambda g, y, _a, b: (true_div(g, b), neg(true_div(mul(g, y), b))),
     result=upcast_to_float,
     dtypes=DTYPES,
+    low=0.3,
     doc="Quotient as a float.",
 )
 

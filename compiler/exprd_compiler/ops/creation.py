@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from exprd_compiler.errors import GraphError, ShapeError
-from exprd_compiler.ir.dtype import DTYPES, INTEGERS, promote
-from exprd_compiler.ir.integer import IntExpr, as_expr, const, equal, less, maximum
-from exprd_compiler.ir.lowering import Expand, Extents, Generate, HostContext, Layout, View
+from exprd_compiler.ir.dtype import DTYPES, promote
+from exprd_compiler.ir.integer import IntExpr, as_expr, const, equal, less
+from exprd_compiler.ir.lowering import Expand, Generate, HostContext, Layout, View
 from exprd_compiler.ir.node import Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.index import subtensor
 from exprd_compiler.ops.movement import Spec, check_integers, dimshuffle, filled, shape_i
+from exprd_compiler.ops.positions import iota as iota
 from exprd_compiler.ops.reduce import sum_
 
 
@@ -143,35 +144,4 @@ alloc = Op(
     ),
     theano="Alloc",
     doc="A value broadcast to a shape.",
-)
-
-
-# ---- iota
-def _iota_type(*dims: TensorType, length: int | None = None) -> TensorType:
-    check_integers("iota", dims, int(length is None))
-    return TensorType("int64", (length,))
-
-
-def _iota_numpy(*dims: Array, length: int | None = None) -> Array:
-    return np.arange(max(0, int(dims[0])) if length is None else length, dtype="int64")
-
-
-def _iota_extents(n: IntExpr) -> Extents:
-    return (maximum(n, 0),)
-
-
-iota = Op(
-    name="iota",
-    type=_iota_type,
-    numpy=_iota_numpy,
-    grad=lambda _g, _y, *dims, **_: [None] * len(dims),
-    lowering=Generate(lambda _k, positions, **_: positions[0], _iota_extents, hosts=1),
-    dtypes=INTEGERS,
-    examples=(
-        Example(shapes=((),), integers={0: 37}),
-        Example(shapes=((),), integers={0: 0}),
-        Example(shapes=(), attrs={"length": 5}),
-    ),
-    theano="ARange",
-    doc="The integers from 0 up to a length.",
 )

@@ -13,9 +13,11 @@ from exprd_compiler.ir.integer import IntExpr, as_expr, less, maximum, minimum, 
 from exprd_compiler.ir.lowering import Assign, Gather, HostContext, Layout, Scatter, View
 from exprd_compiler.ir.node import Array, Example, Node, Op
 from exprd_compiler.ir.type import Extent, TensorType, broadcast_shape
-from exprd_compiler.ops.arithmetic import zeros_like
+from exprd_compiler.ops.arithmetic import second, zeros_like
 from exprd_compiler.ops.leaves import const
-from exprd_compiler.ops.movement import check_integers
+from exprd_compiler.ops.logic import eq, switch
+from exprd_compiler.ops.movement import NEW_AXIS, check_integers, dimshuffle
+from exprd_compiler.ops.positions import numbered
 
 # One entry per leading axis: ("at", i) or ("slice", start, stop, step). An int is static, None is
 # the default, NEXT takes the next integer input.
@@ -296,11 +298,26 @@ def _scatter_numpy(x: Array, y: Array, *indexes: Array, mode: str) -> Array:
     return out
 
 
+def _lasting(picked: Node, x: Node, indexes: Sequence[Node]) -> Node:
+    """The gradient of what was written, zero where a later write went to the same place."""
+    written = picked.ndim - (x.ndim - len(indexes))
+    if all(extent == 1 for extent in picked.type.shape[:written]):
+        return picked
+    order = (*range(written), *([NEW_AXIS] * (picked.ndim - written)))
+    number = dimshuffle(numbered(picked, written), order=order)
+    last = scatter(second(x, const(0, "int64")), number, *indexes, mode="set")
+    return switch(eq(gather(last, *indexes), number), picked, const(0, picked.dtype))
+
+
 def _scatter_grad(
-    g: Node, _out: Node, _x: Node, _y: Node, *indexes: Node, mode: str
+    g: Node, _out: Node, x: Node, _y: Node, *indexes: Node, mode: str
 ) -> Sequence[Any]:
-    kept = g if mode == "inc" else scatter(g, const(0, g.dtype), *indexes, mode="set")
-    return (kept, gather(g, *indexes), *([None] * len(indexes)))
+    nothing = [None] * len(indexes)
+    picked = gather(g, *indexes)
+    if mode == "inc":
+        return (g, picked, *nothing)
+    kept = scatter(g, const(0, g.dtype), *indexes, mode="set")
+    return (kept, _lasting(picked, x, indexes), *nothing)
 
 
 scatter: Op = Op(

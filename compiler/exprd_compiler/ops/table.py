@@ -20,6 +20,7 @@ from exprd_compiler.ops import (
     logic,
     movement,
     nnet,
+    positions,
     reduce,
     transcendental,
 )
@@ -34,6 +35,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     movement,
     reduce,
     index,
+    positions,
     creation,
     linalg,
     nnet,
