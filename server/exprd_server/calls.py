@@ -18,7 +18,7 @@ import numpy as np
 from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_compiler.ir.type import TensorType
 from exprd_server.deadline import check
-from exprd_server.locks import hold
+from exprd_server.locks import Hold
 from exprd_server.store import version_conflict
 from exprd_server.values import (
     BufferInfo,
@@ -97,7 +97,7 @@ class Runner:
         referred = [self._variables.find(x.uuid) for x in call.inputs if isinstance(x, VariableRef)]
         # Only a call that writes needs its reads to stand still; others take one snapshot.
         read = [v for v in (*function.variables, *referred) if not _fixed(v)] if written else ()
-        with hold(written, read, deadline):
+        with Hold(written, read, deadline):
             check(deadline, "the function ran")
             snapshot = self._variables.snapshot((*function.variables, *referred))
             _check_expected(function, call, snapshot)
@@ -145,7 +145,7 @@ class Runner:
             raise CallError(f"shared variable {call.uuid} is a constant and is never assigned")
         given = call.value
         value = self._buffers.get(given.handle) if isinstance(given, BufferRef) else given
-        with hold((variable,), (), deadline):
+        with Hold((variable,), (), deadline):
             if call.expected_version is not None:
                 check_expected(variable, call.expected_version)
             check(deadline, "the assignment was committed")
@@ -244,23 +244,25 @@ def _check_counts(function: Function, call: ExecuteCall) -> None:
 
 
 def _check_inputs(function: Function, inputs: Sequence[Array]) -> None:
-    for position, (value, parameter) in enumerate(
-        zip(inputs, function.info.signature.inputs, strict=True)
-    ):
-        wanted = parameter.type
-        # Written out, because this runs for every input of every call.
+    for position, (value, form) in enumerate(zip(inputs, function.forms, strict=True)):
+        dtype, ndim, extents = form
         if (
-            value.dtype != function.dtypes[position]
-            or value.ndim != len(wanted.shape)
-            or any(e is not None and e != n for e, n in zip(wanted.shape, value.shape, strict=True))
+            value.dtype != dtype
+            or value.ndim != ndim
+            or any(value.shape[axis] != extent for axis, extent in extents)
         ):
-            label = f" ({parameter.name})" if parameter.name else ""
-            given = TensorType(value.dtype.name, value.shape)
-            raise CallError(
-                f"input {position}{label} is {given}, but the function takes {wanted}",
-                hint="cast or reshape the value",
-                fields={"input": str(position), "expected": str(wanted), "given": str(given)},
-            )
+            raise _misfit(function, position, value)
+
+
+def _misfit(function: Function, position: int, value: Array) -> CallError:
+    parameter = function.info.signature.inputs[position]
+    label = f" ({parameter.name})" if parameter.name else ""
+    given = TensorType(value.dtype.name, value.shape)
+    return CallError(
+        f"input {position}{label} is {given}, but the function takes {parameter.type}",
+        hint="cast or reshape the value",
+        fields={"input": str(position), "expected": str(parameter.type), "given": str(given)},
+    )
 
 
 def _check_expected(function: Function, call: ExecuteCall, snapshot: Snapshot) -> None:

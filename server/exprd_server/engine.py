@@ -12,14 +12,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from exprd_compiler.errors import GraphError
 from exprd_server.buffers import BufferTable
 from exprd_server.calls import Runner
 from exprd_server.fingerprint import content_key, function_handle, graph_digest
 from exprd_server.flight import SingleFlight
-from exprd_server.functions import Compiled, Compiler, Function, FunctionTable
+from exprd_server.functions import Compiled, Compiler, Function, FunctionTable, form_of
 from exprd_server.leases import LeaseTable, check_client_id
 from exprd_server.replay import ReplayWindow
 from exprd_server.values import (
@@ -116,12 +114,12 @@ class LocalEngine:
             compiled=compiled,
             variables=variables,
             written=tuple(variables[slot] for slot, _ in graph.updates),
-            dtypes=tuple(np.dtype(node.dtype) for node in graph.inputs),
+            forms=tuple(form_of(node.type) for node in graph.inputs),
         )
         return self._functions.add(function, call.client_id).info
 
     def describe(
-        self, handle: str, *, texts: bool = False, deadline: Deadline | None = None
+        self, handle: str, *, texts: bool = True, deadline: Deadline | None = None
     ) -> FunctionInfo:
         """A function; with `texts`, its stages are written out anew."""
         function = self._functions.get(handle)

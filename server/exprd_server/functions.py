@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
 
 from exprd_compiler.errors import LimitExceeded, UnknownHandle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from exprd_compiler.ir.graph import Graph
+    from exprd_compiler.ir.type import TensorType
     from exprd_server.deadline import Deadline
     from exprd_server.settings import Limits
     from exprd_server.values import CompileChoices, FunctionInfo, PlanStep
@@ -64,6 +66,16 @@ class Compiler(Protocol):
         ...
 
 
+# What an input must be: dtype, rank, and the axes whose extents are static.
+Form: TypeAlias = tuple[np.dtype[Any], int, tuple[tuple[int, int], ...]]
+
+
+def form_of(type_: TensorType) -> Form:
+    """The form of a type."""
+    extents = tuple((axis, n) for axis, n in enumerate(type_.shape) if n is not None)
+    return np.dtype(type_.dtype), type_.ndim, extents
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Function:
     """A compiled graph bound to variables."""
@@ -74,7 +86,7 @@ class Function:
     compiled: Compiled
     variables: tuple[Variable, ...]
     written: tuple[Variable, ...]  # those a call assigns, in the order of its update values
-    dtypes: tuple[np.dtype[Any], ...]  # of the inputs, ready for comparison
+    forms: tuple[Form, ...]  # of the inputs, ready for comparison
     holders: set[str] = field(default_factory=set[str])
 
 

@@ -1,17 +1,17 @@
 """Locks of shared variables: many readers or one writer.
 
-Invariant: whoever takes several takes them in ascending uuid order (`hold`), which
+Invariant: whoever takes several takes them in ascending uuid order (`Hold`), which
 rules out deadlock; a waiting writer holds new readers back, so it cannot starve.
 """
 
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
 
     from exprd_server.deadline import Deadline
 
@@ -19,44 +19,58 @@ if TYPE_CHECKING:
 class ReadWriteLock:
     """A lock that admits any number of readers, or one writer."""
 
-    __slots__ = ("_changed", "_readers", "_waiting_writers", "_writing")
+    __slots__ = ("_changed", "_readers", "_waiting", "_waiting_writers", "_writing")
 
     def __init__(self) -> None:
         self._changed = threading.Condition(threading.Lock())
         self._readers = 0
+        self._waiting = 0  # readers and writers; nobody is woken when nobody waits
         self._waiting_writers = 0
         self._writing = False
 
     def acquire_read(self, timeout: float | None) -> bool:
         """Takes a share of the lock; false when the time ran out."""
         with self._changed:
-            free = self._changed.wait_for(self._open_to_readers, timeout)
+            free = self._open_to_readers() or self._wait(self._open_to_readers, timeout)
             self._readers += free
             return free
 
     def acquire_write(self, timeout: float | None) -> bool:
         """Takes the whole lock; false when the time ran out."""
         with self._changed:
-            self._waiting_writers += 1
-            try:
-                free = self._changed.wait_for(self._open_to_writer, timeout)
-            finally:
-                self._waiting_writers -= 1
+            free = self._open_to_writer() or self._wait_to_write(timeout)
             self._writing |= free
-            if not free:  # readers may have waited for this writer
-                self._changed.notify_all()
             return free
 
     def release_read(self) -> None:
         """Gives a share back."""
         with self._changed:
             self._readers -= 1
-            self._changed.notify_all()
+            self._wake()
 
     def release_write(self) -> None:
         """Gives the whole lock back."""
         with self._changed:
             self._writing = False
+            self._wake()
+
+    def _wait_to_write(self, timeout: float | None) -> bool:
+        self._waiting_writers += 1
+        try:
+            return self._wait(self._open_to_writer, timeout)
+        finally:
+            self._waiting_writers -= 1
+            self._wake()  # readers may have waited for this writer
+
+    def _wait(self, free: Callable[[], bool], timeout: float | None) -> bool:
+        self._waiting += 1
+        try:
+            return self._changed.wait_for(free, timeout)
+        finally:
+            self._waiting -= 1
+
+    def _wake(self) -> None:
+        if self._waiting:
             self._changed.notify_all()
 
     def _open_to_readers(self) -> bool:
@@ -80,22 +94,45 @@ class Lockable(Protocol):
         ...
 
 
-@contextmanager
-def hold(
-    write: Sequence[Lockable], read: Sequence[Lockable], deadline: Deadline | None
-) -> Generator[None]:
-    """Holds write and read locks together, or raises when the deadline lapses first."""
-    writing = {item.uuid for item in write}
-    wanted = {item.uuid: item for item in (*read, *write)}
-    held: list[Lockable] = []
-    try:
-        for uuid in sorted(wanted):
-            _acquire(wanted[uuid], deadline, exclusive=uuid in writing)
-            held.append(wanted[uuid])
-        yield
-    finally:
-        for item in reversed(held):
-            _release(item, exclusive=item.uuid in writing)
+class Hold:
+    """Write and read locks held together, as a context; all or none are taken.
+
+    Raises on entry:
+        DeadlineExceeded: the deadline lapsed before all were free.
+    """
+
+    __slots__ = ("_deadline", "_held", "_wanted", "_writing")
+
+    def __init__(
+        self, write: Sequence[Lockable], read: Sequence[Lockable], deadline: Deadline | None
+    ) -> None:
+        self._writing = {item.uuid for item in write}
+        self._wanted = {item.uuid: item for item in (*read, *write)}
+        self._deadline = deadline
+        self._held: list[Lockable] = []
+
+    def __enter__(self) -> None:
+        try:
+            for uuid in sorted(self._wanted):
+                item = self._wanted[uuid]
+                _acquire(item, self._deadline, exclusive=uuid in self._writing)
+                self._held.append(item)
+        except BaseException:
+            self._release()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        while self._held:
+            item = self._held.pop()
+            _release(item, exclusive=item.uuid in self._writing)
 
 
 def _acquire(item: Lockable, deadline: Deadline | None, *, exclusive: bool) -> None:

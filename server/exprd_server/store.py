@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from exprd_compiler.errors import Conflict, UnknownHandle
 
@@ -35,8 +35,7 @@ class StoredVariable:
     owner: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(NamedTuple):
     """A new value for a variable that must be at `expected_version`; it becomes the next one."""
 
     uuid: str
@@ -99,13 +98,20 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._variables: dict[str, StoredVariable] = {}
+        self._created: dict[str, StoredVariable] = {}
+        # What changes with every commit, apart from what a variable was created with.
+        self._current: dict[str, tuple[int, NDArray[Any]]] = {}
         self._records: dict[str, dict[int, CallRecord]] = {}
 
     def variables(self) -> Sequence[StoredVariable]:
         """Everything stored."""
         with self._lock:
-            return tuple(self._variables.values())
+            return tuple(
+                replace(variable, version=version, value=value)
+                for variable, (version, value) in zip(
+                    self._created.values(), self._current.values(), strict=True
+                )
+            )
 
     def records(self) -> Sequence[CallRecord]:
         """The call records that were not forgotten."""
@@ -115,21 +121,25 @@ class MemoryStore:
     def create(self, variable: StoredVariable) -> None:
         """Adds a variable."""
         with self._lock:
-            if variable.uuid in self._variables:
+            if variable.uuid in self._created:
                 raise Conflict(f"a variable {variable.uuid} exists already")
-            self._variables[variable.uuid] = variable
+            self._created[variable.uuid] = variable
+            self._current[variable.uuid] = (variable.version, variable.value)
 
     def delete(self, uuids: Iterable[str]) -> None:
         """Removes variables."""
         with self._lock:
             for uuid in uuids:
-                self._variables.pop(uuid, None)
+                self._created.pop(uuid, None)
+                self._current.pop(uuid, None)
 
     def commit(self, changes: Sequence[Change], record: CallRecord | None) -> None:
         """Applies all changes and keeps the record, or neither."""
         with self._lock:
-            new = {change.uuid: self._changed(change) for change in changes}
-            self._variables.update(new)
+            for uuid, expected, _ in changes:
+                self._check(uuid, expected)
+            for uuid, expected, value in changes:
+                self._current[uuid] = (expected + 1, value)
             if record is not None:
                 self._records.setdefault(record.client_id, {})[record.seq] = record
 
@@ -142,13 +152,12 @@ class MemoryStore:
             if not calls:
                 self._records.pop(client_id, None)
 
-    def _changed(self, change: Change) -> StoredVariable:
-        old = self._variables.get(change.uuid)
-        if old is None:
-            raise UnknownHandle(f"no shared variable {change.uuid}; it was deleted meanwhile")
-        if old.version != change.expected_version:
-            raise version_conflict(change.uuid, change.expected_version, old.version)
-        return replace(old, version=old.version + 1, value=change.value)
+    def _check(self, uuid: str, expected: int) -> None:
+        current = self._current.get(uuid)
+        if current is None:
+            raise UnknownHandle(f"no shared variable {uuid}; it was deleted meanwhile")
+        if current[0] != expected:
+            raise version_conflict(uuid, expected, current[0])
 
 
 def version_conflict(uuid: str, expected: int, actual: int) -> Conflict:

@@ -42,8 +42,12 @@ class Variable:
     owner: str
     version: int
     value: NDArray[Any]
+    dtype: np.dtype[Any] = field(init=False)
     deleted: bool = False
     lock: ReadWriteLock = field(default_factory=ReadWriteLock)
+
+    def __post_init__(self) -> None:
+        self.dtype = np.dtype(self.type.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,7 @@ class VariableTable:
         for variable, value in new:
             check_value(variable, value)
         self._charge(new)
-        changes = [Change(uuid=v.uuid, expected_version=v.version, value=x) for v, x in new]
+        changes = [Change(variable.uuid, variable.version, value) for variable, value in new]
         try:
             self._store.commit(changes, record)
         except BaseException:
@@ -223,7 +227,9 @@ class VariableTable:
         done: list[tuple[Variable, NDArray[Any]]] = []
         try:
             for variable, value in new:
-                self._leases.adjust(variable.owner, value.nbytes - variable.value.nbytes)
+                growth = value.nbytes - variable.value.nbytes
+                if growth:
+                    self._leases.adjust(variable.owner, growth)
                 done.append((variable, value))
         except LimitExceeded:
             self._refund(done)
@@ -249,8 +255,14 @@ def info_of(variable: Variable) -> VariableInfo:
 
 def check_value(variable: Variable, value: NDArray[Any]) -> None:
     """Returns if the variable's type admits the value."""
-    given = TensorType(value.dtype.name, value.shape)
-    if not variable.type.accepts(given):
+    # Written out, because this runs for every update of every call.
+    wanted = variable.type.shape
+    if (
+        value.dtype != variable.dtype
+        or value.ndim != len(wanted)
+        or any(e is not None and e != n for e, n in zip(wanted, value.shape, strict=True))
+    ):
+        given = TensorType(value.dtype.name, value.shape)
         label = f"{variable.name!r} " if variable.name else ""
         raise ShapeError(
             f"shared variable {label}has type {variable.type}, but the new value is {given}",

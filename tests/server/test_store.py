@@ -32,7 +32,7 @@ def record(seq: int, client_id: str = "c") -> CallRecord:
 
 
 def change(uuid: str, expected: int, value: float) -> Change:
-    return Change(uuid=uuid, expected_version=expected, value=np.asarray(value))
+    return Change(uuid, expected, np.asarray(value))
 
 
 def content(store):
