@@ -75,15 +75,15 @@ class RemoteTransport:
 
     Args:
         target: "host:port" or "unix:///path".
-        deadline: seconds that a call may take, retries included.
+        deadline: asked at each call: seconds that it may take, retries included.
 
     Raises:
         ConnectionLost: nobody answers at the target.
         UnsupportedVersion: the server speaks another protocol.
     """
 
-    def __init__(self, target: str, deadline: float) -> None:
-        self._target, self._seconds = _checked_target(target), deadline
+    def __init__(self, target: str, deadline: Callable[[], float]) -> None:
+        self._target, self._deadline = _checked_target(target), deadline
         self.client_id = str(uuid.uuid4())
         self._ids = CallIds(self.client_id)
         self._channel = grpc.insecure_channel(target, options=_OPTIONS)
@@ -108,7 +108,7 @@ class RemoteTransport:
     # ---- the server itself
     def info(self) -> Mapping[str, str]:
         """Versions, limits and load."""
-        reply = self._info(self._seconds)
+        reply = self._info(self._deadline())
         facts = {f"limit.{field.name}": str(value) for field, value in reply.limits.ListFields()}
         return {
             "server_version": reply.server_version,
@@ -298,7 +298,7 @@ class RemoteTransport:
 
     def _retried(self, attempt: Callable[[float], T], seconds: float | None = None) -> T:
         """The answer of a call, repeated with growing pauses while the server is out of reach."""
-        end = time.monotonic() + (self._seconds if seconds is None else seconds)
+        end = time.monotonic() + (self._deadline() if seconds is None else seconds)
         pause = _FIRST_PAUSE
         for turn in range(1, _ATTEMPTS + 1):
             try:
@@ -320,7 +320,7 @@ class RemoteTransport:
 
     def _greet(self) -> float:
         """Makes sure that there is a server that we understand; its lease time in seconds."""
-        reply = self._info(min(self._seconds, _GREETING_SECONDS))
+        reply = self._info(min(self._deadline(), _GREETING_SECONDS))
         if not reply.protocol_min <= PROTOCOL <= reply.protocol_max:
             raise UnsupportedVersion(
                 f"{self._target} speaks protocols {reply.protocol_min} to {reply.protocol_max},"

@@ -157,8 +157,16 @@ def test_a_session_serves_many_threads(server: str) -> None:
 
 
 def test_deadlines_hold(server: str) -> None:
-    with exprd.config.change_flags(deadline=1e-4), pytest.raises(DeadlineExceeded):
-        exprd.connect(server)
+    with exprd.connect(server):
+        x = T.matrix("x")
+        count = shared(0)
+        f = function([x], T.dot(T.dot(T.dot(x, x), x), x).sum(), updates=[(count, count + 1)])
+        value = exprd.put(np.ones((1500, 1500)))
+        with exprd.config.change_flags(deadline=0.005), pytest.raises(DeadlineExceeded):
+            f(value)
+        with pytest.raises(TimeoutError), exprd.config.change_flags(deadline=0.005):
+            f(value)
+        assert f(np.ones((2, 2))) == 32
 
 
 def test_equal_graphs_are_compiled_once(server: str) -> None:
