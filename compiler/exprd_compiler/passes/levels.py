@@ -30,22 +30,31 @@ from exprd_compiler.rules import (
 
 _USELESS: Final = (*folding.LAWS, *elementwise.LAWS, *movement.LAWS)
 _CANONICAL: Final = (*_USELESS, *linalg.TRANSPOSES)
-_STABLE: Final = (*_USELESS, *stability.LAWS, *products.LAWS)
+_STABLE: Final = (*_USELESS, *stability.LAWS, *products.FACTORS)
 
 MERGE: Final = Transform("MergeOptimizer", intern)
 CANONICALIZE: Final = RuleSet("canonicalize", _CANONICAL)
 STABILIZE: Final = RuleSet("stabilize", _STABLE)
+DISTRIBUTE: Final = RuleSet("distribute", (*_USELESS, *products.DISTRIBUTION))
 SPECIALIZE: Final = RuleSet("specialize", (*_USELESS, *specialize.LAWS))
 BLAS: Final = RuleSet("BlasOpt", (*_USELESS, *linalg.CALLS), sweeps=8)
 EXPAND: Final = RuleSet("expand", expansion.LAWS)
 CLEANUP: Final = RuleSet("cleanup", _USELESS)
 
 O0: Final[tuple[Pass, ...]] = (MERGE, EXPAND)
-FAST_COMPILE: Final[tuple[Pass, ...]] = (MERGE, CANONICALIZE, STABILIZE, EXPAND, CLEANUP)
+FAST_COMPILE: Final[tuple[Pass, ...]] = (
+    MERGE,
+    CANONICALIZE,
+    STABILIZE,
+    DISTRIBUTE,
+    EXPAND,
+    CLEANUP,
+)
 FAST_RUN: Final[tuple[Pass, ...]] = (
     MERGE,
     CANONICALIZE,
     STABILIZE,
+    DISTRIBUTE,
     SPECIALIZE,
     BLAS,
     EXPAND,

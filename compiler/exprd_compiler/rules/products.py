@@ -7,19 +7,22 @@ and the like), so x / x keeps its NaN at 0.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from exprd_compiler.ir.dtype import FLOATS
 from exprd_compiler.ir.node import Node, Op
-from exprd_compiler.ops.arithmetic import add, mul, neg, sub, true_div
+from exprd_compiler.ops.arithmetic import add, mul, neg, sqr, sub, true_div
 from exprd_compiler.ops.leaves import const, scalar_value
 from exprd_compiler.ops.nnet import softmax
-from exprd_compiler.ops.transcendental import exp, sigmoid, softplus
+from exprd_compiler.ops.transcendental import exp, pow_, sigmoid, softplus
 from exprd_compiler.rewrite.rules import Match, Rule
 
 MOST_FACTORS: Final = 16  # of one product; a longer chain is seen in part
+MOST_POWER: Final = 4  # a higher power is one factor
+MOST_TERMS: Final = 8  # of one sum; what is left of it is one term
 _POSITIVE: Final = frozenset((exp, sigmoid, softmax, softplus))
 
 
@@ -46,7 +49,7 @@ def _times(factors: Sequence[Node]) -> Node:
 
 
 def factors(node: Node) -> Product:
-    """The factors of a node, seen through products, quotients and signs."""
+    """The factors of a node, seen through products, quotients, signs and small integer powers."""
     above: list[Node] = []
     below: list[Node] = []
     negative = False
@@ -54,16 +57,28 @@ def factors(node: Node) -> Product:
     room = MOST_FACTORS
     while stack:
         top, inverted = stack.pop()
-        if room and top.op is neg:
-            negative = not negative
-            stack.append((top.inputs[0], inverted))
-        elif room and top.op in (mul, true_div):
-            room -= 1
-            second = inverted != (top.op is true_div)
-            stack += [(top.inputs[1], second), (top.inputs[0], inverted)]
-        else:
+        parts = _parts(top) if room else None
+        if parts is None:
             (below if inverted else above).append(top)
+            continue
+        room -= 1
+        negative ^= top.op is neg
+        stack += [(part, inverted != turned) for part, turned in reversed(parts)]
     return Product(tuple(above), tuple(below), negative)
+
+
+def _parts(node: Node) -> list[tuple[Node, bool]] | None:
+    """The factors of one node, each with whether it is below the fraction bar."""
+    if node.op in (neg, mul):
+        return [(x, False) for x in node.inputs]
+    if node.op is true_div:
+        return [(node.inputs[0], False), (node.inputs[1], True)]
+    if node.op is sqr:
+        return [(node.inputs[0], False)] * 2
+    exponent = scalar_value(node.inputs[1]) if node.op is pow_ else None
+    if exponent is None or int(exponent) != exponent or not 0 < abs(exponent) <= MOST_POWER:
+        return None
+    return [(node.inputs[0], exponent < 0)] * int(abs(exponent))
 
 
 def is_positive(node: Node) -> bool:
@@ -168,13 +183,20 @@ def _sigmoid_times_exp(m: Match) -> Node | None:
 
 
 def _terms(node: Node) -> list[Product]:
-    """The terms of a sum or difference as products; none if it is neither."""
-    if node.op is neg:
-        return [_minus(term) for term in _terms(node.inputs[0])]
-    if node.op not in (add, sub):
-        return []
-    left, right = map(factors, node.inputs)
-    return [left, _minus(right) if node.op is sub else right]
+    """The terms of a sum as products with their signs; at most so many, the rest stays a sum."""
+    out: list[Product] = []
+    stack = [Product((node,))]
+    while stack:
+        top = stack.pop()
+        total = top.above[0]
+        alone = len(top.above) == 1 and not top.below and total.op in (add, sub)
+        if not alone or len(stack) + len(out) >= MOST_TERMS:
+            out.append(top)
+            continue
+        left, right = map(factors, total.inputs)
+        right = _minus(right) if total.op is sub else right
+        stack += [_minus(x) if top.negative else x for x in (right, left)]
+    return out
 
 
 def _minus(product: Product) -> Product:
@@ -185,14 +207,16 @@ def _spread(total: Node, seen: Product, dtype: str) -> Node | None:
     """The product with the factors that cancel in the sum `total` moved into its terms."""
     others = _dropped(seen.above, [total])
     terms = _terms(total)
-    moved = list[Node]()
+    moved: list[Node] = []
     for term in terms:
-        fresh = common(others, term.below)
-        moved += [x for x in fresh if x not in moved]
+        moved += [x for x in common(others, term.below) if x not in moved]
     if not moved:
         return None
-    left, right = (Product((*t.above, *moved), t.below, t.negative) for t in terms)
-    whole = add(left.node(dtype), right.node(dtype))
+    whole: Node | None = None
+    for term in terms:
+        node = Product((*term.above, *moved), term.below, term.negative).node(dtype)
+        whole = node if whole is None else add(whole, node)
+    assert whole is not None
     rest = _dropped(others, moved)
     return Product((whole, *rest), seen.below, seen.negative).node(dtype)
 
@@ -209,9 +233,30 @@ def _distribute(m: Match) -> Node | None:
     return None
 
 
+# ---- x - x * sigmoid(u)
+def _surplus(more: Product, less: Product) -> Node | None:
+    """The sigmoid by which the first product exceeds the second, if that is all."""
+    if more.negative != less.negative or len(more.above) != len(less.above) + 1:
+        return None
+    if Counter(more.below) != Counter(less.below):
+        return None
+    extra = list((Counter(more.above) - Counter(less.above)).elements())
+    return extra[0] if len(extra) == 1 and extra[0].op is sigmoid else None
+
+
+def _rest_of_sigmoid(m: Match) -> Node | None:
+    whole, part = m.root.inputs
+    left, right = factors(whole), factors(part)
+    if extra := _surplus(right, left):
+        return mul(whole, sigmoid(neg(extra.inputs[0])))
+    if extra := _surplus(left, right):
+        return neg(mul(part, sigmoid(neg(extra.inputs[0]))))
+    return None
+
+
 PRODUCTS: Final = (mul, true_div)
 
-LAWS: Final = (
+FACTORS: Final = (
     Rule(
         name="a positive factor cancels",
         theano="local_mul_canonizer",
@@ -236,6 +281,20 @@ LAWS: Final = (
         dtypes=FLOATS,
         why="One factor underflows where the other overflows.",
     ),
+    Rule(
+        name="a value less its sigmoid part",
+        theano="local_1msigmoid",
+        left=(sub,),
+        right=_rest_of_sigmoid,
+        over=(mul,),
+        dtypes=FLOATS,
+        why="1 - sigmoid(u) is sigmoid(-u), without the loss of digits.",
+    ),
+)
+
+# Sums are opened last, when every product has been seen whole.
+DISTRIBUTION: Final = (
+    *FACTORS,
     Rule(
         name="factors that cancel in a sum go into it",
         theano="local_greedy_distributor",

@@ -199,6 +199,9 @@ WRITTEN: Final[Mapping[str, Callable[[str], Node]]] = {
     "a positive factor cancels": _cancelling,
     "a factor over 1 + exp is a sigmoid": _over_one_plus_exp,
     "sigmoid(-x) exp(x) is a sigmoid": _sigmoid_times_exp,
+    "a value less its sigmoid part": lambda d: (lambda x, p: sub(x, mul(x, p)))(
+        leaf(d), sigmoid(leaf(d))
+    ),
     "factors that cancel in a sum go into it": _saturating,
     # BLAS
     "the transpose of a product": lambda d: dimshuffle(
@@ -208,17 +211,15 @@ WRITTEN: Final[Mapping[str, Callable[[str], Node]]] = {
     "a factor goes into alpha": lambda d: neg(mul(const(0.5, d), _product(d))),
     "a summand goes into beta": _with_summand,
 }
-WRITTEN_DTYPES: Final[Mapping[str, tuple[str, ...]]] = {
-    name: DTYPES
-    for name in (
-        "a cast to the same dtype does nothing",
-        "axes left where they are",
-        "extents come from the leaves",
-        "known extents are static",
-        "reshaped twice",
-        "a fill is a broadcast",
-        "axes before broadcast",
-        "writing a broadcast value",
-        "whole axes need no slice",
-    )
-}
+_ANY_DTYPE: Final = (
+    "a cast to the same dtype does nothing",
+    "axes left where they are",
+    "extents come from the leaves",
+    "known extents are static",
+    "reshaped twice",
+    "a fill is a broadcast",
+    "axes before broadcast",
+    "writing a broadcast value",
+    "whole axes need no slice",
+)
+WRITTEN_DTYPES: Final = dict.fromkeys(_ANY_DTYPE, DTYPES)

@@ -1,4 +1,4 @@
-"""Every rule of every set: it fires on its own left side, keeps type and value, and comes to rest."""
+"""Every rule: it fires on its own left side, keeps type and value, and comes to rest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.compiler.rules.examples import SHAPE, instances
 
 from exprd_compiler.interpret import evaluate
 from exprd_compiler.ir.dtype import FLOATS
@@ -19,6 +18,7 @@ from exprd_compiler.passes.verify import verify_types
 from exprd_compiler.rewrite.intern import intern
 from exprd_compiler.rewrite.rules import Rule, RuleSet
 from exprd_compiler.rules import elementwise, movement
+from tests.compiler.rules.examples import SHAPE, instances
 
 SETS = {step.name: step for level in LEVELS.values() for step in level if isinstance(step, RuleSet)}
 RULES = {rule.name: rule for rules in SETS.values() for rule in rules.rules}
