@@ -98,9 +98,10 @@ def read_type(text: str) -> TensorType:
     dtype, _, rest = text.partition("[")
     entries = rest.rstrip("]").split(",") if rest != "]" else []
     try:
-        return TensorType(dtype, tuple(None if e == "?" else int(e) for e in entries))
+        shape = tuple(None if entry == "?" else int(entry) for entry in entries)
     except ValueError as error:
         raise GraphError(f"{text!r} is not a type") from error
+    return TensorType(dtype, shape)
 
 
 def _from_numbers(given: TensorType, numbers: list[str]) -> Array:
