@@ -56,5 +56,5 @@ def make_logger(stream: TextIO, level: str = "info") -> Logger:
             ],
             wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
             cache_logger_on_first_use=True,
-        ),
+        ).bind(),  # the lazy form assembles itself at every call: 60 us
     )
