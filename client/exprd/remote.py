@@ -73,6 +73,10 @@ T = TypeVar("T")
 class RemoteTransport:
     """A client of one server. Thread safe.
 
+    Attributes:
+        sent_bytes: size of the execute requests so far, without gRPC's own framing.
+        received_bytes: size of the replies to them.
+
     Args:
         target: "host:port" or "unix:///path".
         deadline: asked at each call: seconds that it may take, retries included.
@@ -93,6 +97,7 @@ class RemoteTransport:
         self._state = wire.StateServiceStub(self._channel)
         self._admin = wire.AdminServiceStub(self._channel)
         self._closed = threading.Event()
+        self.sent_bytes = self.received_bytes = 0
         try:
             lease = self._greet()
         except ExprdError:
@@ -178,7 +183,10 @@ class RemoteTransport:
                     deliveries=deliveries,
                     call_id=call_id,
                 )
-                return self._call(self._executor.Execute, request)
+                reply = self._call(self._executor.Execute, request)
+                self.sent_bytes += request.ByteSize()
+                self.received_bytes += reply.ByteSize()
+                return reply
         finally:
             if uploaded:
                 self.release((), uploaded, ())

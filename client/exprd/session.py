@@ -55,6 +55,13 @@ class Session:
             )
         return self._transport
 
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes of execute messages sent and received so far; zeros within this process."""
+        transport = self.transport
+        sent = getattr(transport, "sent_bytes", 0)
+        return sent, getattr(transport, "received_bytes", 0)
+
     def info(self) -> Mapping[str, str]:
         """Versions, limits and load of the server."""
         return self.transport.info()
@@ -152,7 +159,7 @@ def _open(target: str) -> Session:
             f"no target is set, and compiling in this process needs {error.name}",
             hint="pip install 'exprd[server]', or exprd.connect('host:port') to a server",
         ) from error
-    return Session(EmbeddedTransport())
+    return Session(EmbeddedTransport(config.cache_folder()))
 
 
 _SESSIONS = _Sessions()
