@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 __all__ = ["OPTIONS", "Config", "ConfigWarning", "Option", "config"]
@@ -126,6 +127,7 @@ class Config:
     """
 
     _values: dict[str, Any]
+    _home: str
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         values = {option.name: option.default for option in OPTIONS}
@@ -136,6 +138,7 @@ class Config:
             if environment.get(option.environment):
                 values[option.name] = option.parse(environment[option.environment])
         object.__setattr__(self, "_values", values)
+        object.__setattr__(self, "_home", environment.get("XDG_CACHE_HOME", ""))
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -151,6 +154,17 @@ class Config:
 
     def __str__(self) -> str:
         return "\n".join(f"{o.name} ({o.doc})\n    Value:  {self._values[o.name]}" for o in OPTIONS)
+
+    def cache_folder(self) -> Path | None:
+        """The folder of compiled objects; None when the user's cache folder cannot be had."""
+        if self.cache_dir:
+            return Path(self.cache_dir).expanduser()
+        try:
+            folder = Path(self._home or Path("~/.cache").expanduser()) / "exprd"
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (OSError, RuntimeError):  # a user without a home
+            return None
+        return folder
 
     @contextmanager
     def change_flags(self, **flags: Any) -> Generator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -38,12 +39,12 @@ _DURABILITY: Final = {
 
 
 class EmbeddedTransport:
-    """The engine of this process. Thread safe."""
+    """The engine of this process; compiled objects are kept in `cache`. Thread safe."""
 
     target = ""
 
-    def __init__(self) -> None:
-        self._engine = embedded_engine()
+    def __init__(self, cache: Path | None) -> None:
+        self._engine = embedded_engine(cache=cache)
         self._client = str(uuid.uuid4())
 
     def info(self) -> Mapping[str, str]:

@@ -35,6 +35,13 @@ def server(child_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
     log.close()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of compiled objects that belongs to this run alone."""
+    with exprd.config.change_flags(cache_dir=str(tmp_path_factory.mktemp("objects"))):
+        yield
+
+
 @pytest.fixture(params=["embedded", "remote"])
 def mode(request: pytest.FixtureRequest) -> Iterator[str]:
     """Runs a test in this process, then against the server."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import exprd
@@ -51,6 +53,16 @@ def test_change_flags_restores() -> None:
     with exprd.config.change_flags(floatX="float32"):
         assert exprd.config.floatX == "float32"
     assert exprd.config.floatX == "float64"
+
+
+def test_the_cache_folder(tmp_path: Path) -> None:
+    home = {"XDG_CACHE_HOME": str(tmp_path)}
+    assert Config(home).cache_folder() == tmp_path / "exprd"
+    assert (tmp_path / "exprd").stat().st_mode & 0o077 == 0
+    chosen = Config({**home, "EXPRD_CACHE_DIR": str(tmp_path / "own")})
+    assert chosen.cache_folder() == tmp_path / "own"
+    (tmp_path / "file").write_text("")
+    assert Config({"XDG_CACHE_HOME": str(tmp_path / "file")}).cache_folder() is None
 
 
 def test_printing_lists_every_option() -> None:
