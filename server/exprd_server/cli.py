@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import click
 
 from exprd_compiler.errors import ExprdError
 from exprd_server.log import LEVELS, make_logger
-from exprd_server.settings import Settings, WorkerSettings
+from exprd_server.settings import Settings, WorkerSettings, user_cache
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 
@@ -33,6 +34,14 @@ def main() -> None:
 @click.option("--drain-seconds", default=0.5, help="time between NOT_SERVING and refusal")
 @click.option("--reflection", is_flag=True, help="let clients list the services")
 @click.option("--insecure", is_flag=True, help="allow an address that others can reach")
+@click.option("--memory-bytes", default=0, help="memory of the process; 0: a share of the machine")
+@click.option(
+    "--cache-dir",
+    default=lambda: str(user_cache()),
+    envvar="EXPRD_CACHE_DIR",
+    show_default="the user's cache folder",
+    help="compiled objects; empty: keep none",
+)
 @click.option("--log-level", default="info", type=click.Choice(list(LEVELS)))
 def serve(
     *,
@@ -44,6 +53,8 @@ def serve(
     drain_seconds: float,
     reflection: bool,
     insecure: bool,
+    memory_bytes: int,
+    cache_dir: str,
     log_level: str,
 ) -> None:
     """Serve until SIGTERM. The first line on stdout says where."""
@@ -59,6 +70,8 @@ def serve(
         drain_seconds=drain_seconds,
         reflection=reflection,
         insecure=insecure,
+        memory_bytes=memory_bytes,
+        cache=Path(cache_dir) if cache_dir else None,
         version=metadata.version("exprd"),
         workers=WorkerSettings(count=workers),
     )

@@ -6,22 +6,27 @@ Invariant: imports no gRPC and no wire messages.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from exprd_server.compilers import InProcessCompiler
 from exprd_server.engine import LocalEngine
 from exprd_server.settings import Limits, Settings
 from exprd_server.store import MemoryStore
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _UNBOUNDED = 1 << 62
 
 
-def embedded_engine(settings: Settings | None = None) -> LocalEngine:
+def embedded_engine(settings: Settings | None = None, *, cache: Path | None = None) -> LocalEngine:
     """A new engine whose only caller is this process.
 
-    The caller's own memory needs no quota, so the limits that protect a server from its
-    clients are lifted, and leases never lapse.
+    Args:
+        settings: limits; none that protect a server from its clients when not given.
+        cache: directory of the object cache; none when not given.
     """
+    # The caller's own memory needs no quota, and its leases never lapse.
     limits = Limits(
         client_bytes=_UNBOUNDED,
         tensor_bytes=_UNBOUNDED,
@@ -30,4 +35,4 @@ def embedded_engine(settings: Settings | None = None) -> LocalEngine:
         variables=_UNBOUNDED,
     )
     chosen = settings or Settings(lease_seconds=math.inf, limits=limits)
-    return LocalEngine(replace(chosen), InProcessCompiler(), MemoryStore())
+    return LocalEngine(chosen, InProcessCompiler(cache), MemoryStore())

@@ -5,7 +5,9 @@ Invariant: frozen after construction; no module below reads the environment or a
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -84,6 +86,8 @@ class Settings:
         reflection: whether the services can be listed by clients.
         insecure: accept a listen address that is not local although nothing is encrypted.
         version: what the server calls itself.
+        cache: directory of the object cache; none when not given.
+        memory_bytes: what the process may allocate; 0 takes a share of the machine.
     """
 
     listen: str = "127.0.0.1:50051"
@@ -98,5 +102,12 @@ class Settings:
     reflection: bool = False
     insecure: bool = False
     version: str = "0"
+    cache: Path | None = None
+    memory_bytes: int = 0
     limits: Limits = field(default_factory=Limits)
     workers: WorkerSettings = field(default_factory=WorkerSettings)
+
+
+def user_cache() -> Path:
+    """Where this user's programs keep what they can make again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "exprd"

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from exprd_compiler import errors
-from exprd_compiler.errors import CompilerBug, ExprdError, GraphError
+from exprd_compiler.errors import CompilerBug, ExprdError, LimitExceeded
 from exprd_proto import ErrorDetail
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Status:
 
 def status_of(error: BaseException) -> Status:
     """The status of an exception."""
+    if isinstance(error, MemoryError):
+        error = LimitExceeded("the call needs more memory than the server has; nothing has changed")
     code = "INTERNAL"
     for cls in type(error).__mro__:
         if cls in _CODES:
@@ -95,12 +97,6 @@ def _incident() -> ErrorDetail:
         hint="report the incident id; the server's log has the rest",
         incident=incident,
     )
-
-
-def is_graph_error(kind: str) -> bool:
-    """Whether a class name belongs to the errors of a graph."""
-    cls = errors.by_kind().get(kind)
-    return cls is not None and issubclass(cls, GraphError)
 
 
 def _cut(text: str, length: int) -> str:

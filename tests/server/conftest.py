@@ -26,7 +26,8 @@ class ServerProcess:
 
     def __init__(self, env: dict[str, str], log: Path, *flags: str) -> None:
         self._log = log
-        command = [sys.executable, "-m", "exprd_server", "serve", "--drain-seconds", "0", *flags]
+        fixed = ("--drain-seconds", "0", "--cache-dir", "")
+        command = [sys.executable, "-m", "exprd_server", "serve", *fixed, *flags]
         with log.open("w") as stderr:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=stderr, env=env, text=True

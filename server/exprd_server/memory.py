@@ -1,0 +1,33 @@
+"""Memory of the server process: how much there is, and a bound that holds.
+
+Invariant: with a bound, an allocation that asks for too much fails, and costs its own
+call; without one, the kernel would grant it and later kill the whole server.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup/memory.max")
+_SHARE = 0.8  # the rest is for workers, the system's cache, and other processes
+
+
+def machine_bytes() -> int:
+    """The memory this process may use: that of the machine, or of its container."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        text = _CGROUP.read_text().strip()
+    except OSError:
+        return physical
+    return min(physical, int(text)) if text.isdecimal() else physical
+
+
+def bound_memory(nbytes: int) -> int:
+    """Bounds the data of this process; 0 takes a share of the machine. Gives the bound."""
+    wanted = nbytes or int(machine_bytes() * _SHARE)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (bound, hard))
+    return bound

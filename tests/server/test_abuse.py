@@ -1,0 +1,113 @@
+"""Callers that overload, hold on, or talk nonsense: others are served all the same."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+
+import grpc
+import numpy as np
+import pytest
+
+import exprd_proto as wire
+from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.type import TensorType
+from exprd_compiler.ops.arithmetic import neg
+from exprd_compiler.ops.creation import alloc
+from exprd_compiler.ops.leaves import const
+from exprd_proto import ErrorDetail
+from tests.server import graphs
+from tests.server.conftest import Client
+from tests.server.wire import bundle
+
+
+@pytest.fixture
+def small_server(start_server):
+    return start_server("--listen", "127.0.0.1:0", "--threads", "2")
+
+
+def is_served(target: str) -> bool:
+    with grpc.insecure_channel(target) as channel:
+        return Client(channel).call(Client(channel).compile(bundle(graphs.chain(1))).handle, [1.0])
+
+
+def test_surplus_calls_are_shed_at_once(small_server):
+    """2 threads and 6 calls at a time: the rest of 40 is refused, and nothing queues up."""
+    codes: Counter[grpc.StatusCode] = Counter()
+    with grpc.insecure_channel(small_server.target) as channel:
+        client = Client(channel)
+        request = wire.CompileRequest(client_id="c", graph=bundle(graphs.chain(3000)))
+        calls = [client.compiler.Compile.future(request) for _ in range(40)]
+        for call in calls:
+            codes[call.code()] += 1
+        assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert codes[grpc.StatusCode.OK] >= 6
+    assert is_served(small_server.target)
+
+
+def test_metadata_of_17_kilobytes_is_refused(channel, client):
+    with pytest.raises(grpc.RpcError) as caught:
+        client.admin.GetInfo(wire.GetInfoRequest(), metadata=[("x", "y" * 17_000)])
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    client.admin.GetInfo(wire.GetInfoRequest())
+
+
+def test_garbage_and_mute_connections_harm_nobody(small_server):
+    host, _, port = small_server.target.rpartition(":")
+    mute = [socket.create_connection((host, int(port))) for _ in range(50)]
+    try:
+        mute[0].sendall(b"GET / HTTP/1.1\r\n\r\n")
+        mute[1].sendall(bytes(range(256)) * 100)
+        mute[2].sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 1000)
+        assert is_served(small_server.target)
+    finally:
+        for connection in mute:
+            connection.close()
+
+
+def test_an_upload_that_stops_costs_no_memory(client):
+    header = wire.ArrayHeader(dtype=6, shape=[4 << 30], nbytes=4 << 30)
+    message = wire.DataServicePutRequest(
+        header=wire.PutHeader(client_id=client.client_id, array=header)
+    )
+    with pytest.raises(grpc.RpcError) as caught:
+        client.data.Put(iter([message]))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert client.admin.GetInfo(wire.GetInfoRequest()).buffers == 0
+
+
+def test_a_call_that_wants_too_much_memory_fails_alone(start_server, tmp_path):
+    flags = ("--memory-bytes", str(3 << 30))
+    server = start_server("--listen", f"unix://{tmp_path}/s", *flags)
+    n = graphs.named(graphs.input_, "n", TensorType("int64", ()))
+    graph = Graph((n,), (neg(alloc(const(1.0, "float64"), n, shape=(None,))),))
+    with grpc.insecure_channel(server.target) as channel:
+        client = Client(channel)
+        handle = client.compile(bundle(graph)).handle
+        for count in (10**9, 10**12, 2**60, 2**62):
+            with pytest.raises(grpc.RpcError) as caught:
+                client.call(handle, np.int64(count))
+            trailers = dict(caught.value.trailing_metadata())
+            assert ErrorDetail.FromString(trailers["exprd-error-bin"]).kind == "LimitExceeded"
+        np.testing.assert_array_equal(client.call(handle, np.int64(2)), [[-1, -1]])
+
+
+def test_objects_outlive_the_server(start_server, tmp_path):
+    seconds: list[dict[str, float]] = []
+    for turn in range(2):
+        flags = ("--cache-dir", str(tmp_path / "cache"))
+        server = start_server("--listen", f"unix://{tmp_path}/{turn}", *flags)
+        with grpc.insecure_channel(server.target) as channel:
+            compiled = Client(channel).compile(bundle(graphs.chain(5)))
+            seconds.append({timing.stage: timing.seconds for timing in compiled.timings})
+        assert server.stop() == 0
+    assert list((tmp_path / "cache").glob("*.o"))
+    assert seconds[1]["codegen"] < seconds[0]["codegen"]
+
+
+def test_a_cache_that_cannot_be_used_is_done_without(start_server, tmp_path):
+    (tmp_path / "file").touch()
+    flags = ("--cache-dir", str(tmp_path / "file" / "cache"))
+    server = start_server("--listen", f"unix://{tmp_path}/s", *flags)
+    assert is_served(server.target)
+    assert "objects are not cached" in server.log
