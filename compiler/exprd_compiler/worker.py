@@ -35,6 +35,8 @@ from exprd_compiler.interpret import evaluate
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.node import Array
 from exprd_compiler.ir.text import parse_graph, print_graph
+from exprd_compiler.kernel.plan import make_plan
+from exprd_compiler.kernel.text import print_plan
 from exprd_compiler.ops.table import find_op
 from exprd_compiler.options import CompileOptions
 from exprd_compiler.passes.levels import optimize
@@ -117,11 +119,12 @@ def _texts(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def texts_of(graph: Graph, options: CompileOptions) -> dict[str, str]:
-    """The stages of a graph as text: as built, as optimized, as LLVM IR."""
+    """The stages of a graph as text: as built, as optimized, its plan, its LLVM IR."""
     optimized = optimize(graph, level=options.level, excluding=options.excluding)
     return {
         "graph": print_graph(graph),
         "optimized": print_graph(optimized),
+        "plan": print_plan(make_plan(optimized)),
         "llvm": llvm_ir(graph, options),
     }
 
