@@ -143,7 +143,7 @@ def compiled(model: Model, data: Digits, rate: float) -> tuple[exprd.Function, e
     y, start = T.lvector("labels"), T.lscalar("start")
     p = T.nnet.softmax(model.scores)
     loss = -T.mean(T.log(p)[T.arange(y.shape[0]), y])
-    gradients = T.grad(loss, model.parameters)
+    pairs = zip(model.parameters, T.grad(loss, model.parameters), strict=True)
     train = exprd.function(
         [start],
         loss,
@@ -205,10 +205,9 @@ def show_compiler(run: Run) -> None:
     console.print(f"[b]{len(before)} nodes as built:[/b] {counted(before)}")
     console.print(f"[b]{len(after)} nodes as compiled:[/b] {counted(after)}")
     texts = run.train.texts()
-    plan = [line for line in texts["plan"].splitlines() if line.startswith(("kernel", "gem"))]
-    console.print(f"[b]{len(plan)} steps of the plan:[/b]")
-    for line in plan:
-        console.print(f"  {line[:96]}", markup=False, highlight=False)
+    steps = re.findall(r"^kernel (\w+)|^(gem[mv])", texts["plan"], re.MULTILINE)
+    names = ", ".join(kernel or blas for kernel, blas in steps)
+    console.print(f"[b]{len(steps)} native steps per call:[/b] {names}")
     kernel = re.search(r"define internal i32 @k\w*tanh.*", texts["llvm"], re.DOTALL)
     console.print("[b]beginning of the kernel of the hidden layer, as LLVM IR:[/b]")
     for line in (kernel.group() if kernel else texts["llvm"]).splitlines()[:24]:

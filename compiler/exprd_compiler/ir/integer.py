@@ -73,10 +73,22 @@ class IntExpr:
         return f"{self.kind}({', '.join(map(repr, self.args))})"
 
 
+# Operands of commutative operations are in an order that depends on what they are, not on when they
+# were made, so that equal graphs become equal text whatever was compiled before.
+_KINDS: Final = MappingProxyType({kind: 2 + place for place, kind in enumerate(sorted(_BINARY))})
+
 _POOL: Final[weakref.WeakValueDictionary[tuple[object, ...], IntExpr]] = (
     weakref.WeakValueDictionary()
 )
-_ORDER = iter(range(2**62))
+
+
+def _order(kind: str, args: tuple[IntExpr | int, ...]) -> tuple[int, int]:
+    """Constants first, then extents by argument and axis, fetched integers, and operations."""
+    if kind in _LEAVES:
+        numbers = [x for x in args if isinstance(x, int)]
+        return _LEAVES.index(kind), hash(tuple(numbers)) if kind == "extent" else numbers[0]
+    parts = [x.order if isinstance(x, IntExpr) else x for x in args]
+    return len(_LEAVES), hash((_KINDS.get(kind, 1), *parts))
 
 
 def _make(kind: str, *args: IntExpr | int) -> IntExpr:
@@ -120,6 +132,22 @@ def binary(kind: str, a: IntLike, b: IntLike) -> IntExpr:
     return _simplify(kind, left, right) or _make(kind, left, right)
 
 
+def nonnegative(expr: IntExpr) -> bool:
+    """Whether an expression is provably not negative; extents never are."""
+    if expr.known is not None:
+        return expr.known >= 0
+    parts = [nonnegative(x) for x in expr.args if isinstance(x, IntExpr)]
+    match expr.kind:
+        case "extent" | "lt" | "eq":
+            return True
+        case "max":
+            return any(parts)
+        case "mul" | "add" | "min":
+            return all(parts)
+        case _:
+            return False
+
+
 def _simplify(kind: str, left: IntExpr, right: IntExpr) -> IntExpr | None:
     if left is right and kind in ("sub", "min", "max", "eq", "lt"):
         return {"sub": const(0), "eq": const(1), "lt": const(0)}.get(kind, left)
@@ -127,11 +155,29 @@ def _simplify(kind: str, left: IntExpr, right: IntExpr) -> IntExpr | None:
         neutral = {"add": 0, "mul": 1}.get(kind)
         if neutral is not None and this.known == neutral:
             return other
-        if kind == "mul" and this.known == 0:
-            return const(0)
+        if this.known == 0 and kind in ("mul", "max"):
+            return const(0) if kind == "mul" else other if nonnegative(other) else None
     if (kind == "sub" and right.known == 0) or (kind == "floordiv" and right.known == 1):
         return left
-    return None
+    return _against_zero(kind, left, right)
+
+
+def _against_zero(kind: str, left: IntExpr, right: IntExpr) -> IntExpr | None:
+    """Comparisons with 0 of what cannot be negative."""
+    for this, other in ((left, right), (right, left)):
+        if kind in ("min", "max") and other.known == 0 and _natural(this):
+            return this if kind == "max" else other
+    return const(0) if kind == "lt" and right.known == 0 and _natural(left) else None
+
+
+def _natural(expr: IntExpr) -> bool:
+    """Whether an expression cannot be negative; sums and products wrap around, so they can."""
+    if expr.known is not None:
+        return expr.known >= 0
+    if expr.kind in ("extent", "lt", "eq"):
+        return True
+    known = [x.known for x in expr.args if isinstance(x, IntExpr)]
+    return expr.kind == "max" and any(x is not None and x >= 0 for x in known)
 
 
 def minimum(a: IntLike, b: IntLike) -> IntExpr:

@@ -51,8 +51,8 @@ class Example:
     """
 
     shapes: tuple[tuple[int, ...], ...]
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-    integers: Mapping[int, Any] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    integers: Mapping[int, Any] = field(default_factory=dict[int, Any])
     low: float = -3.0
     high: float = 3.0
     broadcast: bool = True

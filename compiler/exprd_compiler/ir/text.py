@@ -79,7 +79,14 @@ def parse_graph(text: str, find_op: FindOp) -> Graph:
         except UnsupportedVersion:
             raise
         # a type rule that is given what it does not expect may fail in any of these ways
-        except (GraphError, TypeError, ValueError, LookupError, AttributeError) as error:
+        except (
+            GraphError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            LookupError,
+            AttributeError,
+        ) as error:
             raise GraphError(f"line {number}: {error}", fields={"line": str(number)}) from error
     return parser.graph()
 

@@ -45,15 +45,17 @@ class Group:
         row: the loop axes its folds run over; None while it has no fold.
         members: per node the loop axis of each dimension, None for one element.
         domains: per node the loop axis of each entry of its domain (a fold's input).
+        sources: the stored nodes outside that members read.
         cuts: why nodes that read a member stayed outside, for `explain`.
     """
 
     level: int
     axes: tuple[IntExpr, ...]
     row: frozenset[int] | None = None
-    members: dict[Node, Labels] = field(default_factory=dict)
-    domains: dict[Node, Labels] = field(default_factory=dict)
-    cuts: list[str] = field(default_factory=list)
+    members: dict[Node, Labels] = field(default_factory=dict[Node, Labels])
+    domains: dict[Node, Labels] = field(default_factory=dict[Node, Labels])
+    sources: dict[Node, None] = field(default_factory=dict)
+    cuts: list[str] = field(default_factory=list[str])
 
 
 class Grouping:
@@ -170,6 +172,7 @@ class Grouping:
     def _join_or_open(self, node: Node) -> None:
         reads = self._reads(node)
         highest = self._highest(reads)
+        self._unite(reads, highest)
         for group in self._candidates(reads, highest):
             if self._join(node, group, reads):
                 return
@@ -214,16 +217,50 @@ class Grouping:
         group.row = row or group.row
         self.group_of[node] = group
         for source, _ in reads:
-            if self.group_of.get(source) is not group:
-                readers = self._readers.setdefault(source, [])
-                if not readers or readers[-1] is not group:
-                    readers.append(group)
+            if self.group_of.get(source) is not group and source not in group.sources:
+                group.sources[source] = None
+                self._readers.setdefault(source, []).append(group)
         return True
 
     @staticmethod
     def _cut(node: Node, group: Group, why: str) -> bool:
         group.cuts.append(f"{node.op.name}: {why}")
         return False
+
+    # ---- uniting
+    def _unite(self, reads: Sequence[Read], highest: int) -> None:
+        """Make one group of those of the highest level that a node reads element by element."""
+        if any(labels is None and self.level(source) == highest for source, labels in reads):
+            return
+        loop_of: dict[Group, dict[int, int]] = {}
+        for source, labels in reads:
+            group = self.group_of.get(source)
+            if group is not None and group.level == highest:
+                loops = loop_of.setdefault(group, {})
+                for loop, label in zip(group.members[source], labels or (), strict=True):
+                    if loop is not None and label is not None:
+                        loops.setdefault(label, loop)
+        if len(loop_of) > 1:
+            widest = max(loop_of, key=lambda group: len(group.axes))
+            for group in [group for group in loop_of if group is not widest]:
+                self._absorb(widest, group, _matched(loop_of[group], loop_of[widest]))
+
+    def _absorb(self, into: Group, group: Group, onto: dict[int, int]) -> None:
+        """Move the members of a group of the same level, its loop axes becoming those in `onto`."""
+        row = _united_row(into, group, onto)
+        if row is None or len(into.members) + len(group.members) > SIZE_LIMIT:
+            return
+        for node, place in group.members.items():
+            into.members[node] = _mapped(place, onto)
+            into.domains[node] = _mapped(group.domains[node], onto)
+            self.group_of[node] = into
+        into.row = row or None
+        into.cuts += group.cuts
+        for source in group.sources:
+            into.sources[source] = None
+            readers = [reader for reader in self._readers[source] if reader is not group]
+            self._readers[source] = readers if into in readers else [*readers, into]
+        self.groups.remove(group)
 
     def _place(self, node: Node, group: Group, reads: Sequence[Read]) -> Labels | None:
         """The loop axis of each dimension of the node's domain, or None if there is no way."""
@@ -274,6 +311,33 @@ class Grouping:
             if not row <= used and row & used:
                 return None
         return row
+
+
+def _matched(loops: dict[int, int], wanted: dict[int, int]) -> dict[int, int]:
+    """Loop axes of one group to those of another, where a node reads both under one label."""
+    return {loop: wanted[label] for label, loop in loops.items() if label in wanted}
+
+
+def _mapped(place: Labels, onto: dict[int, int]) -> Labels:
+    return tuple(None if loop is None else onto[loop] for loop in place)
+
+
+def _united_row(into: Group, group: Group, onto: dict[int, int]) -> frozenset[int] | None:
+    """The row axes of two groups in one (empty: none), or None if they do not fit together."""
+    same = all(into.axes[new] is group.axes[old] for old, new in onto.items())
+    whole = len(set(onto.values())) == len(onto) == len(group.axes)
+    mine = into.row or frozenset()
+    # what lacks a grid axis would be repeated along it
+    missing = frozenset(range(len(into.axes))) - frozenset(onto.values())
+    if not (same and whole and missing <= mine):
+        return None
+    theirs = frozenset(onto[loop] for loop in group.row or ())
+    if mine and theirs and mine != theirs:
+        return None
+    row = mine or theirs
+    places = [*into.members.values(), *(_mapped(p, onto) for p in group.members.values())]
+    used = [frozenset(loop for loop in place if loop is not None) for place in places]
+    return row if all(row <= loops or not row & loops for loops in used) else None
 
 
 def folded_axes(node: Node) -> tuple[int, ...]:

@@ -32,7 +32,8 @@ class Listed:
     @staticmethod
     def from_json(item: Mapping[str, Any]) -> Listed:
         """A row from its fields."""
-        return Listed(**{**item, "inputs": tuple(item["inputs"])})
+        fields: dict[str, Any] = {**item, "inputs": tuple(item["inputs"])}
+        return Listed(**fields)
 
 
 def listing(graph: Graph) -> tuple[Listed, ...]:

@@ -208,7 +208,8 @@ class KernelBuilder:
         place = self.group.domains[node]
         child = node.inputs[0]
         ref = self.value(child, align(child, place, self._shapes))
-        rows = [place[axis] for axis in node["axes"] if place[axis] is not None]
+        axes: tuple[int, ...] = node["axes"]
+        rows = [place[axis] for axis in axes if place[axis] is not None]
         if isinstance(rule, ArgReduce):
             if not rows:
                 return self._add(Number(0, "int64"))

@@ -275,7 +275,7 @@ class Shapes:
         return tuple(out)
 
     def _reduced(self, node: Node, source: Extents, empty: str) -> Extents:
-        axes = node["axes"]
+        axes: tuple[int, ...] = node["axes"]
         if empty == "error":
             count = integer.product(tuple(source[axis] for axis in axes))
             self.require(
@@ -313,7 +313,9 @@ def _unexpected(_: Shapes, node: Node) -> Extents:
     raise CompilerBug("an expansion reached the kernel floor", op=node.op.name)
 
 
-# ruff: noqa: SLF001 - the table of the class's own rules
+# The table of the class's own rules.
+# ruff: noqa: SLF001
+# pyright: reportPrivateUsage=false
 _DERIVE: Final[dict[type, Callable[[Shapes, Node], Extents]]] = {
     Leaf: Shapes._leaf,
     Scalar: lambda shapes, node: shapes._broadcast(node, node.inputs),

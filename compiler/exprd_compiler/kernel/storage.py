@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exprd_compiler.ir.integer import IntExpr, const, maximum
+from exprd_compiler.ir.integer import IntExpr, const, maximum, nonnegative
 from exprd_compiler.ir.lowering import Layout, Library, View
 from exprd_compiler.ir.node import Node
 from exprd_compiler.kernel.shapes import Shapes
@@ -95,20 +95,4 @@ def _step(stride: IntExpr, count: IntExpr, length: IntExpr) -> IntExpr | None:
     """The distance between `count` lines of `length` elements, unless it may be 0 or negative."""
     if count.known in (0, 1) or length.known == 0:
         return length
-    return maximum(stride, length) if _forward(stride) and stride.known != 0 else None
-
-
-def _forward(expr: IntExpr) -> bool:
-    """Whether an expression is provably not negative."""
-    if expr.known is not None:
-        return expr.known >= 0
-    parts = [x for x in expr.args if isinstance(x, IntExpr)]
-    match expr.kind:
-        case "extent":
-            return True
-        case "max":
-            return any(map(_forward, parts))
-        case "mul" | "add" | "min":
-            return all(map(_forward, parts))
-        case _:
-            return False
+    return maximum(stride, length) if nonnegative(stride) and stride.known != 0 else None
