@@ -147,9 +147,7 @@ def compiled(model: Model, data: Digits, rate: float) -> tuple[exprd.Function, e
     train = exprd.function(
         [start],
         loss,
-        updates=[
-            (w, w - np.float32(rate) * g) for w, g in zip(model.parameters, gradients, strict=True)
-        ],
+        updates=[(w, w - np.float32(rate) * g) for w, g in pairs],
         givens={model.images: images[start : start + BATCH], y: labels[start : start + BATCH]},
         name=f"train {model.name}",
     )
