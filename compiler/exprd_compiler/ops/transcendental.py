@@ -38,6 +38,15 @@ def _unary(
 
 exp: Op = _unary("exp", np.exp, lambda g, y, _x: (mul(g, y),), "e to the power x.", low=-5, high=5)
 
+expm1: Op = _unary(
+    "expm1",
+    np.expm1,
+    lambda g, y, _x: (mul(g, add(y, _one(y))),),
+    "exp(x) - 1, accurate near 0.",
+    low=-5,
+    high=5,
+)
+
 log: Op = _unary(
     "log", np.log, lambda g, _y, x: (true_div(g, x),), "Natural logarithm.", low=0.1, high=9
 )
