@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from exprd_compiler.errors import GraphError
 
@@ -40,5 +41,6 @@ class CompileOptions:
     @staticmethod
     def from_json(text: str) -> CompileOptions:
         """Options from `to_json`."""
-        fields = json.loads(text)
-        return CompileOptions(**{**fields, "excluding": tuple(fields["excluding"])})
+        fields: dict[str, Any] = json.loads(text)
+        fields["excluding"] = tuple(fields["excluding"])
+        return CompileOptions(**fields)

@@ -115,21 +115,10 @@ class Shapes:
         self._same: dict[IntExpr, IntExpr] = {}
         self._checked: set[IntExpr] = set()
         self._node: Node | None = None
-        self._numbers: dict[IntExpr, frozenset[int]] = {}
 
     # ---- queries
     def __getitem__(self, node: Node) -> Extents:
         return self._canonical(self._extents[node])
-
-    def numbers_in(self, expr: IntExpr) -> frozenset[int]:
-        """The numbers of the fetched integers that an expression contains."""
-        found = self._numbers.get(expr)
-        if found is None:
-            parts = [self.numbers_in(x) for x in expr.args if isinstance(x, IntExpr)]
-            mine = expr.args if expr.kind == "value" else ()
-            found = frozenset(x for x in mine if isinstance(x, int)).union(*parts)
-            self._numbers[expr] = found
-        return found
 
     def integers(self, nodes: Iterable[Node]) -> list[IntExpr]:
         """The nodes as integer expressions of the entry."""

@@ -238,7 +238,8 @@ class _EntryWriter:
         self.function.line(f"store {typed}, ptr {slot.text}, align 8")
 
     def _result_places(self) -> list[int]:
-        places, place = [], 0
+        places: list[int] = []
+        place = 0
         for buffer in self.plan.outputs:
             places.append(place)
             place += 1 + len(buffer.extents)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, cast
 
 from exprd_compiler.ir.integer import IntExpr
 from exprd_compiler.ir.node import Op
@@ -41,8 +41,9 @@ class Signature:
             case Op():
                 yield item.name
             case tuple():
-                yield ("tuple", len(item))
-                for part in item:
+                parts = cast("tuple[object, ...]", item)
+                yield ("tuple", len(parts))
+                for part in parts:
                     yield from self._encoded(part)
             case float():
                 yield repr(item)
