@@ -140,7 +140,9 @@ def _apply(
 ) -> Node:
     op = find_op(message.op[:64])
     try:
-        return Node(op, tuple(inputs), tuple(sorted(attributes.items())), position)
+        node = Node(op, tuple(inputs), tuple(sorted(attributes.items())), position)
+        _check_is_type(node.type)
+        return node
     except ExprdError:
         raise
     except Exception as error:  # a type rule met attributes of a kind it never expects
@@ -150,6 +152,12 @@ def _apply(
             op=op.name,
             hint="see the op's page for its attributes",
         ) from error
+
+
+def _check_is_type(given: object) -> None:
+    """Of a leaf, the derived type is whatever its attribute holds."""
+    if not isinstance(given, TensorType):
+        raise TypeError("the type is no type")
 
 
 def _earlier(index: int, position: int, nodes: Sequence[Node]) -> Node:

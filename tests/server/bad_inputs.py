@@ -202,6 +202,12 @@ GRAPHS = (
         "GraphError",
         "but the op gives",
     ),
+    (
+        "type of a leaf is no type",
+        with_nodes(node("input", type={"bool_value": True})),
+        "GraphError",
+        "cannot take",
+    ),
     ("unknown dtype", with_nodes(leaf("input", "y", 77)), "DTypeError", "number 77"),
     ("no dtype", with_nodes(leaf("input", "y", 0)), "DTypeError", "number 0"),
     (
