@@ -17,6 +17,7 @@ from exprd.convert import (
     as_extent,
     as_node,
     cast_to,
+    is_array,
     is_sequence,
     node_of,
     split_extents,
@@ -71,7 +72,8 @@ def extents_from(value: object, ndim: int | None = None) -> tuple[int | Node, ..
     """
     node = node_of(value)
     if node is None:
-        items: Iterable[object] = value if is_sequence(value) else (value,)
+        given = value.tolist() if is_array(value) else value
+        items: Iterable[Any] = given if is_sequence(given) else (given,)
         return tuple(as_extent(item, "an extent") for item in items)
     if node.ndim == 0:
         return (as_extent(node, "an extent"),)

@@ -54,7 +54,8 @@ def _converted(dtype: str, value: object, allow_downcast: bool | None) -> NDArra
         return _as(dtype, value)
     if is_array(value):
         return _upcast(dtype, value)
-    given, out = np.asarray(value), _as(dtype, value)
+    out = _as(dtype, value)
+    given = np.asarray(value)
     if not _same_values(given, out):
         raise CallError(
             f"{dtype} cannot hold {_shown(value)} exactly, it would become {_short(out)}",

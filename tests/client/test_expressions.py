@@ -118,6 +118,22 @@ SHAPES: dict[str, Pair] = {
     "arange down": (lambda x: T.arange(x.shape[1], 0, -1), lambda x: np.arange(4, 0, -1)),
     "arange float": (lambda x: T.arange(0, 1, 0.25), lambda x: np.arange(0, 1, 0.25)),
     "swapaxes": (lambda x: x.swapaxes(0, 1), lambda x: x.T),
+    "squeeze": (lambda x: T.squeeze(x.dimshuffle(0, "x", 1, "x")), lambda x: x),
+    "padaxis": (lambda x: T.shape_padaxis(x, -2), lambda x: x[:, None, :]),
+    "full": (lambda x: T.full((2, 3), 7, dtype="int32"), lambda x: np.full((2, 3), 7)),
+    "fill": (lambda x: T.fill(x, 3), lambda x: np.full_like(x, 3)),
+    "ones_like": (lambda x: T.ones_like(x, dtype="int8"), np.ones_like),
+    "outer": (lambda x: T.outer(x[0], x[1]), lambda x: np.outer(x[0], x[1])),
+    "dot scalar": (lambda x: T.dot(x, 2.0), lambda x: 2 * x),
+    "permute": (lambda x: T.transpose(x, (1, 0)), lambda x: x.T),
+    "ravel": (lambda x: x.ravel(), np.ravel),
+    "flatten 2": (lambda x: x.dimshuffle(0, 1, "x").flatten(2), lambda x: x),
+    "reshape vector": (
+        lambda x: x.reshape(T.cast(x.shape[::-1], "int32"), ndim=2),
+        lambda x: x.reshape(4, 3),
+    ),
+    "reshape constant": (lambda x: x.reshape(np.array([6, 2])), lambda x: x.reshape(6, 2)),
+    "reshape scalar": (lambda x: x.reshape(x.size), np.ravel),
     "stack": (lambda x: T.stack([x.sum(), x.max()]), lambda x: np.array([x.sum(), x.max()])),
 }
 
@@ -211,11 +227,71 @@ def test_nnet() -> None:
         A,
         LABELS,
     )
+    same(lambda x: T.nnet.elu(x), lambda x: np.where(x > 0, x, np.expm1(x)), A)
+    same(lambda x: T.nnet.softplus(x), lambda x: np.log1p(np.exp(x)), A)
+    same(lambda x: T.nnet.tanh(x), np.tanh, A)
+    same(lambda x: T.nnet.softsign(x), lambda x: x / (1 + abs(x)), A)
+    same(
+        lambda x: T.nnet.sigmoid_binary_crossentropy(x, 0.25),
+        lambda x: np.log1p(np.exp(x)) - 0.25 * x,
+        A,
+    )
+    same(
+        lambda x: T.nnet.categorical_crossentropy(T.nnet.softmax(x), np.eye(3, 4)),
+        lambda x: -np.log(softmax(x))[np.arange(3), np.arange(3)],
+        A,
+    )
+    with pytest.raises(ShapeError, match="labels"):
+        T.nnet.categorical_crossentropy(T.matrix(), T.tensor3())
     same(
         lambda x: T.nnet.binary_crossentropy(T.nnet.sigmoid(x), 1.0),
         lambda x: np.log1p(np.exp(-x)),
         A,
     )
+
+
+def test_writing_through_new_axes() -> None:
+    def added(x: Any) -> Any:
+        out = x.copy()
+        out[1:] += 10
+        return out
+
+    same(lambda x: T.inc_subtensor(x[1:].dimshuffle(1, 0, "x"), 10), added, A)
+    with pytest.raises(GraphError, match="at once"):
+        T.set_subtensor(T.matrix()[:, [0]], 1)
+
+
+def test_max_and_argmax() -> None:
+    x = T.matrix("x")
+    best, where = exprd.function([x], T.max_and_argmax(x, axis=1))(A)
+    assert (best.tolist(), where.tolist()) == (A.max(1).tolist(), [3, 3, 3])
+
+
+def test_shape_arguments_are_checked() -> None:
+    x = T.matrix("x")
+    for build, text in [
+        (lambda: x.reshape(T.lvector()), "give ndim"),
+        (lambda: x.reshape((2, 3), ndim=1), "ndim=1"),
+        (lambda: x.reshape((2.5, 1)), "an extent is an integer"),
+        (lambda: x.reshape(T.vector()), "vector of integers"),
+        (lambda: x.flatten(3), "rank 3"),
+        (lambda: x.dimshuffle("y"), "'x'"),
+        (lambda: x.dimshuffle(0, 5), "axis 5"),
+        (lambda: x.swapaxes(0, 2), "axis 2"),
+        (lambda: T.shape_padaxis(x, 7), "no place 7"),
+        (lambda: x.sum(axis=2), "axis 2"),
+        (lambda: x.mean(dtype="int32"), "float dtype"),
+        (lambda: T.arange(0, x.shape[0], T.iscalar()), "step"),
+        (lambda: x[:: T.iscalar()], "step"),
+        (lambda: x[..., ...], "one ellipsis"),
+        (lambda: x[None, [0]], "dimshuffle"),
+        (lambda: x.shape[5], "axis 5"),
+        (lambda: T.take(x, 0, axis=3), "axis 3"),
+        (lambda: T.stack([x]), "0-d"),
+        (lambda: T.clip(x, None, 1), "bound"),
+    ]:
+        with pytest.raises(GraphError, match=text):
+            build()
 
 
 def test_eval() -> None:

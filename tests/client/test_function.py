@@ -223,6 +223,45 @@ def test_givens_are_checked() -> None:
         function([x], x + y, givens={y: T.vector()})
 
 
+def test_declarations_are_checked() -> None:
+    x = T.scalar("x")
+    with pytest.raises(GraphError, match="updates="):
+        In(x, value=0, update=x + 1)
+    with pytest.raises(GraphError, match="contradicts"):
+        In(x, mutable=True, borrow=False)
+    with pytest.raises(CallError, match="raise, warn or ignore"):
+        function([x], x, on_unused_input="perhaps")
+    with pytest.raises(CallError, match="givens replace variables"):
+        function([x], x, givens={"x": x})
+    with pytest.raises(GraphError, match="twice"):
+        function([], x, givens=[(x, 1.0), (x, 2.0)])
+    with pytest.raises(GraphError, match="mode"):
+        function([x], x, mode="NO_SUCH_MODE")
+    assert "value=3" in repr(In(x, value=3))
+
+
+@behaviour
+def test_trusted_inputs_are_not_looked_at() -> None:
+    x = T.vector("x")
+    f = function([x], exprd.Out(x * 2, borrow=True))
+    f.trust_input = True
+    assert f(np.ones(2)).tolist() == [2, 2]
+    with pytest.raises(CallError):
+        f(np.ones((2, 2)))
+    f.free()
+    assert f.get_shared() == ()
+    assert "function" in repr(f)
+    assert f.graph.inputs[0].name == "x"
+
+
+@behaviour
+def test_rebuild_strict_false_retypes() -> None:
+    state = exprd.shared(3)
+    x = T.dscalar("x")
+    f = function([x], state * 2 + 1, givens={state: x}, rebuild_strict=False)
+    assert f(3.5) == 8.0
+
+
 @behaviour
 def test_the_compiled_plan_is_listed_under_theanos_names() -> None:
     x, w = T.matrix("x"), T.vector("w")
