@@ -46,10 +46,11 @@ class Extents:
 
     def equal(self, a: Node, b: Node) -> bool:
         """Whether two values have the same shape in every call that succeeds."""
-        return a.ndim == b.ndim and all(
-            x is y or (isinstance(x, int) and x == y)
-            for x, y in zip(self.of(a), self.of(b), strict=True)
-        )
+        if a is b or a.ndim != b.ndim:
+            return a is b
+        self.of(a)  # finding the shape of b may show that lengths of a agree
+        pairs = zip(self.of(b), self.of(a), strict=True)
+        return all(x is y or (isinstance(x, int) and x == y) for x, y in pairs)
 
     def spec(self, node: Node) -> tuple[tuple[Static, ...], tuple[Node, ...]]:
         """The shape as attribute and integer inputs of an op such as alloc."""
@@ -95,10 +96,10 @@ class Extents:
         return tuple(out)
 
     def _rule(self, node: Node) -> Sequence[Extent] | None:
+        if isinstance(node.op.lowering, Scalar) and node.ndim:
+            return self.broadcast(node.inputs, node.ndim)
         if None not in node.type.shape:
             return None
-        if isinstance(node.op.lowering, Scalar):
-            return self.broadcast(node.inputs, node.ndim)
         if isinstance(node.op.lowering, Reduce | ArgReduce) or node.op is reduce.mean:
             axes = node["axes"]
             return [e for axis, e in enumerate(self.of(node.inputs[0])) if axis not in axes]

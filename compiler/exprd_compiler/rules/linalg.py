@@ -73,6 +73,7 @@ def _scaled(call: Node, sign: float, added: Node, weight: float) -> Node:
 
 def _into_beta(m: Match) -> Node | None:
     left, right = m.root.inputs
+    m.context.extents.of(m.root)  # both operands have the shape of the sum, unless they broadcast
     minus = -1.0 if m.root.op is sub else 1.0
     for call, added, sign, weight in ((left, right, 1.0, minus), (right, left, minus, 1.0)):
         if not _is_call(m, call) or len(call.inputs) != 2:

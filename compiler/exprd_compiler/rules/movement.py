@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from exprd_compiler.errors import ExprdError
 from exprd_compiler.ir.dtype import FLOATS
-from exprd_compiler.ir.node import Node
+from exprd_compiler.ir.node import Node, Op
 from exprd_compiler.ops.arithmetic import cast, mul, second
 from exprd_compiler.ops.creation import alloc, iota, make_vector, shape
 from exprd_compiler.ops.index import NEXT, assign, scatter, subtensor
@@ -97,6 +98,14 @@ def _extent(m: Match) -> Node | None:
     return const(extent, "int64") if isinstance(extent, int) else extent
 
 
+def _legal(op: Op, *inputs: Node, **attrs: Any) -> Node | None:
+    """The node, or None if it cannot be: then the op as written says so at run time."""
+    try:
+        return op(*inputs, **attrs)
+    except ExprdError:
+        return None
+
+
 def _static_spec(m: Match) -> Node | None:
     """Reshape and alloc with constant integers written into the attribute."""
     source, *dims = m.root.inputs
@@ -112,7 +121,7 @@ def _static_spec(m: Match) -> Node | None:
         spec.append(value if value is None else int(value))
     if len(kept) == len(dims):
         return None
-    return m.root.op(source, *kept, shape=tuple(spec))
+    return _legal(m.root.op, source, *kept, shape=tuple(spec))
 
 
 def _static_length(m: Match) -> Node | None:
@@ -140,7 +149,7 @@ def _static_index(m: Match) -> Node | None:
     index = tuple(_entries(m.root["index"], bounds, kept))
     if len(kept) == len(bounds):
         return None
-    return m.root.op(*given, *kept, **{**m.root.attributes, "index": index})
+    return _legal(m.root.op, *given, *kept, **{**m.root.attributes, "index": index})
 
 
 _STATIC = "What is known when compiling is written into the op."

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from exprd_compiler.errors import GraphError
+from exprd_compiler.errors import ExprdError
 from exprd_compiler.grad import grad
 from exprd_compiler.interpret import evaluate
 from exprd_compiler.ir.dtype import is_float
@@ -182,7 +182,7 @@ def random_graph(rng: Random, size: int) -> tuple[Graph, list[Array]]:
         try:
             node = pick(rng, GROW)(rng, nodes)
             ((value,), _) = evaluate(Graph(tuple(leaves), (node,)), values)
-        except GraphError:
+        except ExprdError:
             continue
         if np.all(np.isfinite(value)) and np.all(np.abs(value) < 1e4):
             nodes.append(node)
