@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 IntLike: TypeAlias = "IntExpr | int"
@@ -28,15 +29,24 @@ _COMMUTATIVE: Final = frozenset(("add", "mul", "min", "max", "eq"))
 class IntExpr:
     """One interned integer expression: a constant, a leaf, or an operation on expressions.
 
+    Attributes:
+        kind: "const", a leaf, or an operation.
+        args: expressions; integers for constants and leaves.
+        order: what operands of commutative operations are sorted by.
+        natural: whether it is provably not negative, as long as nothing wraps around.
+        numbers: the numbers of the fetched integers that it contains.
+
     Leaves are ("extent", input, axis), an extent of an entry argument, and ("value", number), an
     integer that the entry reads from a buffer at run time.
     """
 
-    __slots__ = ("__weakref__", "args", "kind", "order")
+    __slots__ = ("__weakref__", "args", "kind", "natural", "numbers", "order")
     dtype: Final = "int64"  # what a scalar body may ask of its operands
     kind: str
     args: tuple[IntExpr | int, ...]
-    order: int
+    order: tuple[int, ...]
+    natural: bool
+    numbers: frozenset[int]
 
     def __add__(self, other: IntLike) -> IntExpr:
         return binary("add", self, other)
@@ -60,6 +70,11 @@ class IntExpr:
         return binary("floordiv", self, other)
 
     @property
+    def parts(self) -> tuple[IntExpr, ...]:
+        """The expressions that it is made of; none for leaves."""
+        return tuple([x for x in self.args if isinstance(x, IntExpr)])
+
+    @property
     def known(self) -> int | None:
         """The value, if it is a constant."""
         first = self.args[0]
@@ -70,25 +85,33 @@ class IntExpr:
             return str(self.args[0])
         if self.kind == "extent":
             return f"n{self.args[0]}.{self.args[1]}"
-        return f"{self.kind}({', '.join(map(repr, self.args))})"
+        # one level, because what is shared would be repeated without end
+        parts = [repr(x) if isinstance(x, int) or not x.parts else "..." for x in self.args]
+        return f"{self.kind}({', '.join(parts)})"
 
 
 # Operands of commutative operations are in an order that depends on what they are, not on when they
 # were made, so that equal graphs become equal text whatever was compiled before.
-_KINDS: Final = MappingProxyType({kind: 2 + place for place, kind in enumerate(sorted(_BINARY))})
+_LEAVES: Final = ("const", "extent", "value")
+_NUMBER: Final = MappingProxyType({kind: i for i, kind in enumerate((*_BINARY, "select"))})
 
 _POOL: Final[weakref.WeakValueDictionary[tuple[object, ...], IntExpr]] = (
     weakref.WeakValueDictionary()
 )
 
 
-def _order(kind: str, args: tuple[IntExpr | int, ...]) -> tuple[int, int]:
-    """Constants first, then extents by argument and axis, fetched integers, and operations."""
+def _order(kind: str, args: tuple[IntExpr | int, ...]) -> tuple[int, ...]:
+    """Constants first, then extents, fetched integers, and operations by a hash of their parts."""
     if kind in _LEAVES:
-        numbers = [x for x in args if isinstance(x, int)]
-        return _LEAVES.index(kind), hash(tuple(numbers)) if kind == "extent" else numbers[0]
-    parts = [x.order if isinstance(x, IntExpr) else x for x in args]
-    return len(_LEAVES), hash((_KINDS.get(kind, 1), *parts))
+        return (_LEAVES.index(kind), *[x for x in args if isinstance(x, int)])
+    parts = [x.order for x in args if isinstance(x, IntExpr)]
+    return (len(_LEAVES), hash((_NUMBER[kind], *parts)))
+
+
+def _numbers(kind: str, args: tuple[IntExpr | int, ...]) -> frozenset[int]:
+    if kind == "value":
+        return frozenset(x for x in args if isinstance(x, int))
+    return frozenset[int]().union(*(x.numbers for x in args if isinstance(x, IntExpr)))
 
 
 def _make(kind: str, *args: IntExpr | int) -> IntExpr:
@@ -96,7 +119,9 @@ def _make(kind: str, *args: IntExpr | int) -> IntExpr:
     found = _POOL.get(key)
     if found is None:
         found = object.__new__(IntExpr)
-        found.kind, found.args, found.order = kind, args, next(_ORDER)
+        found.kind, found.args = kind, args
+        found.order, found.natural = _order(kind, args), _natural(kind, args)
+        found.numbers = _numbers(kind, args)
         found = _POOL.setdefault(key, found)
     return found
 
@@ -133,17 +158,23 @@ def binary(kind: str, a: IntLike, b: IntLike) -> IntExpr:
 
 
 def nonnegative(expr: IntExpr) -> bool:
-    """Whether an expression is provably not negative; extents never are."""
-    if expr.known is not None:
-        return expr.known >= 0
-    parts = [nonnegative(x) for x in expr.args if isinstance(x, IntExpr)]
-    match expr.kind:
+    """Whether an expression is provably not negative, as long as nothing wraps around."""
+    return expr.natural
+
+
+def _natural(kind: str, args: tuple[IntExpr | int, ...]) -> bool:
+    if kind == "const":
+        return isinstance(args[0], int) and args[0] >= 0
+    parts = [x.natural for x in args if isinstance(x, IntExpr)]
+    match kind:
         case "extent" | "lt" | "eq":
             return True
         case "max":
             return any(parts)
-        case "mul" | "add" | "min":
+        case "mul" | "add" | "min" | "floordiv":
             return all(parts)
+        case "select":
+            return all(parts[1:])
         case _:
             return False
 
@@ -155,8 +186,8 @@ def _simplify(kind: str, left: IntExpr, right: IntExpr) -> IntExpr | None:
         neutral = {"add": 0, "mul": 1}.get(kind)
         if neutral is not None and this.known == neutral:
             return other
-        if this.known == 0 and kind in ("mul", "max"):
-            return const(0) if kind == "mul" else other if nonnegative(other) else None
+        if this.known == 0 and kind == "mul":
+            return this
     if (kind == "sub" and right.known == 0) or (kind == "floordiv" and right.known == 1):
         return left
     return _against_zero(kind, left, right)
@@ -165,19 +196,9 @@ def _simplify(kind: str, left: IntExpr, right: IntExpr) -> IntExpr | None:
 def _against_zero(kind: str, left: IntExpr, right: IntExpr) -> IntExpr | None:
     """Comparisons with 0 of what cannot be negative."""
     for this, other in ((left, right), (right, left)):
-        if kind in ("min", "max") and other.known == 0 and _natural(this):
+        if kind in ("min", "max") and other.known == 0 and this.natural:
             return this if kind == "max" else other
-    return const(0) if kind == "lt" and right.known == 0 and _natural(left) else None
-
-
-def _natural(expr: IntExpr) -> bool:
-    """Whether an expression cannot be negative; sums and products wrap around, so they can."""
-    if expr.known is not None:
-        return expr.known >= 0
-    if expr.kind in ("extent", "lt", "eq"):
-        return True
-    known = [x.known for x in expr.args if isinstance(x, IntExpr)]
-    return expr.kind == "max" and any(x is not None and x >= 0 for x in known)
+    return const(0) if kind == "lt" and right.known == 0 and left.natural else None
 
 
 def minimum(a: IntLike, b: IntLike) -> IntExpr:

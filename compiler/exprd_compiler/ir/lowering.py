@@ -94,9 +94,10 @@ class Reduce:
     """A fold over attribute `axes` with an associative combination in a fixed tree.
 
     `identity(dtype)` starts the accumulator of dtype `accumulate(input dtype)`; `empty` says
-    whether a fold over no elements gives the identity or an error.
+    whether a fold over no elements gives the identity or an error. The name is for people.
     """
 
+    name: str
     combine: Callable[[ScalarBuilder, Scalar_, Scalar_], Scalar_]
     identity: Callable[[str], float]
     accumulate: Callable[[str], str]
@@ -142,7 +143,7 @@ class Generate:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """`x[i0, i1, ...]` with integer arrays for the leading axes; negative ones count from the end."""
+    """`x[i0, i1, ...]` with integer arrays for the leading axes; negative ones count back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from exprd_compiler.ir.lowering import ArgReduce, Gather, Generate, Reduce, Scalar
+from exprd_compiler.ir.lowering import (
+    ArgReduce,
+    Assign,
+    Gather,
+    Generate,
+    Reduce,
+    Scalar,
+    Scatter,
+)
 from exprd_compiler.ir.node import Node
 from exprd_compiler.kernel.shapes import Shapes, value_inputs
 
@@ -45,6 +53,9 @@ def operands(node: Node, labels: Labels, shapes: Shapes) -> Iterator[tuple[Node,
         labels: one per entry of its domain.
         shapes: extents.
     """
+    if isinstance(node.op.lowering, Assign | Scatter):
+        yield from _written(node, labels, shapes)
+        return
     if isinstance(node.op.lowering, Gather):
         data, *indexes = node.inputs
         yield data, None
@@ -60,6 +71,20 @@ def operands(node: Node, labels: Labels, shapes: Shapes) -> Iterator[tuple[Node,
             yield child, align(child, labels, shapes)
         else:
             yield child, None
+
+
+def _written(node: Node, labels: Labels, shapes: Shapes) -> Iterator[tuple[Node, Labels]]:
+    """What a changed copy is made of; the positions written to are dimensions of their own."""
+    x, *others = value_inputs(node)
+    yield x, align(x, labels, shapes)
+    for child in others:
+        yield (
+            child,
+            tuple(
+                None if extent.known == 1 else len(labels) + axis
+                for axis, extent in enumerate(reversed(shapes[child]))
+            )[::-1],
+        )
 
 
 def align(child: Node, labels: Labels, shapes: Shapes) -> Labels:

@@ -126,9 +126,7 @@ class Grouping:
             self.level_of[node] = 0
         elif node in self._storage.copies:
             self._join_or_open(node)
-        elif isinstance(rule, View):
-            return
-        elif self._inline[node] is not None:
+        elif isinstance(rule, View) or self._inline[node] is not None:
             return
         elif elementwise(node) or folding(node):
             self._join_or_open(node)
@@ -165,7 +163,7 @@ class Grouping:
             if isinstance(node.op.lowering, Host):
                 exprs.append(self._shapes.host(node))
             for expr in exprs:
-                for number in self._shapes.numbers_in(expr):
+                for number in expr.numbers:
                     yield self._storage.base(self._shapes.fetched[number]), None
 
     # ---- joining

@@ -179,7 +179,7 @@ class _Planner:
 
     def _ready(self, check: Check, known: set[int]) -> bool:
         exprs = (check.condition, *check.values)
-        return all(self.shapes.numbers_in(expr) <= known for expr in exprs)
+        return all(expr.numbers <= known for expr in exprs)
 
     # ---- groups
     def _lower_group(self, group: Group) -> list[Step]:
@@ -268,7 +268,9 @@ class _Planner:
         m, k = self.shapes[a]
         n = self.shapes[b][1] if b.ndim == 2 else None
         routine = node.op.lowering.routine if isinstance(node.op.lowering, Library) else ""
-        checks = [self._blas_check(node, e) for e in (m, k, *(() if n is None else (n,)))]
+        text = "extent {} is beyond what BLAS takes"
+        for extent in (m, k, *(() if n is None else (n,))):
+            self.shapes.require_for(node, less(extent, _BLAS_LIMIT), "LimitExceeded", text, extent)
         call = Blas(
             routine,
             node.dtype,
@@ -281,12 +283,7 @@ class _Planner:
             node["alpha"],
             bool(rest),
         )
-        return [*before, *checks, call]
-
-    def _blas_check(self, node: Node, extent: IntExpr) -> Check:
-        text = "extent {} is beyond what BLAS takes"
-        site = self.shapes.site("LimitExceeded", text, node)
-        return Check(less(extent, _BLAS_LIMIT), site, (extent,))
+        return [*before, call]
 
     def _operand(self, node: Node) -> Operand:
         layout = self.storage.layout(node)

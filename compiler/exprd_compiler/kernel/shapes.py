@@ -148,12 +148,17 @@ class Shapes:
 
     def require(self, condition: IntExpr, kind: str, message: str, *values: IntExpr) -> None:
         """Add a run-time check, see `HostContext`."""
-        if condition.known or condition in self._checked:
-            return
         if self._node is None:
             raise CompilerBug("a check arose outside a node")
-        self._checked.add(condition)
-        self.checks.append(Check(condition, self.site(kind, message, self._node), values))
+        self.require_for(self._node, condition, kind, message, *values)
+
+    def require_for(
+        self, node: Node, condition: IntExpr, kind: str, message: str, *values: IntExpr
+    ) -> None:
+        """Add a run-time check on behalf of a node, once per condition."""
+        if not condition.known and condition not in self._checked:
+            self._checked.add(condition)
+            self.checks.append(Check(condition, self.site(kind, message, node), values))
 
     # ---- integers of the entry
     def host(self, node: Node) -> IntExpr:

@@ -45,7 +45,7 @@ def _sum_grad(g: Node, _y: Node, x: Node, *, axes: tuple[int, ...]) -> Sequence[
 sum_ = reduction(
     "sum",
     numpy=_sum_numpy,
-    lowering=Reduce(lambda k, acc, x: k.add(acc, x), lambda _: 0, _sum_accumulator),
+    lowering=Reduce("sum", lambda k, acc, x: k.add(acc, x), lambda _: 0, _sum_accumulator),
     grad=_sum_grad,
     result=sum_dtype,
     theano="Sum",
@@ -75,7 +75,7 @@ max_ = reduction(
     "max",
     numpy=_max_numpy,
     lowering=Reduce(
-        lambda k, acc, x: k.maximum(acc, x), _lowest, lambda dtype: dtype, empty="error"
+        "max", lambda k, acc, x: k.maximum(acc, x), _lowest, lambda dtype: dtype, empty="error"
     ),
     grad=_max_grad,
     result=lambda dtype: dtype,

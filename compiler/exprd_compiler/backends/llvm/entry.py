@@ -6,7 +6,7 @@ buffers are provided right before the step that first writes them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from exprd_compiler.backends.llvm import layout, memory
 from exprd_compiler.backends.llvm.blas import NO_TRANSPOSE, ROW_MAJOR, TRANSPOSE
@@ -251,7 +251,7 @@ class _EntryWriter:
         stack = [expr]
         while stack:
             item = stack[-1]
-            missing = [x for x in _parts(item) if x not in self.integers]
+            missing = [x for x in item.parts if x not in self.integers]
             if item in self.integers or not missing:
                 stack.pop()
                 if item not in self.integers:
@@ -263,7 +263,7 @@ class _EntryWriter:
     def _compute(self, expr: IntExpr) -> Value:
         if expr.known is not None:
             return constant(expr.known, "int64")
-        parts = [self.integers[x] for x in _parts(expr)]
+        parts = [self.integers[x] for x in expr.parts]
         match expr.kind, expr.args:
             case "extent", (int(argument), int(axis)):
                 return self._extent(argument, axis)
@@ -302,7 +302,3 @@ class _EntryWriter:
         rest = self.function.emit(f"srem i64 {a.text}, {b.text}", "int64")
         below = self.k.cast(self.k.compare("lt", rest, constant(0, "int64")), "int64")
         return self.k.sub(quotient, below)
-
-
-def _parts(expr: IntExpr) -> Iterable[IntExpr]:
-    return [x for x in expr.args if isinstance(x, IntExpr)]
