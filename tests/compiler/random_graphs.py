@@ -134,7 +134,7 @@ class RandomGraph:
 
     def keep_checked(self, node: Node) -> None:
         """Keep a node whose run-time shape only running tells."""
-        from exprd_compiler.interpret import evaluate_nodes  # noqa: PLC0415
+        from exprd_compiler.interpret import evaluate_nodes
 
         given = dict(zip(self.inputs, self.values, strict=True))
         self.keep(node, evaluate_nodes([node], given)[0].shape)
