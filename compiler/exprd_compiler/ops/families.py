@@ -6,7 +6,7 @@ declaration supplies the mathematics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -15,7 +15,7 @@ from exprd_compiler.errors import DTypeError, GraphError, ShapeError
 from exprd_compiler.ir.dtype import DTYPES, FLOATS, INTEGERS, float_of, is_discrete, promote
 from exprd_compiler.ir.lowering import Reduce, Scalar
 from exprd_compiler.ir.node import Array, Example, GradRule, NoGrad, Op
-from exprd_compiler.ir.type import TensorType, broadcast_shape
+from exprd_compiler.ir.type import MAX_EXTENT, TensorType, broadcast_shape
 
 NUMBERS: Final = INTEGERS + FLOATS
 Result: TypeAlias = Callable[[Sequence[str]], str]
@@ -130,6 +130,24 @@ def elementwise(
     )
 
 
+def float_function(
+    name: str, numpy: Callable[..., Any], grad: GradRule, doc: str, low: float, high: float
+) -> Op:
+    """A function of one float, computed by the builder's function of the same name."""
+    return elementwise(
+        name,
+        arity=1,
+        numpy=numpy,
+        body=lambda k, x: k.call(name, x),
+        grad=grad,
+        doc=doc,
+        result=upcast_to_float,
+        dtypes=DTYPES,
+        low=low,
+        high=high,
+    )
+
+
 def comparison(
     name: str, predicate: str, numpy: Callable[..., Any], grad: GradRule, doc: str
 ) -> Op:
@@ -148,12 +166,26 @@ def comparison(
     )
 
 
+def check_ints(name: str, values: Iterable[Any]) -> None:
+    """Refuse attribute values that are not plain integers of a sane size.
+
+    Graphs come from strangers, and these values end up in native code.
+
+    Raises:
+        GraphError: one of them is not.
+    """
+    for value in values:
+        if value.__class__ is not int or not -MAX_EXTENT <= value <= MAX_EXTENT:
+            raise GraphError(f"{value!r} is not an integer between -2**62 and 2**62", op=name)
+
+
 def check_axes(name: str, ndim: int, axes: tuple[int, ...]) -> tuple[int, ...]:
     """The axes themselves when sorted, distinct and within the rank.
 
     Raises:
         ShapeError: they are not.
     """
+    check_ints(name, axes)
     if list(axes) != sorted(set(axes)) or not all(0 <= axis < ndim for axis in axes):
         raise ShapeError(f"axes {axes} are not distinct axes of rank {ndim} in order", op=name)
     return axes

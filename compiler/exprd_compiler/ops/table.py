@@ -23,6 +23,7 @@ from exprd_compiler.ops import (
     positions,
     reduce,
     transcendental,
+    trigonometric,
 )
 
 OP_SET_VERSION: Final = 1
@@ -32,6 +33,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     arithmetic,
     logic,
     transcendental,
+    trigonometric,
     movement,
     reduce,
     index,

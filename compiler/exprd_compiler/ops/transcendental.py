@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 
-from exprd_compiler.ir.dtype import DTYPES, ITEMSIZE, is_discrete
-from exprd_compiler.ir.node import Array, GradRule, Node, Op
+from exprd_compiler.ir.dtype import ITEMSIZE, is_discrete
+from exprd_compiler.ir.node import Array, Node, Op
 from exprd_compiler.ops.arithmetic import add, cast, mul, sub, true_div
-from exprd_compiler.ops.families import NUMBERS, elementwise, upcast_to_float
+from exprd_compiler.ops.families import NUMBERS, elementwise, float_function
 from exprd_compiler.ops.leaves import const, scalar_value
 from exprd_compiler.ops.logic import eq, switch
+
+LN2: Final = math.log(2.0)
+LN10: Final = math.log(10.0)
 
 
 def _one(x: Node) -> Node:
     return const(1, x.dtype)
 
 
-def _unary(
-    name: str, numpy: Callable[..., Any], grad: GradRule, doc: str, *, low: float, high: float
-) -> Op:
-    return elementwise(
-        name,
-        arity=1,
-        numpy=numpy,
-        body=lambda k, x: k.call(name, x),
-        grad=grad,
-        doc=doc,
-        result=upcast_to_float,
-        dtypes=DTYPES,
-        low=low,
-        high=high,
-    )
+exp: Op = float_function(
+    "exp", np.exp, lambda g, y, _x: (mul(g, y),), "e to the power x.", low=-5, high=5
+)
 
-
-exp: Op = _unary("exp", np.exp, lambda g, y, _x: (mul(g, y),), "e to the power x.", low=-5, high=5)
-
-expm1: Op = _unary(
+expm1: Op = float_function(
     "expm1",
     np.expm1,
     lambda g, y, _x: (mul(g, add(y, _one(y))),),
@@ -47,11 +36,38 @@ expm1: Op = _unary(
     high=5,
 )
 
-log: Op = _unary(
+exp2: Op = float_function(
+    "exp2",
+    np.exp2,
+    lambda g, y, _x: (mul(g, mul(y, const(LN2, y.dtype))),),
+    "2 to the power x.",
+    low=-5,
+    high=5,
+)
+
+log: Op = float_function(
     "log", np.log, lambda g, _y, x: (true_div(g, x),), "Natural logarithm.", low=0.1, high=9
 )
 
-log1p: Op = _unary(
+log2: Op = float_function(
+    "log2",
+    np.log2,
+    lambda g, _y, x: (true_div(g, mul(x, const(LN2, x.dtype))),),
+    "Logarithm to base 2.",
+    low=0.1,
+    high=9,
+)
+
+log10: Op = float_function(
+    "log10",
+    np.log10,
+    lambda g, _y, x: (true_div(g, mul(x, const(LN10, x.dtype))),),
+    "Logarithm to base 10.",
+    low=0.1,
+    high=9,
+)
+
+log1p: Op = float_function(
     "log1p",
     np.log1p,
     lambda g, _y, x: (true_div(g, add(_one(x), x)),),
@@ -60,7 +76,7 @@ log1p: Op = _unary(
     high=9,
 )
 
-tanh: Op = _unary(
+tanh: Op = float_function(
     "tanh",
     np.tanh,
     lambda g, y, _x: (mul(g, sub(_one(y), mul(y, y))),),
@@ -79,7 +95,7 @@ def _sigmoid_grad(g: Node, y: Node, _x: Node) -> Sequence[Node]:
     return (mul(g, mul(y, sub(_one(y), y))),)
 
 
-sigmoid: Op = _unary(
+sigmoid: Op = float_function(
     "sigmoid", _sigmoid_numpy, _sigmoid_grad, "1 / (1 + exp(-x)), without overflow.", low=-9, high=9
 )
 
@@ -88,7 +104,7 @@ def _softplus_numpy(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-softplus: Op = _unary(
+softplus: Op = float_function(
     "softplus",
     _softplus_numpy,
     lambda g, _y, x: (mul(g, sigmoid(x)),),
