@@ -183,9 +183,15 @@ def _updates(given: Pairs | None) -> dict[TensorSharedVariable, Node]:
             )
         if target in changes:
             raise GraphError(f"the shared variable {target!r} already has an update expression")
-        node = node_of(value)
-        changes[target] = const(filter_value(target.node.type, value)) if node is None else node
+        changes[target] = _new_value(target.node.type, value)
     return changes
+
+
+def _new_value(kind: TensorType, value: object) -> Node:
+    if isinstance(value, Buffer):
+        return shared_from_buffer(value, TensorType(value.dtype, (None,) * value.ndim)).node
+    node = node_of(value)
+    return const(filter_value(kind, value)) if node is None else node
 
 
 def _defaults(

@@ -80,9 +80,9 @@ OPTIONS: Final = (
     ),
     Option(
         name="int_division",
-        default="floatX",
-        doc="What / gives on integers.",
-        choices=("floatX", "raise"),
+        default="int",
+        doc="Whether / on integers is refused; else it is the quotient in floatX.",
+        choices=("int", "floatX", "raise"),
     ),
     Option(name="device", default="cpu", doc="Where functions run.", choices=("cpu",)),
     Option(name="mode", default="FAST_RUN", doc="Default mode of function()."),

@@ -26,6 +26,7 @@ __all__ = [
     "as_extent",
     "as_node",
     "cast_to",
+    "dtype_name",
     "is_array",
     "is_mapping",
     "is_scalar",
@@ -118,8 +119,24 @@ def _holds(dtype: str, value: int) -> bool:
 
 def cast_to(node: Node, dtype: str) -> Node:
     """The node in a dtype; itself if it has it. "floatX" is the configured float type."""
-    dtype = config.floatX if dtype == "floatX" else check_dtype(np.dtype(dtype).name)
-    return node if node.dtype == dtype else cast(node, dtype=dtype)
+    name = dtype_name(dtype)
+    return node if node.dtype == name else cast(node, dtype=name)
+
+
+def dtype_name(dtype: str) -> str:
+    """The name of a dtype given in any form that numpy takes, or as "floatX".
+
+    Raises:
+        DTypeError: numpy does not know it, or it does not exist here.
+    """
+    if dtype == "floatX":
+        return str(config.floatX)
+    try:
+        return check_dtype(np.dtype(dtype).name)
+    except TypeError as error:
+        if isinstance(error, DTypeError):
+            raise
+        raise DTypeError(f"unknown dtype {dtype!r}", hint=f"one of {', '.join(DTYPES)}") from None
 
 
 def static_int(value: object) -> int | None:

@@ -46,7 +46,7 @@ def divide(a: Node, b: Node) -> Node:
         if config.int_division == "raise":
             raise DTypeError(
                 f"/ on {a.dtype} and {b.dtype}",
-                hint="cast one operand, or set config.int_division to floatX",
+                hint="cast one operand, or set config.int_division to int",
             )
         a, b = cast_to(a, "floatX"), cast_to(b, "floatX")
     return arithmetic.true_div(a, b)

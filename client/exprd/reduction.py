@@ -9,7 +9,7 @@ import operator
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from exprd.convert import as_node, cast_to
+from exprd.convert import as_node, cast_to, dtype_name
 from exprd.elementwise import apply, divide
 from exprd.shaping import extent, flatten
 from exprd_compiler.errors import DTypeError, ShapeError
@@ -48,7 +48,7 @@ def _fold(op: Op, x: Node, axis: Axis, keepdims: bool) -> Node:
 def sum_(x: object, axis: Axis = None, dtype: str | None = None, keepdims: bool = False) -> Node:
     """The sum over axes, all of them by default."""
     node = as_node(x)
-    wanted = dtype or sum_dtype(node.dtype)
+    wanted = sum_dtype(node.dtype) if dtype is None else dtype_name(dtype)
     wide = cast_to(node, wanted) if promote(node.dtype, wanted) == wanted else node
     return cast_to(_fold(ops.sum_, wide, axis, keepdims), wanted)
 
@@ -56,9 +56,9 @@ def sum_(x: object, axis: Axis = None, dtype: str | None = None, keepdims: bool 
 def mean(x: object, axis: Axis = None, dtype: str | None = None, keepdims: bool = False) -> Node:
     """The mean over axes; of integers in float64."""
     node = as_node(x)
-    if dtype is not None and is_discrete(dtype):
+    if dtype is not None and is_discrete(dtype_name(dtype)):
         raise DTypeError(f"the mean has a float dtype, not {dtype}", op="mean")
-    wide = node if dtype is None else cast_to(node, promote(node.dtype, dtype))
+    wide = node if dtype is None else cast_to(node, promote(node.dtype, dtype_name(dtype)))
     out = _fold(ops.mean, wide, axis, keepdims)
     return out if dtype is None else cast_to(out, dtype)
 

@@ -15,8 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from exprd.config import config
-from exprd.convert import as_array, as_node
+from exprd.convert import as_array, as_node, dtype_name
 from exprd.operators import Operators
 from exprd.origin import Origin, mark, origin_of
 from exprd.types import filter_value
@@ -62,7 +61,7 @@ class TensorType:
         if (broadcastable is None) == (shape is None):
             raise ShapeError("a TensorType has either broadcastable= or shape=")
         given: Sequence[Any] = shape if shape is not None else broadcastable or ()
-        self.ir = ir_type.TensorType(_dtype_name(dtype), tuple(map(_extent, given)))
+        self.ir = ir_type.TensorType(dtype_name(dtype), tuple(map(_extent, given)))
         self.name = name
 
     @classmethod
@@ -122,10 +121,6 @@ class TensorType:
 
     def __repr__(self) -> str:
         return f"TensorType({self.ir})"
-
-
-def _dtype_name(dtype: str) -> str:
-    return config.floatX if dtype == "floatX" else np.dtype(dtype).name
 
 
 def _extent(entry: object) -> int | None:
@@ -295,7 +290,7 @@ def attach(variable: V) -> V:
 def constant(value: object, name: str | None = None, dtype: str | None = None) -> TensorConstant:
     """A constant tensor."""
     array = as_array(value)
-    node = const(array, None if dtype is None else _dtype_name(dtype))
+    node = const(array, None if dtype is None else dtype_name(dtype))
     node.name = name
     return attach(TensorConstant(node))
 

@@ -47,6 +47,15 @@ def test_a_buffer_in_givens_is_bound_once_and_for_all() -> None:
     assert g() == 28
 
 
+def test_a_buffer_as_an_update() -> None:
+    state = exprd.shared(np.zeros(2))
+    reset = function([], state, updates=[(state, put(np.array([5.0, 6.0])))])
+    assert reset().tolist() == [0, 0]
+    assert reset().tolist() == [5, 6]
+    with pytest.raises(TypeError, match="same type"):
+        function([], state, updates=[(state, put(np.zeros(2, "float32")))])
+
+
 def test_outputs_may_stay() -> None:
     x = T.vector("x")
     f = function([x], [x + 1, x * 2])

@@ -41,6 +41,16 @@ def test_what_is_no_tensor(value: object) -> None:
         T.as_tensor_variable(value)
 
 
+def test_dtypes_by_any_name() -> None:
+    x = T.scalar("x")
+    assert x.astype("int").dtype == "int64"
+    assert T.cast(x, np.float32).dtype == "float32"
+    assert T.cast(T.iscalar(), "floatX").dtype == "float64"
+    for build in (lambda: T.scalar("y", dtype="nonsense"), lambda: x.astype("nonsense")):
+        with pytest.raises(DTypeError, match="one of bool"):
+            build()
+
+
 def test_filter() -> None:
     kind = T.TensorType("int8", (False,))
     value = np.array([1, 2], "int8")

@@ -1,0 +1,78 @@
+"""A TCP proxy in front of a Unix socket that can cut connections at chosen moments.
+
+For tests of retries: what passes through it is real traffic between a real client and server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+
+class Proxy:
+    """Forwards bytes both ways, until told to cut."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._armed = threading.Event()
+        self._open: set[socket.socket] = set()
+        self._threads: list[threading.Thread] = []
+        self.cuts = 0
+        self._start(self._accept)
+
+    @property
+    def target(self) -> str:
+        host, port = self._listener.getsockname()
+        return f"{host}:{port}"
+
+    def cut_next_reply(self) -> None:
+        """Drops the next bytes of the server, and the connection with them."""
+        self._armed.set()
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for each in tuple(self._open):
+            _end(each)
+        for thread in self._threads:
+            thread.join(10)
+        for each in self._open:
+            each.close()
+
+    def _start(self, work: object, *arguments: object) -> None:
+        thread = threading.Thread(target=work, args=arguments)  # type: ignore[arg-type]
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(self._path)
+            self._open |= {client, server}
+            self._start(self._forward, client, server, False)
+            self._start(self._forward, server, client, True)
+
+    def _forward(self, source: socket.socket, sink: socket.socket, replies: bool) -> None:
+        try:
+            while data := source.recv(1 << 16):
+                if replies and self._armed.is_set():
+                    self._armed.clear()
+                    self.cuts += 1
+                    break
+                sink.sendall(data)
+        except OSError:
+            pass
+        _end(source)
+        _end(sink)
+
+
+def _end(each: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        each.shutdown(socket.SHUT_RDWR)
