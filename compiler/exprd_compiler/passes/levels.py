@@ -28,28 +28,19 @@ from exprd_compiler.rules import (
     stability,
 )
 
-_USELESS: Final = (*folding.LAWS, *elementwise.LAWS, *movement.LAWS)
-_CANONICAL: Final = (*_USELESS, *linalg.TRANSPOSES)
-_STABLE: Final = (*_USELESS, *stability.LAWS, *products.FACTORS)
+_TIDY: Final = (*folding.LAWS, *elementwise.LAWS, *movement.LAWS)
 
 MERGE: Final = Transform("MergeOptimizer", intern)
-CANONICALIZE: Final = RuleSet("canonicalize", _CANONICAL)
-STABILIZE: Final = RuleSet("stabilize", _STABLE)
-DISTRIBUTE: Final = RuleSet("distribute", (*_USELESS, *products.DISTRIBUTION))
-SPECIALIZE: Final = RuleSet("specialize", (*_USELESS, *specialize.LAWS))
-BLAS: Final = RuleSet("BlasOpt", (*_USELESS, *linalg.CALLS), sweeps=8)
-EXPAND: Final = RuleSet("expand", expansion.LAWS)
-CLEANUP: Final = RuleSet("cleanup", _USELESS)
+CANONICALIZE: Final = RuleSet("canonicalize", (*_TIDY, *linalg.TRANSPOSES))
+STABILIZE: Final = RuleSet("stabilize", (*stability.LAWS, *products.FACTORS), _TIDY)
+DISTRIBUTE: Final = RuleSet("distribute", products.DISTRIBUTION, _TIDY)
+SPECIALIZE: Final = RuleSet("specialize", specialize.LAWS, _TIDY)
+BLAS: Final = RuleSet("BlasOpt", linalg.CALLS, _TIDY, sweeps=8)
+EXPAND: Final = RuleSet("expand", expansion.LAWS, _TIDY)
+EXPAND_ALONE: Final = RuleSet("expand", expansion.LAWS)
 
-O0: Final[tuple[Pass, ...]] = (MERGE, EXPAND)
-FAST_COMPILE: Final[tuple[Pass, ...]] = (
-    MERGE,
-    CANONICALIZE,
-    STABILIZE,
-    DISTRIBUTE,
-    EXPAND,
-    CLEANUP,
-)
+O0: Final[tuple[Pass, ...]] = (MERGE, EXPAND_ALONE)
+FAST_COMPILE: Final[tuple[Pass, ...]] = (MERGE, CANONICALIZE, STABILIZE, DISTRIBUTE, EXPAND)
 FAST_RUN: Final[tuple[Pass, ...]] = (
     MERGE,
     CANONICALIZE,
@@ -58,7 +49,6 @@ FAST_RUN: Final[tuple[Pass, ...]] = (
     SPECIALIZE,
     BLAS,
     EXPAND,
-    CLEANUP,
 )
 
 LEVELS: Final = MappingProxyType({"none": O0, "fast_compile": FAST_COMPILE, "fast_run": FAST_RUN})
@@ -83,7 +73,7 @@ _NEEDED: Final = frozenset((EXPAND.name, *[rule.name for rule in expansion.LAWS]
 def names() -> frozenset[str]:
     """Everything that can be excluded: names of passes and of rules, Theano's where it had one."""
     every = [step for level in LEVELS.values() for step in level]
-    rules = [rule for step in every if isinstance(step, RuleSet) for rule in step.rules]
+    rules = [rule for step in every if isinstance(step, RuleSet) for rule in step.every]
     of_rules = [name for rule in rules for name in (rule.name, rule.theano) if name]
     return frozenset((*[step.name for step in every], *of_rules, *ALIASES, *ELSEWHERE)) - _NEEDED
 

@@ -8,7 +8,7 @@ engine sees to it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, TypeAlias
 
@@ -118,28 +118,37 @@ class _Entry:
     needs: tuple[tuple[int, Op], ...]
 
 
-Chosen: TypeAlias = "dict[tuple[Op, ...], tuple[_Entry, ...]]"
+Chosen: TypeAlias = dict[tuple[Any, ...], tuple[_Entry, ...]]
+Index: TypeAlias = dict[Op, tuple[_Entry, ...]]
 
 
 @dataclass(frozen=True)
 class RuleSet:
     """Rules applied together, bottom-up, until none of them applies: a pass.
 
-    `sweeps` is above 1 for sets whose conditions count clients, which are known afresh per sweep.
+    Attributes:
+        name: of the pass.
+        rules: what it is for.
+        tidy: rules for nodes that the pass makes; the others went through them in a pass before.
+        sweeps: above 1 for sets whose conditions count clients, which are known afresh per sweep.
+        trace: told of every rule that fires.
     """
 
     name: str
     rules: tuple[Rule, ...]
+    tidy: tuple[Rule, ...] = ()
     sweeps: int = 1
     trace: Callable[[str, Node, Node], None] | None = field(default=None, compare=False)
 
+    @property
+    def every(self) -> tuple[Rule, ...]:
+        """All its rules, those that tidy up first."""
+        return (*self.tidy, *self.rules)
+
     @cached_property
-    def _index(self) -> Mapping[Op, tuple[_Entry, ...]]:
-        index: dict[Op, list[_Entry]] = {}
-        for rule in self.rules:
-            for op in rule.ops:
-                index.setdefault(op, []).extend(_entries(rule))
-        return {op: tuple(entries) for op, entries in index.items()}
+    def _indexes(self) -> tuple[Index, Index]:
+        """The forms by root op: for nodes that were there before, and for new ones."""
+        return _index(self.rules), _index(self.every)
 
     def __call__(self, graph: Graph) -> Graph:
         """The graph after the rules, in which none of them applies any more."""
@@ -152,33 +161,27 @@ class RuleSet:
         return graph
 
     def _steps(self, chosen: Chosen, node: Node, context: Context) -> Iterator[Step]:
-        around = (node.op, *[x.op for x in node.inputs])
+        new = node not in context.clients
+        around = (new, node.op, *[x.op for x in node.inputs])
         entries = chosen.get(around)
         if entries is None:
-            entries = chosen[around] = self._choose(around)
+            entries = chosen[around] = _choose(self._indexes[new], *around[1:])
         for entry in entries:
             new = _apply(entry.rule, entry.form, node, context)
             if new is not None:
                 yield Step(entry.rule.name, new, entry.rule.same_shape)
 
-    def _choose(self, around: tuple[Op, ...]) -> tuple[_Entry, ...]:
-        """The forms that a node of this op over operands of these ops may have."""
-        root, *below = around
-        return tuple(
-            entry
-            for entry in self._index.get(root, ())
-            if all(place < len(below) and below[place] is op for place, op in entry.needs)
-            and (not entry.rule.over or any(op in entry.rule.over for op in below))
-        )
-
     def without(self, names: frozenset[str]) -> RuleSet:
         """The set without the rules of these names."""
-        kept = tuple(rule for rule in self.rules if not names & {rule.name, rule.theano})
-        return RuleSet(self.name, kept, self.sweeps, self.trace)
+        rules, tidy = (
+            tuple(rule for rule in some if not names & {rule.name, rule.theano})
+            for some in (self.rules, self.tidy)
+        )
+        return replace(self, rules=rules, tidy=tidy)
 
     def traced(self, trace: Callable[[str, Node, Node], None]) -> RuleSet:
         """The set, telling of every rule that fires: name, old node, new node."""
-        return RuleSet(self.name, self.rules, self.sweeps, trace)
+        return replace(self, trace=trace)
 
 
 def _entries(rule: Rule) -> Iterator[_Entry]:
@@ -189,3 +192,21 @@ def _entries(rule: Rule) -> Iterator[_Entry]:
         assert isinstance(form, Apply)
         roots = [(place, root_op(arg)) for place, arg in enumerate(form.args)]
         yield _Entry(rule, form, tuple((place, op) for place, op in roots if op is not None))
+
+
+def _index(rules: tuple[Rule, ...]) -> Index:
+    index: dict[Op, list[_Entry]] = {}
+    for rule in rules:
+        for op in rule.ops:
+            index.setdefault(op, []).extend(_entries(rule))
+    return {op: tuple(entries) for op, entries in index.items()}
+
+
+def _choose(index: Index, root: Op, *below: Op) -> tuple[_Entry, ...]:
+    """The forms that a node of this op over operands of these ops may have."""
+    return tuple(
+        entry
+        for entry in index.get(root, ())
+        if all(place < len(below) and below[place] is op for place, op in entry.needs)
+        and (not entry.rule.over or any(op in entry.rule.over for op in below))
+    )

@@ -21,7 +21,7 @@ from exprd_compiler.rules import elementwise, movement
 from tests.compiler.rules.examples import SHAPE, instances
 
 SETS = {step.name: step for level in LEVELS.values() for step in level if isinstance(step, RuleSet)}
-RULES = {rule.name: rule for rules in SETS.values() for rule in rules.rules}
+RULES = {rule.name: rule for rules in SETS.values() for rule in rules.every}
 EXACT = {rule.name for rule in (*elementwise.LAWS, *movement.LAWS)} - {
     "the sum of a broadcast scalar",
     "to the power minus one",
@@ -94,7 +94,7 @@ def test_every_level_keeps_its_value(rule: Rule, level: str, rng: np.random.Gene
 
 def test_names_are_unique_and_tell_something() -> None:
     for rules in SETS.values():
-        names = [rule.name for rule in rules.rules]
+        names = [rule.name for rule in rules.every]
         assert len(set(names)) == len(names)
     assert all(rule.why.endswith(".") for rule in RULES.values())
     assert all(re.fullmatch(r"\w*", rule.theano) for rule in RULES.values())
