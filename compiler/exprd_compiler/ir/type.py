@@ -6,6 +6,7 @@ whose extent is statically 1 broadcasts, no other does (Theano's rule).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -32,6 +33,9 @@ class TensorType:
         for extent in self.shape:
             if extent is not None and not 0 <= extent <= MAX_EXTENT:
                 raise ShapeError(f"extent {extent} is not between 0 and 2**62")
+        # so that no product of extents wraps around in 64 bits
+        if math.prod([extent or 1 for extent in self.shape]) > MAX_EXTENT:
+            raise ShapeError(f"a value of shape {self.shape} has more than 2**62 elements")
 
     @property
     def ndim(self) -> int:

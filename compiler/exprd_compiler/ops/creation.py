@@ -14,7 +14,7 @@ from exprd_compiler.ir.lowering import Expand, Generate, HostContext, Layout, Vi
 from exprd_compiler.ir.node import Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.index import subtensor
-from exprd_compiler.ops.movement import Spec, check_integers, dimshuffle, filled, shape_i
+from exprd_compiler.ops.movement import Spec, check_spec, dimshuffle, filled, shape_i
 from exprd_compiler.ops.positions import iota as iota
 from exprd_compiler.ops.reduce import sum_
 
@@ -82,7 +82,7 @@ shape = Op(
 
 # ---- alloc
 def _alloc_type(x: TensorType, *dims: TensorType, shape: Spec) -> TensorType:
-    check_integers("alloc", dims, sum(entry is None for entry in shape))
+    check_spec("alloc", shape, dims)
     if x.ndim > len(shape) or any(entry is not None and entry < 0 for entry in shape):
         raise ShapeError(f"cannot broadcast {x} to {shape}", op="alloc")
     for have, want in zip(x.shape, shape[len(shape) - x.ndim :], strict=True):

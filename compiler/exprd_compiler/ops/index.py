@@ -14,6 +14,7 @@ from exprd_compiler.ir.lowering import Assign, Gather, HostContext, Layout, Scat
 from exprd_compiler.ir.node import Array, Example, Node, Op
 from exprd_compiler.ir.type import Extent, TensorType, broadcast_shape
 from exprd_compiler.ops.arithmetic import second, zeros_like
+from exprd_compiler.ops.families import check_ints
 from exprd_compiler.ops.leaves import const
 from exprd_compiler.ops.logic import eq, switch
 from exprd_compiler.ops.movement import NEW_AXIS, check_integers, dimshuffle
@@ -31,14 +32,21 @@ def _count_next(index: Index) -> int:
     return sum(part == NEXT for entry in index for part in entry[1:])
 
 
+def _check_step(name: str, step: Any = None) -> None:
+    check_ints(name, [] if step is None else [step])
+    if step == 0:
+        raise GraphError("the step of a slice is a constant other than 0", op=name)
+
+
 def _check_index(name: str, x: TensorType, bounds: Sequence[TensorType], index: Index) -> None:
     if len(index) > x.ndim:
         raise ShapeError(f"{len(index)} indexes for {x}", op=name)
     for entry in index:
-        if (entry[0], len(entry)) not in (("at", 2), ("slice", 4)):
+        if (entry[:1], len(entry)) not in ((("at",), 2), (("slice",), 4)):
             raise GraphError(f"index entry {entry!r} is not understood", op=name)
-        if entry[0] == "slice" and (not isinstance(entry[3], int | None) or entry[3] == 0):
-            raise GraphError("the step of a slice is a constant other than 0", op=name)
+        optional = (NEXT, None) if entry[0] == "slice" else (NEXT,)
+        check_ints(name, [part for part in entry[1:3] if part not in optional])
+        _check_step(name, *entry[3:])
     check_integers(name, bounds, _count_next(index))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from exprd_compiler.errors import CompilerBug
+from exprd_compiler.errors import CompilerBug, GraphError
 from exprd_compiler.ir.lowering import Leaf
 from exprd_compiler.ir.node import NO_GRAD, Array, Const, Node, Op
 from exprd_compiler.ir.type import TensorType
@@ -16,10 +16,16 @@ def _given(**_: Any) -> Array:
     raise CompilerBug("a leaf was evaluated without a value", op="input")
 
 
+def _given_type(*, type: TensorType) -> TensorType:  # noqa: A002 - the attribute is called that
+    if not isinstance(type, TensorType):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise GraphError(f"{type!r} is not a type")
+    return type
+
+
 def _leaf(name: str, doc: str) -> Op:
     return Op(
         name=name,
-        type=lambda *, type: type,  # noqa: A006 - the attribute is called that
+        type=_given_type,
         numpy=_given,
         grad=NO_GRAD,
         lowering=Leaf(),

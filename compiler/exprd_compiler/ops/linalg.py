@@ -108,10 +108,15 @@ dot: Op = Op(
 
 
 # ---- BLAS forms: out = alpha * a @ b + beta * c
+def _check_factors(name: str, alpha: float, beta: float) -> None:
+    if {alpha.__class__, beta.__class__} != {float}:
+        raise GraphError(f"alpha and beta are floats, got {alpha!r} and {beta!r}", op=name)
+
+
 def _blas_type(name: str, ranks: tuple[int, int], *types: TensorType) -> TensorType:
-    a, b = types[0], types[1]
-    if len(types) not in (2, 3) or (a.ndim, b.ndim) != ranks:
+    if len(types) not in (2, 3) or (types[0].ndim, types[1].ndim) != ranks:
         raise GraphError(f"cannot take {', '.join(map(str, types))}", op=name)
+    a, b = types[0], types[1]
     if len({t.dtype for t in types}) != 1 or a.dtype not in FLOATS:
         raise GraphError("takes operands of one float dtype", op=name)
     _check_inner(name, a, b)
@@ -134,9 +139,14 @@ def _blas_extents(a: Extents, b: Extents, *_: Extents) -> tuple[IntExpr, ...]:
 def _blas(name: str, ranks: tuple[int, int], shapes: Sequence[Sequence[int]], theano: str) -> Op:
     plain, added = {"alpha": 1.5, "beta": 0.0}, {"alpha": -0.5, "beta": 2.0}
     ab = (tuple(shapes[0]), tuple(shapes[1]))
+
+    def rule(*types: TensorType, alpha: float, beta: float) -> TensorType:
+        _check_factors(name, alpha, beta)
+        return _blas_type(name, ranks, *types)
+
     return Op(
         name=name,
-        type=lambda *types, **_: _blas_type(name, ranks, *types),
+        type=rule,
         numpy=_blas_numpy,
         grad=NO_GRAD,
         lowering=Library(name, _blas_extents),

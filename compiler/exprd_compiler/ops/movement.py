@@ -9,10 +9,20 @@ import numpy as np
 
 from exprd_compiler.errors import GraphError, ShapeError
 from exprd_compiler.ir.dtype import DTYPES, INTEGERS
-from exprd_compiler.ir.integer import IntExpr, as_expr, const, equal, less, product
+from exprd_compiler.ir.integer import (
+    IntExpr,
+    as_expr,
+    const,
+    equal,
+    less,
+    maximum,
+    product,
+    select,
+)
 from exprd_compiler.ir.lowering import Host, HostContext, Layout, View
 from exprd_compiler.ir.node import Array, Example, Node, Op
 from exprd_compiler.ir.type import Extent, TensorType
+from exprd_compiler.ops.families import check_ints
 
 # A shape as an attribute: ints are static, None takes the next integer input, -1 is inferred.
 Spec: TypeAlias = tuple[int | None, ...]
@@ -34,6 +44,7 @@ def check_integers(name: str, types: Sequence[TensorType], expected: int) -> Non
 
 # ---- dimshuffle
 def _dimshuffle_type(x: TensorType, *, order: tuple[int, ...]) -> TensorType:
+    check_ints("dimshuffle", order)
     kept = [axis for axis in order if axis != NEW_AXIS]
     if len(set(kept)) != len(kept) or not all(0 <= axis < x.ndim for axis in kept):
         raise ShapeError(f"order {order} does not fit {x}", op="dimshuffle")
@@ -89,6 +100,7 @@ dimshuffle: Op = Op(
 
 # ---- extents
 def _shape_i_type(x: TensorType, *, axis: int) -> TensorType:
+    check_ints("shape_i", (axis,))
     if not 0 <= axis < x.ndim:
         raise ShapeError(f"axis {axis} is not an axis of {x}", op="shape_i")
     return TensorType("int64")
@@ -117,6 +129,16 @@ def filled(spec: Spec, integers: Sequence[Any]) -> list[Any]:
     return [next(rest) if entry is None else entry for entry in spec]
 
 
+def check_spec(name: str, spec: Spec, dims: Sequence[TensorType]) -> None:
+    """Refuse a spec that is not of integers and None, or that the integer inputs do not fill.
+
+    Raises:
+        GraphError: it is such a spec.
+    """
+    check_ints(name, [entry for entry in spec if entry is not None])
+    check_integers(name, dims, sum(entry is None for entry in spec))
+
+
 def contiguous_strides(extents: Sequence[IntExpr]) -> tuple[IntExpr, ...]:
     """Element strides of a C-contiguous value."""
     out: list[IntExpr] = []
@@ -128,7 +150,7 @@ def contiguous_strides(extents: Sequence[IntExpr]) -> tuple[IntExpr, ...]:
 
 
 def _reshape_type(x: TensorType, *dims: TensorType, shape: Spec) -> TensorType:
-    check_integers("reshape", dims, sum(entry is None for entry in shape))
+    check_spec("reshape", shape, dims)
     if shape.count(-1) > 1 or any(e is not None and e < -1 for e in shape):
         raise ShapeError(f"cannot infer shape {shape}", op="reshape", hint="at most one -1")
     static: list[Extent] = [None if entry == -1 else entry for entry in shape]
@@ -143,6 +165,17 @@ def _reshape_type(x: TensorType, *dims: TensorType, shape: Spec) -> TensorType:
     return TensorType(x.dtype, tuple(static))
 
 
+def _require_countable(h: HostContext, extents: Sequence[IntExpr]) -> None:
+    """The number of elements must not wrap around, else too many might seem to fit."""
+    count = const(1)
+    for extent in extents:
+        longer = count * extent
+        exact = equal(longer // maximum(extent, 1), count)
+        countable = select(equal(extent, 0), 1, exact)
+        h.require(countable, "ShapeError", "too many elements: {} times {}", count, extent)
+        count = longer
+
+
 def _reshape_layout(h: HostContext, x: Layout, *dims: IntExpr, shape: Spec) -> Layout:
     entries: list[IntExpr | int] = filled(shape, dims)
     total = product(x.extents)
@@ -154,6 +187,8 @@ def _reshape_layout(h: HostContext, x: Layout, *dims: IntExpr, shape: Spec) -> L
         total // safe if isinstance(e, int) and e == -1 else as_expr(e) for e in entries
     )
     fits = equal(product(extents), total)
+    if not fits.known:
+        _require_countable(h, extents)
     h.require(fits, "ShapeError", "cannot reshape {} elements into {}", total, product(extents))
     return Layout(x.offset, extents, contiguous_strides(extents))
 

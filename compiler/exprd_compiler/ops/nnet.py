@@ -13,6 +13,7 @@ from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.ir.node import Array, Example, GradRule, Node, Op
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.arithmetic import mul, sub, true_div
+from exprd_compiler.ops.families import check_ints
 from exprd_compiler.ops.reduce import expand_axes, max_, sum_
 from exprd_compiler.ops.transcendental import exp, log
 
@@ -61,6 +62,7 @@ def _normalizer(
     def rule(x: TensorType, *, axis: int) -> TensorType:
         if x.dtype not in FLOATS:
             raise DTypeError(f"needs floats, got {x}", op=name, hint="cast the input")
+        check_ints(name, (axis,))
         if not 0 <= axis < x.ndim:
             raise ShapeError(f"axis {axis} is not an axis of {x}", op=name)
         return x

@@ -16,11 +16,11 @@ from exprd_compiler.ir.node import Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.arithmetic import mul
 from exprd_compiler.ops.leaves import const
-from exprd_compiler.ops.movement import check_integers, extents_of, reshape
+from exprd_compiler.ops.movement import check_spec, extents_of, reshape
 
 
 def _iota_type(*dims: TensorType, length: int | None = None) -> TensorType:
-    check_integers("iota", dims, int(length is None))
+    check_spec("iota", (length,), dims)
     return TensorType("int64", (length,))
 
 
