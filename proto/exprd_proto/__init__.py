@@ -9,10 +9,13 @@ from __future__ import annotations
 from exprd_proto.error_pb2 import ErrorDetail
 from exprd_proto.graph_pb2 import (
     Array,
+    ArrayChunk,
+    ArrayHeader,
     Attribute,
     AttributeList,
     AttributeValue,
     BoolList,
+    BufferInfo,
     DataType,
     DataTypeList,
     FloatList,
@@ -27,9 +30,6 @@ from exprd_proto.graph_pb2 import (
 )
 from exprd_proto.service_pb2 import DESCRIPTOR as SERVICE_DESCRIPTOR
 from exprd_proto.service_pb2 import (
-    ArrayChunk,
-    ArrayHeader,
-    BufferInfo,
     CallId,
     CallWarning,
     CompileOptions,

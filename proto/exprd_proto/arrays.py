@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from exprd_proto.graph_pb2 import Array, DataType
-from exprd_proto.service_pb2 import ArrayChunk, ArrayHeader
+from exprd_proto.graph_pb2 import Array, ArrayChunk, ArrayHeader, DataType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

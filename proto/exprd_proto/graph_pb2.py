@@ -24,43 +24,49 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65xprd_proto/graph.proto\x12\x08\x65xprd.v1\"D\n\nTensorType\x12!\n\x05\x64type\x18\x01 \x01(\x0e\x32\x12.exprd.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x12J\x04\x08\x03\x10\x10\"M\n\x05\x41rray\x12!\n\x05\x64type\x18\x01 \x01(\x0e\x32\x12.exprd.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0cJ\x04\x08\x04\x10\x10\"\x0b\n\tNoneValue\"\x1a\n\x08\x42oolList\x12\x0e\n\x06values\x18\x01 \x03(\x08\"\x19\n\x07IntList\x12\x0e\n\x06values\x18\x01 \x03(\x12\"\x1b\n\tFloatList\x12\x0e\n\x06values\x18\x01 \x03(\x01\"\x1c\n\nStringList\x12\x0e\n\x06values\x18\x01 \x03(\t\"2\n\x0c\x44\x61taTypeList\x12\"\n\x06values\x18\x01 \x03(\x0e\x32\x12.exprd.v1.DataType\"9\n\rAttributeList\x12(\n\x06values\x18\x01 \x03(\x0b\x32\x18.exprd.v1.AttributeValue\"\xd0\x04\n\x0e\x41ttributeValue\x12\x14\n\nbool_value\x18\x01 \x01(\x08H\x00\x12\x13\n\tint_value\x18\x02 \x01(\x12H\x00\x12\x15\n\x0b\x66loat_value\x18\x03 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x04 \x01(\tH\x00\x12\x15\n\x0b\x62ytes_value\x18\x05 \x01(\x0cH\x00\x12)\n\x0b\x64type_value\x18\x06 \x01(\x0e\x32\x12.exprd.v1.DataTypeH\x00\x12*\n\ntype_value\x18\x07 \x01(\x0b\x32\x14.exprd.v1.TensorTypeH\x00\x12&\n\x0b\x61rray_value\x18\x08 \x01(\x0b\x32\x0f.exprd.v1.ArrayH\x00\x12\x15\n\x0bgraph_value\x18\t \x01(\rH\x00\x12)\n\nnone_value\x18\n \x01(\x0b\x32\x13.exprd.v1.NoneValueH\x00\x12\'\n\tbool_list\x18\x0b \x01(\x0b\x32\x12.exprd.v1.BoolListH\x00\x12%\n\x08int_list\x18\x0c \x01(\x0b\x32\x11.exprd.v1.IntListH\x00\x12)\n\nfloat_list\x18\r \x01(\x0b\x32\x13.exprd.v1.FloatListH\x00\x12+\n\x0bstring_list\x18\x0e \x01(\x0b\x32\x14.exprd.v1.StringListH\x00\x12,\n\ndtype_list\x18\x0f \x01(\x0b\x32\x16.exprd.v1.DataTypeListH\x00\x12\'\n\x04list\x18\x10 \x01(\x0b\x32\x17.exprd.v1.AttributeListH\x00\x42\x07\n\x05valueJ\x04\x08\x11\x10 \"B\n\tAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.exprd.v1.AttributeValue\"\x83\x01\n\x04Node\x12\n\n\x02op\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\r\x12\'\n\nattributes\x18\x03 \x03(\x0b\x32\x13.exprd.v1.Attribute\x12\"\n\x04type\x18\x04 \x01(\x0b\x32\x14.exprd.v1.TensorType\x12\x0c\n\x04name\x18\x05 \x01(\tJ\x04\x08\x06\x10\x10\"\'\n\x06Update\x12\x0e\n\x06shared\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\r\"\x80\x01\n\x05Graph\x12\x1d\n\x05nodes\x18\x01 \x03(\x0b\x32\x0e.exprd.v1.Node\x12\x0e\n\x06inputs\x18\x02 \x03(\r\x12\x0e\n\x06shared\x18\x03 \x03(\r\x12\x0f\n\x07outputs\x18\x04 \x03(\r\x12!\n\x07updates\x18\x05 \x03(\x0b\x32\x10.exprd.v1.UpdateJ\x04\x08\x06\x10\x10\"K\n\x0bGraphBundle\x12\x15\n\ropset_version\x18\x01 \x01(\r\x12\x1f\n\x06graphs\x18\x02 \x03(\x0b\x32\x0f.exprd.v1.GraphJ\x04\x08\x03\x10\x10*\xb1\x03\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x41TA_TYPE_BOOL\x10\x01\x12\x12\n\x0e\x44\x41TA_TYPE_INT8\x10\x02\x12\x13\n\x0f\x44\x41TA_TYPE_INT16\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_INT32\x10\x04\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x05\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x06\x12\x14\n\x10\x44\x41TA_TYPE_UINT16\x10\x07\x12\x14\n\x10\x44\x41TA_TYPE_UINT32\x10\x08\x12\x14\n\x10\x44\x41TA_TYPE_UINT64\x10\t\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT16\x10\n\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x0b\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x0c\x12\x16\n\x12\x44\x41TA_TYPE_BFLOAT16\x10\r\x12\x1b\n\x17\x44\x41TA_TYPE_FLOAT8_E4M3FN\x10\x0e\x12\x19\n\x15\x44\x41TA_TYPE_FLOAT8_E5M2\x10\x0f\x12\x17\n\x13\x44\x41TA_TYPE_COMPLEX64\x10\x10\x12\x18\n\x14\x44\x41TA_TYPE_COMPLEX128\x10\x11\"\x04\x08\x12\x10\x1f\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65xprd_proto/graph.proto\x12\x08\x65xprd.v1\"D\n\nTensorType\x12!\n\x05\x64type\x18\x01 \x01(\x0e\x32\x12.exprd.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x12J\x04\x08\x03\x10\x10\"M\n\x05\x41rray\x12!\n\x05\x64type\x18\x01 \x01(\x0e\x32\x12.exprd.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0cJ\x04\x08\x04\x10\x10\"O\n\x0b\x41rrayHeader\x12!\n\x05\x64type\x18\x01 \x01(\x0e\x32\x12.exprd.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0e\n\x06nbytes\x18\x03 \x01(\x04\"9\n\nArrayChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\r\n\x05\x63rc32\x18\x03 \x01(\x07\"^\n\nBufferInfo\x12\x0e\n\x06handle\x18\x01 \x01(\t\x12!\n\x05\x64type\x18\x02 \x01(\x0e\x32\x12.exprd.v1.DataType\x12\r\n\x05shape\x18\x03 \x03(\x03\x12\x0e\n\x06nbytes\x18\x04 \x01(\x04\"\x0b\n\tNoneValue\"\x1a\n\x08\x42oolList\x12\x0e\n\x06values\x18\x01 \x03(\x08\"\x19\n\x07IntList\x12\x0e\n\x06values\x18\x01 \x03(\x12\"\x1b\n\tFloatList\x12\x0e\n\x06values\x18\x01 \x03(\x01\"\x1c\n\nStringList\x12\x0e\n\x06values\x18\x01 \x03(\t\"2\n\x0c\x44\x61taTypeList\x12\"\n\x06values\x18\x01 \x03(\x0e\x32\x12.exprd.v1.DataType\"9\n\rAttributeList\x12(\n\x06values\x18\x01 \x03(\x0b\x32\x18.exprd.v1.AttributeValue\"\xd0\x04\n\x0e\x41ttributeValue\x12\x14\n\nbool_value\x18\x01 \x01(\x08H\x00\x12\x13\n\tint_value\x18\x02 \x01(\x12H\x00\x12\x15\n\x0b\x66loat_value\x18\x03 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x04 \x01(\tH\x00\x12\x15\n\x0b\x62ytes_value\x18\x05 \x01(\x0cH\x00\x12)\n\x0b\x64type_value\x18\x06 \x01(\x0e\x32\x12.exprd.v1.DataTypeH\x00\x12*\n\ntype_value\x18\x07 \x01(\x0b\x32\x14.exprd.v1.TensorTypeH\x00\x12&\n\x0b\x61rray_value\x18\x08 \x01(\x0b\x32\x0f.exprd.v1.ArrayH\x00\x12\x15\n\x0bgraph_value\x18\t \x01(\rH\x00\x12)\n\nnone_value\x18\n \x01(\x0b\x32\x13.exprd.v1.NoneValueH\x00\x12\'\n\tbool_list\x18\x0b \x01(\x0b\x32\x12.exprd.v1.BoolListH\x00\x12%\n\x08int_list\x18\x0c \x01(\x0b\x32\x11.exprd.v1.IntListH\x00\x12)\n\nfloat_list\x18\r \x01(\x0b\x32\x13.exprd.v1.FloatListH\x00\x12+\n\x0bstring_list\x18\x0e \x01(\x0b\x32\x14.exprd.v1.StringListH\x00\x12,\n\ndtype_list\x18\x0f \x01(\x0b\x32\x16.exprd.v1.DataTypeListH\x00\x12\'\n\x04list\x18\x10 \x01(\x0b\x32\x17.exprd.v1.AttributeListH\x00\x42\x07\n\x05valueJ\x04\x08\x11\x10 \"B\n\tAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05value\x18\x02 \x01(\x0b\x32\x18.exprd.v1.AttributeValue\"\x83\x01\n\x04Node\x12\n\n\x02op\x18\x01 \x01(\t\x12\x0e\n\x06inputs\x18\x02 \x03(\r\x12\'\n\nattributes\x18\x03 \x03(\x0b\x32\x13.exprd.v1.Attribute\x12\"\n\x04type\x18\x04 \x01(\x0b\x32\x14.exprd.v1.TensorType\x12\x0c\n\x04name\x18\x05 \x01(\tJ\x04\x08\x06\x10\x10\"\'\n\x06Update\x12\x0e\n\x06shared\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\r\"\x80\x01\n\x05Graph\x12\x1d\n\x05nodes\x18\x01 \x03(\x0b\x32\x0e.exprd.v1.Node\x12\x0e\n\x06inputs\x18\x02 \x03(\r\x12\x0e\n\x06shared\x18\x03 \x03(\r\x12\x0f\n\x07outputs\x18\x04 \x03(\r\x12!\n\x07updates\x18\x05 \x03(\x0b\x32\x10.exprd.v1.UpdateJ\x04\x08\x06\x10\x10\"K\n\x0bGraphBundle\x12\x15\n\ropset_version\x18\x01 \x01(\r\x12\x1f\n\x06graphs\x18\x02 \x03(\x0b\x32\x0f.exprd.v1.GraphJ\x04\x08\x03\x10\x10*\xb1\x03\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x41TA_TYPE_BOOL\x10\x01\x12\x12\n\x0e\x44\x41TA_TYPE_INT8\x10\x02\x12\x13\n\x0f\x44\x41TA_TYPE_INT16\x10\x03\x12\x13\n\x0f\x44\x41TA_TYPE_INT32\x10\x04\x12\x13\n\x0f\x44\x41TA_TYPE_INT64\x10\x05\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x06\x12\x14\n\x10\x44\x41TA_TYPE_UINT16\x10\x07\x12\x14\n\x10\x44\x41TA_TYPE_UINT32\x10\x08\x12\x14\n\x10\x44\x41TA_TYPE_UINT64\x10\t\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT16\x10\n\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x0b\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT64\x10\x0c\x12\x16\n\x12\x44\x41TA_TYPE_BFLOAT16\x10\r\x12\x1b\n\x17\x44\x41TA_TYPE_FLOAT8_E4M3FN\x10\x0e\x12\x19\n\x15\x44\x41TA_TYPE_FLOAT8_E5M2\x10\x0f\x12\x17\n\x13\x44\x41TA_TYPE_COMPLEX64\x10\x10\x12\x18\n\x14\x44\x41TA_TYPE_COMPLEX128\x10\x11\"\x04\x08\x12\x10\x1f\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'exprd_proto.graph_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DATATYPE']._serialized_start=1471
-  _globals['_DATATYPE']._serialized_end=1904
+  _globals['_DATATYPE']._serialized_start=1707
+  _globals['_DATATYPE']._serialized_end=2140
   _globals['_TENSORTYPE']._serialized_start=37
   _globals['_TENSORTYPE']._serialized_end=105
   _globals['_ARRAY']._serialized_start=107
   _globals['_ARRAY']._serialized_end=184
-  _globals['_NONEVALUE']._serialized_start=186
-  _globals['_NONEVALUE']._serialized_end=197
-  _globals['_BOOLLIST']._serialized_start=199
-  _globals['_BOOLLIST']._serialized_end=225
-  _globals['_INTLIST']._serialized_start=227
-  _globals['_INTLIST']._serialized_end=252
-  _globals['_FLOATLIST']._serialized_start=254
-  _globals['_FLOATLIST']._serialized_end=281
-  _globals['_STRINGLIST']._serialized_start=283
-  _globals['_STRINGLIST']._serialized_end=311
-  _globals['_DATATYPELIST']._serialized_start=313
-  _globals['_DATATYPELIST']._serialized_end=363
-  _globals['_ATTRIBUTELIST']._serialized_start=365
-  _globals['_ATTRIBUTELIST']._serialized_end=422
-  _globals['_ATTRIBUTEVALUE']._serialized_start=425
-  _globals['_ATTRIBUTEVALUE']._serialized_end=1017
-  _globals['_ATTRIBUTE']._serialized_start=1019
-  _globals['_ATTRIBUTE']._serialized_end=1085
-  _globals['_NODE']._serialized_start=1088
-  _globals['_NODE']._serialized_end=1219
-  _globals['_UPDATE']._serialized_start=1221
-  _globals['_UPDATE']._serialized_end=1260
-  _globals['_GRAPH']._serialized_start=1263
-  _globals['_GRAPH']._serialized_end=1391
-  _globals['_GRAPHBUNDLE']._serialized_start=1393
-  _globals['_GRAPHBUNDLE']._serialized_end=1468
+  _globals['_ARRAYHEADER']._serialized_start=186
+  _globals['_ARRAYHEADER']._serialized_end=265
+  _globals['_ARRAYCHUNK']._serialized_start=267
+  _globals['_ARRAYCHUNK']._serialized_end=324
+  _globals['_BUFFERINFO']._serialized_start=326
+  _globals['_BUFFERINFO']._serialized_end=420
+  _globals['_NONEVALUE']._serialized_start=422
+  _globals['_NONEVALUE']._serialized_end=433
+  _globals['_BOOLLIST']._serialized_start=435
+  _globals['_BOOLLIST']._serialized_end=461
+  _globals['_INTLIST']._serialized_start=463
+  _globals['_INTLIST']._serialized_end=488
+  _globals['_FLOATLIST']._serialized_start=490
+  _globals['_FLOATLIST']._serialized_end=517
+  _globals['_STRINGLIST']._serialized_start=519
+  _globals['_STRINGLIST']._serialized_end=547
+  _globals['_DATATYPELIST']._serialized_start=549
+  _globals['_DATATYPELIST']._serialized_end=599
+  _globals['_ATTRIBUTELIST']._serialized_start=601
+  _globals['_ATTRIBUTELIST']._serialized_end=658
+  _globals['_ATTRIBUTEVALUE']._serialized_start=661
+  _globals['_ATTRIBUTEVALUE']._serialized_end=1253
+  _globals['_ATTRIBUTE']._serialized_start=1255
+  _globals['_ATTRIBUTE']._serialized_end=1321
+  _globals['_NODE']._serialized_start=1324
+  _globals['_NODE']._serialized_end=1455
+  _globals['_UPDATE']._serialized_start=1457
+  _globals['_UPDATE']._serialized_end=1496
+  _globals['_GRAPH']._serialized_start=1499
+  _globals['_GRAPH']._serialized_end=1627
+  _globals['_GRAPHBUNDLE']._serialized_start=1629
+  _globals['_GRAPHBUNDLE']._serialized_end=1704
 # @@protoc_insertion_point(module_scope)

@@ -263,27 +263,15 @@ class ExecuteRequest(_message.Message):
     expected: _containers.RepeatedCompositeFieldContainer[ExpectedVersion]
     def __init__(self, handle: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[ExecuteInput, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, str]]] = ..., call_id: _Optional[_Union[CallId, _Mapping]] = ..., expected: _Optional[_Iterable[_Union[ExpectedVersion, _Mapping]]] = ...) -> None: ...
 
-class BufferInfo(_message.Message):
-    __slots__ = ("handle", "dtype", "shape", "nbytes")
-    HANDLE_FIELD_NUMBER: _ClassVar[int]
-    DTYPE_FIELD_NUMBER: _ClassVar[int]
-    SHAPE_FIELD_NUMBER: _ClassVar[int]
-    NBYTES_FIELD_NUMBER: _ClassVar[int]
-    handle: str
-    dtype: _graph_pb2.DataType
-    shape: _containers.RepeatedScalarFieldContainer[int]
-    nbytes: int
-    def __init__(self, handle: _Optional[str] = ..., dtype: _Optional[_Union[_graph_pb2.DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., nbytes: _Optional[int] = ...) -> None: ...
-
 class ExecuteOutput(_message.Message):
     __slots__ = ("array", "buffer", "discarded")
     ARRAY_FIELD_NUMBER: _ClassVar[int]
     BUFFER_FIELD_NUMBER: _ClassVar[int]
     DISCARDED_FIELD_NUMBER: _ClassVar[int]
     array: _graph_pb2.Array
-    buffer: BufferInfo
+    buffer: _graph_pb2.BufferInfo
     discarded: _graph_pb2.NoneValue
-    def __init__(self, array: _Optional[_Union[_graph_pb2.Array, _Mapping]] = ..., buffer: _Optional[_Union[BufferInfo, _Mapping]] = ..., discarded: _Optional[_Union[_graph_pb2.NoneValue, _Mapping]] = ...) -> None: ...
+    def __init__(self, array: _Optional[_Union[_graph_pb2.Array, _Mapping]] = ..., buffer: _Optional[_Union[_graph_pb2.BufferInfo, _Mapping]] = ..., discarded: _Optional[_Union[_graph_pb2.NoneValue, _Mapping]] = ...) -> None: ...
 
 class VariableVersion(_message.Message):
     __slots__ = ("uuid", "version")
@@ -331,47 +319,27 @@ class ExecuteResponse(_message.Message):
     incarnation: str
     def __init__(self, outputs: _Optional[_Iterable[_Union[ExecuteOutput, _Mapping]]] = ..., versions: _Optional[_Iterable[_Union[VariableVersion, _Mapping]]] = ..., printed: _Optional[_Iterable[_Union[PrintedRecord, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[CallWarning, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., replayed: bool = ..., incarnation: _Optional[str] = ...) -> None: ...
 
-class ArrayHeader(_message.Message):
-    __slots__ = ("dtype", "shape", "nbytes")
-    DTYPE_FIELD_NUMBER: _ClassVar[int]
-    SHAPE_FIELD_NUMBER: _ClassVar[int]
-    NBYTES_FIELD_NUMBER: _ClassVar[int]
-    dtype: _graph_pb2.DataType
-    shape: _containers.RepeatedScalarFieldContainer[int]
-    nbytes: int
-    def __init__(self, dtype: _Optional[_Union[_graph_pb2.DataType, str]] = ..., shape: _Optional[_Iterable[int]] = ..., nbytes: _Optional[int] = ...) -> None: ...
-
-class ArrayChunk(_message.Message):
-    __slots__ = ("offset", "data", "crc32")
-    OFFSET_FIELD_NUMBER: _ClassVar[int]
-    DATA_FIELD_NUMBER: _ClassVar[int]
-    CRC32_FIELD_NUMBER: _ClassVar[int]
-    offset: int
-    data: bytes
-    crc32: int
-    def __init__(self, offset: _Optional[int] = ..., data: _Optional[bytes] = ..., crc32: _Optional[int] = ...) -> None: ...
-
 class PutHeader(_message.Message):
     __slots__ = ("client_id", "array")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     ARRAY_FIELD_NUMBER: _ClassVar[int]
     client_id: str
-    array: ArrayHeader
-    def __init__(self, client_id: _Optional[str] = ..., array: _Optional[_Union[ArrayHeader, _Mapping]] = ...) -> None: ...
+    array: _graph_pb2.ArrayHeader
+    def __init__(self, client_id: _Optional[str] = ..., array: _Optional[_Union[_graph_pb2.ArrayHeader, _Mapping]] = ...) -> None: ...
 
 class DataServicePutRequest(_message.Message):
     __slots__ = ("header", "chunk")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     header: PutHeader
-    chunk: ArrayChunk
-    def __init__(self, header: _Optional[_Union[PutHeader, _Mapping]] = ..., chunk: _Optional[_Union[ArrayChunk, _Mapping]] = ...) -> None: ...
+    chunk: _graph_pb2.ArrayChunk
+    def __init__(self, header: _Optional[_Union[PutHeader, _Mapping]] = ..., chunk: _Optional[_Union[_graph_pb2.ArrayChunk, _Mapping]] = ...) -> None: ...
 
 class DataServicePutResponse(_message.Message):
     __slots__ = ("buffer",)
     BUFFER_FIELD_NUMBER: _ClassVar[int]
-    buffer: BufferInfo
-    def __init__(self, buffer: _Optional[_Union[BufferInfo, _Mapping]] = ...) -> None: ...
+    buffer: _graph_pb2.BufferInfo
+    def __init__(self, buffer: _Optional[_Union[_graph_pb2.BufferInfo, _Mapping]] = ...) -> None: ...
 
 class DataServiceGetRequest(_message.Message):
     __slots__ = ("client_id", "handle")
@@ -385,9 +353,9 @@ class DataServiceGetResponse(_message.Message):
     __slots__ = ("header", "chunk")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
-    header: ArrayHeader
-    chunk: ArrayChunk
-    def __init__(self, header: _Optional[_Union[ArrayHeader, _Mapping]] = ..., chunk: _Optional[_Union[ArrayChunk, _Mapping]] = ...) -> None: ...
+    header: _graph_pb2.ArrayHeader
+    chunk: _graph_pb2.ArrayChunk
+    def __init__(self, header: _Optional[_Union[_graph_pb2.ArrayHeader, _Mapping]] = ..., chunk: _Optional[_Union[_graph_pb2.ArrayChunk, _Mapping]] = ...) -> None: ...
 
 class DataServiceReleaseRequest(_message.Message):
     __slots__ = ("client_id", "handles")

@@ -183,12 +183,7 @@ class Runner:
             raise
         if call.reply_bytes is not None and _inline_bytes(out) > call.reply_bytes:
             self._buffers.release([x.handle for x in out if isinstance(x, BufferInfo)])
-            raise LimitExceeded(
-                f"the results of {_inline_bytes(out)} bytes do not fit into one message of"
-                f" {call.reply_bytes}; nothing has changed",
-                hint="keep them on the server and read them in chunks",
-                fields={"limit": "message_bytes"},
-            )
+            raise too_large_for_a_reply(_inline_bytes(out), call.reply_bytes)
         return tuple(out)
 
     def _inline(self, values: Sequence[Array], deliveries: Sequence[Delivery]) -> list[bool]:
@@ -199,6 +194,15 @@ class Runner:
             room -= value.nbytes if fits else 0
             out.append(fits or delivery is Delivery.INLINE)
         return out
+
+
+def too_large_for_a_reply(nbytes: int, limit: int) -> LimitExceeded:
+    """The error of a result that was asked for inline and fits no message."""
+    return LimitExceeded(
+        f"a result of {nbytes} bytes does not fit into one message of {limit}; nothing has changed",
+        hint="keep it on the server and read it in chunks",
+        fields={"limit": "message_bytes"},
+    )
 
 
 def digest_of_call(call: ExecuteCall) -> bytes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from exprd_compiler.errors import GraphError
 from exprd_server.buffers import BufferTable
-from exprd_server.calls import Runner
+from exprd_server.calls import Runner, too_large_for_a_reply
 from exprd_server.fingerprint import content_key, function_handle, graph_digest
 from exprd_server.flight import SingleFlight
 from exprd_server.functions import Compiled, Compiler, Function, FunctionTable, form_of
@@ -168,9 +168,18 @@ class LocalEngine:
         return self._variables.create(client_id, new, value)
 
     def get_variable(
-        self, client_id: str, uuid: str, delivery: Delivery = Delivery.INLINE
+        self,
+        client_id: str,
+        uuid: str,
+        delivery: Delivery = Delivery.INLINE,
+        reply_bytes: int | None = None,
     ) -> tuple[VariableInfo, OutputValue]:
-        """A consistent description and value; DISCARD leaves the value out."""
+        """A consistent description and value; DISCARD leaves the value out.
+
+        Raises:
+            UnknownHandle: there is no such variable.
+            LimitExceeded: an inline value is larger than `reply_bytes`.
+        """
         self._leases.touch(client_id)
         info, value = self._variables.describe(uuid)
         if delivery is Delivery.DISCARD:
@@ -178,6 +187,8 @@ class LocalEngine:
         large = value.nbytes > self._settings.limits.inline_bytes
         if delivery is Delivery.KEEP or (delivery is Delivery.AUTO and large):
             return info, self.put(client_id, value)
+        if reply_bytes is not None and value.nbytes > reply_bytes:
+            raise too_large_for_a_reply(value.nbytes, reply_bytes)
         return info, value
 
     def set_variable(self, call: SetCall, deadline: Deadline | None = None) -> SetReply:

@@ -90,8 +90,13 @@ def execute_call(request: wire.ExecuteRequest, limits: Limits) -> ExecuteCall:
         call_id=identity,
         client_id=identity.client_id if identity else "",
         expected=tuple((e.uuid, e.version) for e in request.expected),
-        reply_bytes=limits.message_bytes - _REPLY_MARGIN,
+        reply_bytes=reply_bytes(limits),
     )
+
+
+def reply_bytes(limits: Limits) -> int:
+    """What the arrays of one answer may take together."""
+    return limits.message_bytes - _REPLY_MARGIN
 
 
 def call_id(message: wire.CallId) -> CallId:

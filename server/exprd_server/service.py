@@ -141,7 +141,8 @@ class StateService(wire.StateServiceServicer):
         """Reads a variable."""
         del context
         delivery = requests.delivery(request.delivery)
-        info, value = self._engine.get_variable(request.client_id, request.uuid, delivery)
+        room = requests.reply_bytes(self._settings.limits)
+        info, value = self._engine.get_variable(request.client_id, request.uuid, delivery, room)
         return wire.StateServiceGetResponse(
             variable=replies.variable_info(info), value=replies.output(value)
         )

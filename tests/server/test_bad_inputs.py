@@ -11,7 +11,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 import exprd_proto as wire
 from exprd_proto import ErrorDetail
-from tests.server.bad_inputs import BUNDLE, CASES, World
+from tests.server.bad_graphs import World
+from tests.server.bad_inputs import BUNDLE, CASES
 
 STATE = np.array([1.0, 2.0])
 

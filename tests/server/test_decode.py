@@ -16,7 +16,7 @@ from exprd_server import requests
 from exprd_server.decode import decode_bundle
 from exprd_server.settings import Limits
 from tests.server import graphs
-from tests.server.bad_inputs import (
+from tests.server.bad_graphs import (
     attribute,
     constant,
     good_graph,
