@@ -118,7 +118,7 @@ class _Entry:
     needs: tuple[tuple[int, Op], ...]
 
 
-Chosen: TypeAlias = dict[tuple[Any, ...], tuple[_Entry, ...]]
+Chosen: TypeAlias = dict[tuple[bool, Op, tuple[Op, ...]], tuple[_Entry, ...]]
 Index: TypeAlias = dict[Op, tuple[_Entry, ...]]
 
 
@@ -161,11 +161,12 @@ class RuleSet:
         return graph
 
     def _steps(self, chosen: Chosen, node: Node, context: Context) -> Iterator[Step]:
-        new = node not in context.clients
-        around = (new, node.op, *[x.op for x in node.inputs])
-        entries = chosen.get(around)
+        fresh = node not in context.clients
+        around = tuple([x.op for x in node.inputs])
+        key = (fresh, node.op, around)
+        entries = chosen.get(key)
         if entries is None:
-            entries = chosen[around] = _choose(self._indexes[new], *around[1:])
+            entries = chosen[key] = _choose(self._indexes[fresh].get(node.op, ()), around)
         for entry in entries:
             new = _apply(entry.rule, entry.form, node, context)
             if new is not None:
@@ -202,11 +203,11 @@ def _index(rules: tuple[Rule, ...]) -> Index:
     return {op: tuple(entries) for op, entries in index.items()}
 
 
-def _choose(index: Index, root: Op, *below: Op) -> tuple[_Entry, ...]:
-    """The forms that a node of this op over operands of these ops may have."""
+def _choose(entries: tuple[_Entry, ...], below: tuple[Op, ...]) -> tuple[_Entry, ...]:
+    """The forms that a node over operands of these ops may have."""
     return tuple(
         entry
-        for entry in index.get(root, ())
+        for entry in entries
         if all(place < len(below) and below[place] is op for place, op in entry.needs)
         and (not entry.rule.over or any(op in entry.rule.over for op in below))
     )
