@@ -25,8 +25,10 @@ from exprd.transport import (
     RemoteBuffer,
     Run,
 )
+from exprd_compiler.errors import ConnectionLost
 from exprd_server import values
 from exprd_server.embedded import embedded_engine
+from exprd_server.engine import LocalEngine
 from exprd_server.variables import NewVariable as EngineVariable
 
 __all__ = ["EmbeddedTransport"]
@@ -46,6 +48,7 @@ class EmbeddedTransport:
     def __init__(self, cache: Path | None) -> None:
         self._engine = embedded_engine(cache=cache)
         self._client = str(uuid.uuid4())
+        self._closed = False
 
     def info(self) -> Mapping[str, str]:
         """Load of the engine."""
@@ -86,18 +89,28 @@ class EmbeddedTransport:
     def runner(self, handle: str, outputs: int) -> Run:
         """The callable of a handle that has so many outputs."""
         engine, client = self._engine, self._client
+        direct = engine.direct(handle)
         kept = (values.Delivery.KEEP,) * outputs
 
         def run(inputs: Sequence[InputValue], keep: bool) -> Sequence[OutputValue]:
+            self._check_open()
+            if not keep:
+                return direct([_resolved(x, engine, client) for x in inputs])
             call = values.ExecuteCall(
                 handle=handle,
                 inputs=tuple([_given(x) for x in inputs]),
-                deliveries=kept if keep else (),
+                deliveries=kept,
                 client_id=client,
             )
             return [_result(x) for x in engine.execute(call).outputs]
 
         return run
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ConnectionLost(
+                "the session in this process is closed", hint="compile the function again"
+            )
 
     def create_variable(self, new: NewVariable) -> None:
         """Makes a shared variable."""
@@ -136,12 +149,17 @@ class EmbeddedTransport:
 
     def close(self) -> None:
         """Gives everything up."""
+        self._closed = True
         self._engine.end_lease(self._client)
         self._engine.close()
 
 
 def _given(value: InputValue) -> Array | values.BufferRef:
     return values.BufferRef(value.handle) if isinstance(value, BufferRef) else value
+
+
+def _resolved(value: InputValue, engine: LocalEngine, client: str) -> Array:
+    return engine.get(client, value.handle) if isinstance(value, BufferRef) else value
 
 
 def _result(value: values.OutputValue) -> OutputValue:

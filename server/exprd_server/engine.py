@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from exprd_compiler.errors import GraphError
 from exprd_server.buffers import BufferTable
 from exprd_server.calls import Runner, too_large_for_a_reply
+from exprd_server.direct import DirectCall
 from exprd_server.fingerprint import content_key, function_handle, graph_digest
 from exprd_server.flight import SingleFlight
 from exprd_server.functions import Compiled, Compiler, Function, FunctionTable, form_of
@@ -127,6 +128,10 @@ class LocalEngine:
             return function.info
         written = self._compiler.texts(function.graph, function.info.choices, deadline)
         return replace(function.info, texts=written)
+
+    def direct(self, handle: str) -> DirectCall:
+        """A function for callers in this process, which outlive their calls."""
+        return DirectCall(self._functions.get(handle), self._variables)
 
     def release_functions(self, client_id: str, handles: Iterable[str]) -> int:
         """Gives a client's hold on functions up; the count of those it held."""
