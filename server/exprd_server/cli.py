@@ -30,6 +30,7 @@ def main() -> None:
 @click.option("--workers", default=1, type=click.IntRange(1), help="compile processes")
 @click.option("--threads", default=64, type=click.IntRange(2), help="calls handled at a time")
 @click.option("--lease-seconds", default=3600.0, help="silence before a client is collected")
+@click.option("--stream-seconds", default=600.0, help="time one upload may take")
 @click.option("--grace-seconds", default=25.0, help="time for running calls at shutdown")
 @click.option("--drain-seconds", default=0.5, help="time between NOT_SERVING and refusal")
 @click.option("--reflection", is_flag=True, help="let clients list the services")
@@ -49,6 +50,7 @@ def serve(
     workers: int,
     threads: int,
     lease_seconds: float,
+    stream_seconds: float,
     grace_seconds: float,
     drain_seconds: float,
     reflection: bool,
@@ -65,6 +67,7 @@ def serve(
         threads=threads,
         concurrent_calls=3 * threads,
         lease_seconds=lease_seconds,
+        stream_seconds=stream_seconds,
         sweep_seconds=min(10.0, lease_seconds / 4),
         grace_seconds=grace_seconds,
         drain_seconds=drain_seconds,

@@ -27,16 +27,19 @@ from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.leaves import input_, shared
 from exprd_compiler.ops.table import OP_SET_VERSION, find_op
 from exprd_proto.arrays import WireError, array_from_wire, dtype_from_wire
+from exprd_server.deadline import check
 from exprd_server.gradients import PLACEHOLDER, Gradients
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import exprd_proto as wire
+    from exprd_server.deadline import Deadline
     from exprd_server.settings import Limits
 
 ATTRIBUTE_DEPTH = 8
 ATTRIBUTE_ENTRIES = 65_536
+_NODES_PER_CHECK = 4_096
 
 
 @dataclass(slots=True)
@@ -44,12 +47,16 @@ class _Body:
     """One graph of the bundle while it is being decoded."""
 
     number: int
+    deadline: Deadline | None
     nodes: list[Node] = field(default_factory=list[Node])
     depth: int = 0  # nesting below this graph
 
 
 def decode_bundle(
-    bundle: wire.GraphBundle, gradients: Sequence[wire.GradientRequest], limits: Limits
+    bundle: wire.GraphBundle,
+    gradients: Sequence[wire.GradientRequest],
+    limits: Limits,
+    deadline: Deadline | None = None,
 ) -> Graph:
     """The main graph of a bundle, with derivatives where they were asked for.
 
@@ -63,7 +70,8 @@ def decode_bundle(
     for number in range(len(bundle.graphs) - 1, -1, -1):
         message = bundle.graphs[number]
         asked = Gradients(gradients if number == 0 else ())
-        decoded[number] = _decode_graph(number, message, decoded, asked, limits)
+        reader = _Attributes(_Body(number, deadline), decoded, limits)
+        decoded[number] = _decode_graph(message, reader, asked)
     return decoded[0][0]
 
 
@@ -98,33 +106,28 @@ def _check_bundle(bundle: wire.GraphBundle, limits: Limits) -> None:
         raise _limit(f"a graph of {total} nodes", "graph_nodes", limits.graph_nodes)
 
 
-def _decode_graph(
-    number: int,
-    message: wire.Graph,
-    decoded: Mapping[int, tuple[Graph, int]],
-    asked: Gradients,
-    limits: Limits,
-) -> tuple[Graph, int]:
-    body = _Body(number)
-    reader = _Attributes(body, decoded, limits)
+def _decode_graph(message: wire.Graph, reader: _Attributes, asked: Gradients) -> tuple[Graph, int]:
+    body = reader.body
+    path = f"graphs[{body.number}]"
     asked.check(len(message.nodes))
     for position, node in enumerate(message.nodes):
+        if position % _NODES_PER_CHECK == 0:
+            check(body.deadline, "the graph was decoded")
         try:
-            body.nodes.append(_decode_node(position, node, body, reader, asked))
+            body.nodes.append(_decode_node(position, node, reader, asked))
         except ExprdError as error:
-            raise _located(error, f"graphs[{number}].nodes[{position}]", position, node) from None
+            raise _located(error, f"{path}.nodes[{position}]", position, node) from None
     try:
         return _assemble(message, body.nodes, asked), body.depth
     except ExprdError as error:
-        raise _located(error, f"graphs[{number}]") from None
+        raise _located(error, path) from None
 
 
-def _decode_node(
-    position: int, message: wire.Node, body: _Body, reader: _Attributes, asked: Gradients
-) -> Node:
-    inputs = [_earlier(index, position, body.nodes) for index in message.inputs]
+def _decode_node(position: int, message: wire.Node, reader: _Attributes, asked: Gradients) -> Node:
+    nodes = reader.body.nodes
+    inputs = [_earlier(index, position, nodes) for index in message.inputs]
     if message.op == PLACEHOLDER:
-        node = asked.derivative(position, body.nodes)
+        node = asked.derivative(position, nodes)
     else:
         node = _apply(message, inputs, reader.read(message.attributes), position)
     _check_size(node.type, reader.limits)
@@ -248,7 +251,7 @@ class _Attributes:
     def __init__(
         self, body: _Body, decoded: Mapping[int, tuple[Graph, int]], limits: Limits
     ) -> None:
-        self._body = body
+        self.body = body
         self._decoded = decoded
         self.limits = limits
         self._plain: Mapping[str, Callable[[Any], Any]] = {
@@ -310,13 +313,13 @@ class _Attributes:
     def _graph(self, number: int) -> Graph:
         if number not in self._decoded:
             raise GraphError(
-                f"graph {number} does not come after graph {self._body.number}",
+                f"graph {number} does not come after graph {self.body.number}",
                 hint="a graph refers only to later graphs of the bundle",
             )
         graph, depth = self._decoded[number]
-        self._body.depth = max(self._body.depth, depth + 1)
-        if self._body.depth > self.limits.graph_nesting:
-            nesting = f"sub-graphs nested {self._body.depth} deep"
+        self.body.depth = max(self.body.depth, depth + 1)
+        if self.body.depth > self.limits.graph_nesting:
+            nesting = f"sub-graphs nested {self.body.depth} deep"
             raise _limit(nesting, "graph_nesting", self.limits.graph_nesting)
         return graph
 

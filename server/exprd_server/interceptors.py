@@ -6,6 +6,7 @@ sees a traceback, a path or the text of an unknown exception.
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,7 +15,7 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from exprd_compiler.errors import CallError
+from exprd_compiler.errors import CallError, Cancelled
 from exprd_server.statuses import TRAILER, Status, status_of
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ class _RichStatus(grpc.Status):
 class Boundary(grpc.ServerInterceptor):
     """Wraps every handler of ours: bad bytes and exceptions in, statuses and log lines out."""
 
-    def __init__(self, log: Logger) -> None:
+    def __init__(self, log: Logger, stream_seconds: float) -> None:
         self._log = log
+        self._stream_seconds = stream_seconds
 
     def intercept_service(
         self,
@@ -75,6 +77,7 @@ class Boundary(grpc.ServerInterceptor):
             return grpc.unary_unary_rpc_method_handler(unary, parse, encode)
         if handler.stream_unary is not None:
             unary = self._unary(handler.stream_unary, method, _checked_each)
+            unary = self._limited(unary)
             return grpc.stream_unary_rpc_method_handler(unary, parse, encode)
         stream = self._stream(handler.unary_stream, method)
         return grpc.unary_stream_rpc_method_handler(stream, parse, encode)
@@ -90,6 +93,20 @@ class Boundary(grpc.ServerInterceptor):
                 self._abort(error, method, start, context)
             self._log.debug("call", method=method, seconds=_since(start))
             return reply
+
+        return call
+
+    def _limited(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        """The handler of a stream, which holds a thread, ended when it takes too long."""
+
+        def call(request: Any, context: grpc.ServicerContext) -> Any:
+            timer = threading.Timer(self._stream_seconds, context.cancel)
+            timer.daemon = True
+            timer.start()
+            try:
+                return inner(request, context)
+            finally:
+                timer.cancel()
 
         return call
 
@@ -143,8 +160,11 @@ def _checked(request: Any, method: str) -> Any:
 
 
 def _checked_each(requests: Iterator[Any], method: str) -> Iterator[Any]:
-    for request in requests:
-        yield _checked(request, method)
+    try:
+        for request in requests:
+            yield _checked(request, method)
+    except grpc.RpcError:  # how gRPC says that the caller has gone
+        raise Cancelled(f"{method} was broken off; nothing has changed") from None
 
 
 def _since(start: float) -> float:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import exprd_proto as wire
+    from exprd_server.deadline import Deadline
     from exprd_server.settings import Limits
     from exprd_server.values import InputValue
 
@@ -57,7 +58,9 @@ _DURABILITIES: Final[Mapping[int, Durability]] = MappingProxyType(
 _REPLY_MARGIN: Final = 1 << 16
 
 
-def compile_call(request: wire.CompileRequest, limits: Limits) -> CompileCall:
+def compile_call(
+    request: wire.CompileRequest, limits: Limits, deadline: Deadline | None = None
+) -> CompileCall:
     """The call of a Compile request; decodes and checks the graph."""
     check_client_id(request.client_id)
     source = request.WhichOneof("source")
@@ -66,7 +69,7 @@ def compile_call(request: wire.CompileRequest, limits: Limits) -> CompileCall:
     if source == "graph_digest" and request.gradients:
         raise CallError("a graph digest includes its gradients", hint="leave gradients out")
     graph = (
-        decode_bundle(request.graph, request.gradients, limits)
+        decode_bundle(request.graph, request.gradients, limits, deadline)
         if source == "graph"
         else request.graph_digest
     )

@@ -73,7 +73,7 @@ class Server:
         self._ended = threading.Event()
         self._server = grpc.server(
             ThreadPoolExecutor(settings.threads, thread_name_prefix="exprd-call"),
-            interceptors=[Boundary(log)],
+            interceptors=[Boundary(log, settings.stream_seconds)],
             options=grpc_options(settings),
             maximum_concurrent_rpcs=settings.concurrent_calls,
             compression=grpc.Compression.NoCompression,

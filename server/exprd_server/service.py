@@ -43,7 +43,7 @@ class CompilerService(wire.CompilerServiceServicer):
     ) -> wire.CompileResponse:
         """Compiles a graph."""
         deadline = deadline_of(context, self._settings.compile_seconds)
-        call = requests.compile_call(request, self._settings.limits)
+        call = requests.compile_call(request, self._settings.limits, deadline)
         info = self._engine.compile(call, deadline)
         return replies.compile_response(info, self._engine.incarnation)
 

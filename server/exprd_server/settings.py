@@ -79,6 +79,7 @@ class Settings:
         concurrent_calls: calls accepted at a time; more are shed with RESOURCE_EXHAUSTED.
         execute_seconds: deadline of a call that has none, and cap for the others.
         compile_seconds: the same for Compile.
+        stream_seconds: time that one upload may take.
         lease_seconds: silence after which a client's possessions are collected.
         sweep_seconds: how often lapsed leases are looked for.
         drain_seconds: health says NOT_SERVING for so long before calls are refused.
@@ -95,6 +96,7 @@ class Settings:
     concurrent_calls: int = 192
     execute_seconds: float = 60.0
     compile_seconds: float = 300.0
+    stream_seconds: float = 600.0
     lease_seconds: float = 3600.0
     sweep_seconds: float = 10.0
     drain_seconds: float = 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections import Counter
 
 import grpc
@@ -16,6 +17,7 @@ from exprd_compiler.ops.arithmetic import neg
 from exprd_compiler.ops.creation import alloc
 from exprd_compiler.ops.leaves import const
 from exprd_proto import ErrorDetail
+from exprd_proto.arrays import header_of
 from tests.server import graphs
 from tests.server.conftest import Client
 from tests.server.wire import bundle
@@ -74,6 +76,41 @@ def test_an_upload_that_stops_costs_no_memory(client):
         client.data.Put(iter([message]))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert client.admin.GetInfo(wire.GetInfoRequest()).buffers == 0
+
+
+def test_an_upload_that_hangs_is_ended(start_server, tmp_path):
+    server = start_server("--listen", f"unix://{tmp_path}/s", "--stream-seconds", "0.2")
+    hold = threading.Event()
+
+    def messages():
+        header = wire.PutHeader(client_id="c", array=header_of(np.zeros(10)))
+        yield wire.DataServicePutRequest(header=header)
+        hold.wait()
+
+    with grpc.insecure_channel(server.target) as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            Client(channel).data.Put(messages())
+        assert caught.value.code() is grpc.StatusCode.CANCELLED
+        hold.set()
+        assert is_served(server.target)
+
+
+def test_an_upload_that_is_cancelled_leaves_nothing(server, client):
+    value = np.zeros(10)
+    header = wire.PutHeader(client_id=client.client_id, array=header_of(value))
+    hold = threading.Event()
+
+    def messages():
+        yield wire.DataServicePutRequest(header=header)
+        hold.wait()
+
+    call = client.data.Put.future(messages())
+    client.admin.GetInfo(wire.GetInfoRequest())
+    call.cancel()
+    hold.set()
+    assert call.cancelled()
+    assert client.admin.GetInfo(wire.GetInfoRequest()).buffers == 0
+    assert '"failed"' not in server.log.rpartition("Put")[2]
 
 
 def test_a_call_that_wants_too_much_memory_fails_alone(start_server, tmp_path):
