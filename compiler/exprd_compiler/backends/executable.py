@@ -8,14 +8,16 @@ lock is released while native code runs.
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 import numpy as np
 
 from exprd_compiler import errors
+from exprd_compiler.backends.addresses import data_address
 from exprd_compiler.backends.llvm import layout
 from exprd_compiler.backends.llvm.blas import host_blas
 from exprd_compiler.backends.llvm.jit import Linked
@@ -24,6 +26,8 @@ from exprd_compiler.ir.node import Array
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.kernel.form import Site
 
+_WORD: Final = 8  # bytes of an address or extent
+_PLAIN: Final = 0x0101  # numpy's flags C_CONTIGUOUS and ALIGNED
 _LIBC = ctypes.CDLL(None)
 _free = _LIBC.free
 _free.argtypes = (ctypes.c_void_p,)
@@ -49,14 +53,16 @@ class _Memory:
 
 
 class _Context:
-    """One execution context: error record, cancel flag and the memory of temporaries."""
+    """One execution context: what a call passes, error record, cancel flag, temporaries' memory."""
 
-    __slots__ = ("address", "buffer", "slots")
+    __slots__ = ("address", "buffer", "call", "call_address", "slots")
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, call_bytes: int) -> None:
         size = layout.SLOTS_OFFSET + slots * layout.SLOT_BYTES
         self.buffer = (ctypes.c_char * size)()
         self.address = ctypes.addressof(self.buffer)
+        self.call = (ctypes.c_char * call_bytes)()
+        self.call_address = ctypes.addressof(self.call)
         self.slots = slots
 
     def cancel(self) -> None:
@@ -72,15 +78,39 @@ class _Context:
         kind = ctypes.c_int64 * layout.VALUES
         return list(kind.from_address(self.address + layout.VALUES_OFFSET))
 
-    def release(self) -> None:
-        """Give the memory of temporaries back."""
+    def __del__(self) -> None:
         for slot in range(self.slots):
             place = self.address + layout.SLOTS_OFFSET + slot * layout.SLOT_BYTES
             _free(ctypes.c_void_p.from_address(place).value)
-            ctypes.memset(place, 0, layout.SLOT_BYTES)
 
-    def __del__(self) -> None:
-        self.release()
+
+class _Frame:
+    """Where a call's extents, pointers and results lie in its context's memory, as structs.
+
+    Attributes:
+        size: bytes in all.
+        given: extents, then addresses of the arguments; addresses of constants follow.
+        found: per output its address and its extents.
+    """
+
+    __slots__ = ("constants", "found", "given", "pointers", "results", "size")
+
+    def __init__(self, interface: Interface) -> None:
+        extents = sum(t.ndim for t in interface.arguments)
+        count, fixed = len(interface.arguments), len(interface.constants)
+        self.pointers = _WORD * extents
+        self.results = self.pointers + _WORD * (count + fixed)
+        self.given = struct.Struct(f"<{extents}q{count}Q")
+        self.constants = struct.Struct(f"<{fixed}Q")
+        self.found = struct.Struct("<" + "".join(f"Q{t.ndim}q" for t in interface.outputs))
+        self.size = self.results + self.found.size + _WORD
+
+    def context(self, interface: Interface) -> _Context:
+        """A context with the addresses of the constants in place."""
+        made = _Context(interface.slots, self.size)
+        addresses = [data_address(c) for c in interface.constants]
+        self.constants.pack_into(made.call, self.given.size, *addresses)
+        return made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +146,9 @@ class Executable:
         self._linked = Linked(image, (layout.ENTRY,), host_blas().symbols)
         signature = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)
         self._entry = signature(self._linked.address(layout.ENTRY))
-        self._dtypes = tuple(np.dtype(t.dtype) for t in interface.arguments)
-        self._constants = [c.ctypes.data for c in interface.constants]
-        count = len(interface.arguments)
-        self._pointers = ctypes.c_void_p * max(1, count + len(self._constants))
-        self._extents = ctypes.c_int64 * max(1, sum(t.ndim for t in interface.arguments))
-        self._results = ctypes.c_int64 * max(1, sum(1 + t.ndim for t in interface.outputs))
-        self._typestr = tuple(np.dtype(t.dtype).str for t in interface.outputs)
+        self._frame = _Frame(interface)
+        self._wanted = [(np.dtype(t.dtype), t.ndim, _known(t)) for t in interface.arguments]
+        self._made = [(np.dtype(t.dtype).str, t.ndim) for t in interface.outputs]
         self._idle: deque[_Context] = deque()
 
     def __call__(self, arguments: Sequence[Array]) -> list[Array]:
@@ -135,52 +161,52 @@ class Executable:
             CallError: count, dtype, rank or a static extent differs.
             ShapeError, IndexOutOfRange: what native code found.
         """
-        arrays = self._checked(arguments)
-        pointers = self._pointers(
-            *[a.__array_interface__["data"][0] for a in arrays], *self._constants
-        )
-        extents = self._extents(*[n for a in arrays for n in a.shape])
-        results = self._results()
+        frame = self._frame
+        arrays, extents = self._checked(arguments)
         try:
             context = self._idle.pop()
         except IndexError:
-            context = _Context(self.interface.slots)
-        status = self._entry(context.address, pointers, extents, results)
-        outputs = self._collected(results)
+            context = frame.context(self.interface)
+        frame.given.pack_into(context.call, 0, *extents, *map(data_address, arrays))
+        first = context.call_address
+        status = self._entry(context.address, first + frame.pointers, first, first + frame.results)
+        outputs = self._collected(frame.found.unpack_from(context.call, frame.results))
         if status != layout.OK:
             raise self._error(status, context)
         self._idle.append(context)
         return outputs
 
-    def _checked(self, arguments: Sequence[Array]) -> list[Array]:
-        types = self.interface.arguments
-        if len(arguments) != len(types):
-            raise CallError(f"takes {len(types)} arguments, got {len(arguments)}")
-        out: list[Array] = []
-        for place, (array, wanted) in enumerate(zip(arguments, types, strict=True)):
-            if array.dtype != self._dtypes[place] or array.ndim != len(wanted.shape):
-                raise CallError(f"{self._name(place)} is {_described(array)}, expected {wanted}")
-            for have, want in zip(array.shape, wanted.shape, strict=True):
-                if want is not None and have != want:
-                    text = f"{self._name(place)} is {_described(array)}, expected {wanted}"
-                    raise ShapeError(text)
-            out.append(
-                array
-                if array.flags.c_contiguous and array.flags.aligned
-                else np.array(array, order="C")
-            )
-        return out
+    def _checked(self, arguments: Sequence[Array]) -> tuple[list[Array], list[int]]:
+        """The arguments as contiguous arrays, and all their extents."""
+        if len(arguments) != len(self._wanted):
+            raise CallError(f"takes {len(self._wanted)} arguments, got {len(arguments)}")
+        arrays: list[Array] = []
+        extents: list[int] = []
+        for array, (dtype, rank, known) in zip(arguments, self._wanted, strict=True):
+            shape = array.shape
+            if (array.dtype is not dtype and array.dtype != dtype) or len(shape) != rank:
+                raise CallError(self._mismatch(len(arrays), array))
+            for axis, extent in known:
+                if shape[axis] != extent:
+                    raise ShapeError(self._mismatch(len(arrays), array))
+            plain = type(array) is np.ndarray and array.flags.num & _PLAIN == _PLAIN
+            arrays.append(array if plain else np.array(array, order="C", subok=False))
+            extents += shape
+        return arrays, extents
+
+    def _mismatch(self, place: int, array: Array) -> str:
+        wanted = self.interface.arguments[place]
+        return f"{self._name(place)} is {_described(array)}, expected {wanted}"
 
     def _name(self, place: int) -> str:
         name = self.interface.names[place]
         return f"argument {place} ({name!r})" if name else f"argument {place}"
 
-    def _collected(self, results: Any) -> list[Array]:
+    def _collected(self, results: Sequence[int]) -> list[Array]:
         """Arrays over the memory that the entry handed out, those before a failure included."""
         out: list[Array] = []
         place = 0
-        for wanted, typestr in zip(self.interface.outputs, self._typestr, strict=True):
-            rank = len(wanted.shape)
+        for typestr, rank in self._made:
             address = results[place]
             if address:
                 shape = tuple(results[place + 1 : place + 1 + rank])
@@ -202,5 +228,11 @@ class Executable:
         return kind(site.message.format(*values), op=site.op, nodes=nodes)
 
 
+def _known(t: TensorType) -> tuple[tuple[int, int], ...]:
+    """Axis and extent wherever the extent is static."""
+    return tuple((axis, extent) for axis, extent in enumerate(t.shape) if extent is not None)
+
+
 def _described(array: Array) -> str:
-    return f"{array.dtype.name}{list(array.shape)}"
+    name = array.dtype.name if array.dtype.isnative else array.dtype.str
+    return f"{name}{list(array.shape)}"

@@ -53,6 +53,8 @@ class _EntryWriter:
         self._result = self._result_places()
 
     def write(self) -> None:
+        for place in self._result:  # after a failure the caller frees what is not null
+            self._put(place, "ptr null")
         for step in self.plan.steps:
             for buffer in buffers_of(step):
                 self._address(buffer)
