@@ -48,8 +48,8 @@ format: .venv/dev.stamp ## format the code and sort the imports
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --select I --fix .
 
-docs: .venv/dev.stamp ## write the pages anew that are tables in the code: ops, errors
-	$(BIN)/python tools/reference_pages.py
+docs: .venv/dev.stamp ## write the pages anew that are tables in the code
+	$(BIN)/python -m tools.reference_pages
 
 proto: .proto-venv/stamp ## write the protobuf stubs anew, beside their protos (or under PROTO_OUT)
 	PATH="$(CURDIR)/.proto-venv/bin:$$PATH" .proto-venv/bin/python -m grpc_tools.protoc -I proto \

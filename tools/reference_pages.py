@@ -1,4 +1,4 @@
-"""Writes the pages of the docs that are tables in the code: docs/ops.md and docs/errors.md.
+"""Writes the pages of the docs that are tables in the code: ops.md, errors.md and rewrites.md.
 
 Run `make docs` after a change to the op table or to the exception tree; a test compares the pages
 with what this program makes. It reads the code and never the pages.
@@ -13,6 +13,7 @@ from exprd_compiler import errors
 from exprd_compiler.ir.dtype import DTYPES
 from exprd_compiler.ir.node import NO_GRAD, Op
 from exprd_compiler.ops.table import OP_SET_VERSION, OPS
+from tools.rewrites_page import rewrites_page
 
 DOCS = Path(__file__).parents[1] / "docs"
 KINDS = ("bool", "int", "uint", "float")
@@ -74,7 +75,11 @@ def errors_page() -> str:
 
 def pages() -> dict[Path, str]:
     """Every generated page with its text."""
-    return {DOCS / "ops.md": ops_page(), DOCS / "errors.md": errors_page()}
+    return {
+        DOCS / "ops.md": ops_page(),
+        DOCS / "errors.md": errors_page(),
+        DOCS / "rewrites.md": rewrites_page(),
+    }
 
 
 if __name__ == "__main__":

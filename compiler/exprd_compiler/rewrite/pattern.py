@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from exprd_compiler.ir.node import Node, Op
@@ -87,8 +88,22 @@ class Apply(Term):
     attrs: tuple[tuple[str, Any], ...] = ()
 
     def __repr__(self) -> str:
-        parts = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.attrs)]
-        return f"{self.op.name}({', '.join(parts)})"
+        sign = _SIGNS.get(self.op.name)
+        if sign is None:
+            parts = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.attrs)]
+            return f"{self.op.name}({', '.join(parts)})"
+        args = [f"({a!r})" if _is_infix(a) else repr(a) for a in self.args]
+        return f"-{args[0]}" if len(args) == 1 else f" {sign} ".join(args)
+
+
+_SIGNS: Final = MappingProxyType(
+    {"add": "+", "sub": "-", "mul": "*", "true_div": "/", "pow": "**", "neg": "-"}
+)
+
+
+def _is_infix(term: Term) -> bool:
+    negative = isinstance(term, Literal) and term.value < 0
+    return negative or (isinstance(term, Apply) and term.op.name in _SIGNS)
 
 
 def apply(name: str, *args: Term | Number, **attrs: Any) -> Apply:

@@ -32,14 +32,20 @@ def _times_inverse(m: Match) -> Node:
     return mul(m["x"], const(1.0 / value, m.root.dtype))
 
 
-def _power(exponent: float, right: Term, dtypes: tuple[str, ...] = FLOATS) -> Rule:
+_FEWER = "Fewer steps, and rounded no more often than the general power errs."
+_ROOT = "One step; only minus infinity and the negative zero come out otherwise."
+
+
+def _power(
+    exponent: float, right: Term, dtypes: tuple[str, ...] = FLOATS, why: str = _FEWER
+) -> Rule:
     return Rule(
         name=f"to the power {exponent:g}",
         theano="local_pow_specialize",
         left=x**exponent,
         right=right,
         dtypes=dtypes,
-        why="Fewer steps, and rounded no more often than the general power errs.",
+        why=why,
     )
 
 
@@ -47,8 +53,8 @@ LAWS: Final = (
     _power(2, P.sqr(x), NUMBERS),
     _power(3, x * P.sqr(x), NUMBERS),
     _power(4, P.sqr(P.sqr(x)), NUMBERS),
-    _power(0.5, P.sqrt(x)),
-    _power(-0.5, 1 / P.sqrt(x)),
+    _power(0.5, P.sqrt(x), why=_ROOT),
+    _power(-0.5, 1 / P.sqrt(x), why=_ROOT),
     _power(-2, 1 / P.sqr(x)),
     Rule(
         name="a product with itself is a square",
