@@ -54,7 +54,7 @@ class Group:
     row: frozenset[int] | None = None
     members: dict[Node, Labels] = field(default_factory=dict[Node, Labels])
     domains: dict[Node, Labels] = field(default_factory=dict[Node, Labels])
-    sources: dict[Node, None] = field(default_factory=dict)
+    sources: dict[Node, None] = field(default_factory=dict[Node, None])
     cuts: list[str] = field(default_factory=list[str])
 
 
