@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from exprd_compiler.ir.dtype import DISCRETE, DTYPES, promote
+from exprd_compiler.ir.dtype import DISCRETE, DTYPES, INTEGERS, is_float, promote
 from exprd_compiler.ir.node import Node, Op
 from exprd_compiler.ops.arithmetic import zeros_like
-from exprd_compiler.ops.families import comparison, elementwise
+from exprd_compiler.ops.families import as_common, boolean, comparison, elementwise
 from exprd_compiler.ops.leaves import const
 
 
@@ -48,6 +49,17 @@ or_: Op = elementwise(
     doc="Bitwise or; of bools the logical one.",
 )
 
+xor: Op = elementwise(
+    "xor",
+    arity=2,
+    numpy=np.bitwise_xor,
+    body=lambda k, a, b: k.xor(a, b),
+    grad=_flat,
+    dtypes=DISCRETE,
+    cheap=True,
+    doc="Bitwise exclusive or; of bools the logical one.",
+)
+
 invert: Op = elementwise(
     "invert",
     arity=1,
@@ -60,6 +72,69 @@ invert: Op = elementwise(
 )
 
 
+left_shift: Op = elementwise(
+    "left_shift",
+    arity=2,
+    numpy=np.left_shift,
+    body=lambda k, a, b: k.shl(a, b),
+    grad=_flat,
+    dtypes=INTEGERS,
+    cheap=True,
+    low=0.0,
+    doc="a times 2 to the power b; 0 where b is negative or not below the width.",
+)
+
+right_shift: Op = elementwise(
+    "right_shift",
+    arity=2,
+    numpy=np.right_shift,
+    body=lambda k, a, b: k.shr(a, b),
+    grad=_flat,
+    dtypes=INTEGERS,
+    cheap=True,
+    low=0.0,
+    doc="a over 2 to the power b, rounded down; only the sign where b is negative or too large.",
+)
+
+
+# ---- what kind of number it is
+def _kind(name: str, numpy: Any, of_float: Callable[[Any, Any], Any], doc: str) -> Op:
+    """A predicate of floats; integers are finite numbers."""
+
+    def body(k: Any, x: Any) -> Any:
+        return of_float(k, x) if is_float(x.dtype) else k.const(int(name == "isfinite"), "bool")
+
+    return elementwise(
+        name,
+        arity=1,
+        numpy=numpy,
+        body=body,
+        grad=_flat,
+        result=boolean,
+        operands=as_common,
+        dtypes=DTYPES,
+        cheap=True,
+        doc=doc,
+    )
+
+
+def _against_infinity(k: Any, predicate: str, x: Any) -> Any:
+    return k.compare(predicate, k.abs(x), k.const(math.inf, x.dtype))
+
+
+isnan: Op = _kind("isnan", np.isnan, lambda k, x: k.compare("ne", x, x), "Whether it is NaN.")
+isinf: Op = _kind(
+    "isinf", np.isinf, lambda k, x: _against_infinity(k, "eq", x), "Whether it is inf or -inf."
+)
+isfinite: Op = _kind(
+    "isfinite",
+    np.isfinite,
+    lambda k, x: _against_infinity(k, "lt", x),
+    "Whether it is neither NaN nor infinite.",
+)
+
+
+# ---- selection
 def _switch_result(dtypes: Sequence[str]) -> str:
     return promote(*dtypes[1:])
 

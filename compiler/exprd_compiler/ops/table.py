@@ -14,6 +14,7 @@ from exprd_compiler.ir.node import Op
 from exprd_compiler.ops import (
     arithmetic,
     creation,
+    division,
     index,
     leaves,
     linalg,
@@ -22,6 +23,7 @@ from exprd_compiler.ops import (
     nnet,
     positions,
     reduce,
+    rounding,
     transcendental,
     trigonometric,
 )
@@ -31,6 +33,8 @@ OP_SET_VERSION: Final = 1
 _MODULES: Final[tuple[ModuleType, ...]] = (
     leaves,
     arithmetic,
+    division,
+    rounding,
     logic,
     transcendental,
     trigonometric,

@@ -40,7 +40,11 @@ BOUNDS = {
     "tanh": (2.0, 2.0),
 }
 # Tested elsewhere: exact, of two arguments, or without a reference in numpy's long double.
-ELSEWHERE = {"arctan2", "ceil", "copysign", "erf", "erfc", "floor", "pow", "rint", "trunc"}
+ELSEWHERE = {
+    *("arctan2", "copysign", "fmod", "pow"),
+    *("ceil", "floor", "rint", "trunc"),
+    *("erf", "erfc"),
+}
 BELOW_ONE = ("arccos", "arcsin", "arctanh")
 POSITIVE = ("log", "log2", "log10", "sqrt")
 LANES = {"float32": 32, "float64": 16}
@@ -218,7 +222,7 @@ def module_of_all(dtype: str) -> str:
     """A module with one function for every name in the table."""
     module = ModuleText()
     for name in sorted(MATH):
-        arity = 2 if name in ("arctan2", "copysign", "pow") else 1
+        arity = 2 if name in ("arctan2", "copysign", "fmod", "pow") else 1
         operands = [Value(f"%x{i}", dtype, 4) for i in range(arity)]
         function = module.function(name, operands, result=operands[0].type)
         function.line(f"ret {LLVMBuilder(function, 4).call(name, *operands).typed}")

@@ -59,7 +59,7 @@ def _with_far_lanes(k: Arithmetic, x: Value, far: Value, near: Angle) -> Angle:
     _define_far_angle(fn.module)
     slow, done = fn.label("far"), fn.label("reduced")
     before = fn.block
-    fn.branch(_any(k, far), slow, done)
+    fn.branch(any_lane(k, far), slow, done)
     fn.begin(slow)
     parts = (x, near.head, near.tail, near.quadrant)
     slots = [_slot(k, part) for part in parts]
@@ -83,7 +83,8 @@ def _with_far_lanes(k: Arithmetic, x: Value, far: Value, near: Angle) -> Angle:
     return Angle(head=merged[0], tail=merged[1], quadrant=merged[2])
 
 
-def _any(k: Arithmetic, condition: Value) -> Value:
+def any_lane(k: Arithmetic, condition: Value) -> Value:
+    """Whether a condition holds in any lane."""
     if condition.lanes == 1:
         return condition
     return k.function.call(f"llvm.vector.reduce.or.v{condition.lanes}i1", "bool", condition)

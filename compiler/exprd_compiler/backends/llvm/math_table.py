@@ -9,7 +9,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
-from exprd_compiler.backends.llvm import math_arc, math_erf, math_exp, math_log, math_pow, math_trig
+from exprd_compiler.backends.llvm import (
+    math_arc,
+    math_erf,
+    math_exp,
+    math_fmod,
+    math_log,
+    math_pow,
+    math_trig,
+)
 from exprd_compiler.backends.llvm.arithmetic import Arithmetic
 from exprd_compiler.backends.llvm.text import Value
 
@@ -35,6 +43,7 @@ MATH: Mapping[str, Body] = MappingProxyType(
         "exp2": math_exp.exp2,
         "expm1": math_exp.expm1,
         "floor": Arithmetic.floor,
+        "fmod": math_fmod.fmod,
         "log": math_log.log,
         "log10": math_log.log10,
         "log1p": math_log.log1p,
@@ -64,6 +73,7 @@ LONG: frozenset[str] = frozenset(
         "cos",
         "erf",
         "erfc",
+        "fmod",
         "pow",
         "sin",
         "tan",

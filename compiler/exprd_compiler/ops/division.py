@@ -1,0 +1,91 @@
+"""Whole quotients and remainders, element by element, by the sign rules of Python.
+
+The quotient is rounded down and the remainder has the sign of the divisor. Every value is numpy's,
+where integers end as well: by zero both are 0, and the least integer by -1 is itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from exprd_compiler.ir.dtype import DTYPES, is_float
+from exprd_compiler.ir.node import Op
+from exprd_compiler.ops.arithmetic import mul, neg, sqr, true_div, zeros_like
+from exprd_compiler.ops.families import elementwise, upcast_to_float
+
+
+def _signs_differ(k: Any, rest: Any, divisor: Any) -> Any:
+    """Whether a remainder that is not 0 has another sign than the divisor."""
+    zero = k.const(0, rest.dtype)
+    opposite = k.xor(k.compare("lt", rest, zero), k.compare("lt", divisor, zero))
+    return k.and_(k.compare("ne", rest, zero), opposite)
+
+
+def _integer_div(k: Any, a: Any, b: Any) -> Any:
+    quotient = k.div(a, b)
+    if a.dtype.startswith("uint"):
+        return quotient
+    lower = k.sub(quotient, k.const(1, a.dtype))
+    return k.select(_signs_differ(k, k.rem(a, b), b), lower, quotient)
+
+
+def _integer_mod(k: Any, a: Any, b: Any) -> Any:
+    rest = k.rem(a, b)
+    if a.dtype.startswith("uint"):
+        return rest
+    return k.select(_signs_differ(k, rest, b), k.add(rest, b), rest)
+
+
+def _float_div(k: Any, a: Any, b: Any) -> Any:
+    """The steps of numpy: the remainder is exact, so the quotient is whole but for its rounding."""
+    zero, one, half = (k.const(value, a.dtype) for value in (0, 1, 0.5))
+    rest = k.call("fmod", a, b)
+    quotient = k.div(k.sub(a, rest), b)
+    quotient = k.select(_signs_differ(k, rest, b), k.sub(quotient, one), quotient)
+    whole = k.call("floor", quotient)
+    whole = k.select(k.compare("gt", k.sub(quotient, whole), half), k.add(whole, one), whole)
+    plain = k.div(a, b)
+    whole = k.select(k.compare("eq", quotient, zero), k.call("copysign", zero, plain), whole)
+    return k.select(k.compare("eq", b, zero), plain, whole)
+
+
+def _float_mod(k: Any, a: Any, b: Any) -> Any:
+    zero = k.const(0, a.dtype)
+    rest = k.call("fmod", a, b)
+    moved = k.select(_signs_differ(k, rest, b), k.add(rest, b), rest)
+    return k.select(k.compare("eq", rest, zero), k.call("copysign", zero, b), moved)
+
+
+int_div: Op = elementwise(
+    "int_div",
+    arity=2,
+    numpy=np.floor_divide,
+    body=lambda k, a, b: (_float_div if is_float(a.dtype) else _integer_div)(k, a, b),
+    grad=lambda _g, _y, a, b: (zeros_like(a), zeros_like(b)),
+    low=0.3,
+    doc="Quotient rounded down; of integers by zero 0, the least integer by -1 itself.",
+)
+
+mod: Op = elementwise(
+    "mod",
+    arity=2,
+    numpy=np.remainder,
+    body=lambda k, a, b: (_float_mod if is_float(a.dtype) else _integer_mod)(k, a, b),
+    grad=lambda g, _y, a, b: (g, neg(mul(g, int_div(a, b)))),
+    low=0.3,
+    doc="Remainder of int_div, with the sign of the divisor; of integers by zero 0.",
+)
+
+reciprocal: Op = elementwise(
+    "reciprocal",
+    arity=1,
+    numpy=lambda x: np.divide(1, x, dtype=x.dtype),
+    body=lambda k, x: k.div(k.const(1, x.dtype), x),
+    grad=lambda g, _y, x: (neg(true_div(g, sqr(x))),),
+    result=upcast_to_float,
+    dtypes=DTYPES,
+    low=0.3,
+    doc="1 / x as a float (Theano's inv).",
+)
