@@ -28,7 +28,7 @@ def main() -> None:
 @main.command()
 @click.option("--listen", default=DEFAULT_TARGET, help="unix:///path or host:port")
 @click.option("--workers", default=1, type=click.IntRange(1), help="compile processes")
-@click.option("--threads", default=64, type=click.IntRange(2), help="calls handled at a time")
+@click.option("--calls", default=192, type=click.IntRange(1), help="calls handled at a time")
 @click.option("--lease-seconds", default=3600.0, help="silence before a client is collected")
 @click.option("--stream-seconds", default=600.0, help="time one upload may take")
 @click.option("--grace-seconds", default=25.0, help="time for running calls at shutdown")
@@ -48,7 +48,7 @@ def serve(
     *,
     listen: str,
     workers: int,
-    threads: int,
+    calls: int,
     lease_seconds: float,
     stream_seconds: float,
     grace_seconds: float,
@@ -64,8 +64,7 @@ def serve(
 
     settings = Settings(
         listen=listen,
-        threads=threads,
-        concurrent_calls=3 * threads,
+        calls=calls,
         lease_seconds=lease_seconds,
         stream_seconds=stream_seconds,
         sweep_seconds=min(10.0, lease_seconds / 4),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,16 +16,18 @@ import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from exprd_compiler.errors import CallError, Cancelled
-from exprd_server.statuses import TRAILER, Status, status_of
+from exprd_compiler.errors import CallError, Cancelled, LimitExceeded
+from exprd_server.statuses import RETRY_FIELD, TRAILER, Status, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from exprd_server.log import Logger
 
 _RICH_TRAILER = "grpc-status-details-bin"
 _OUR_SERVICES = "/exprd."
+_ALWAYS = ".AdminService/"  # is answered even when there is no room for other calls
+_RETRY_MS = "50"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,10 @@ class _RichStatus(grpc.Status):
 class Boundary(grpc.ServerInterceptor):
     """Wraps every handler of ours: bad bytes and exceptions in, statuses and log lines out."""
 
-    def __init__(self, log: Logger, stream_seconds: float) -> None:
+    def __init__(self, log: Logger, calls: int, stream_seconds: float) -> None:
         self._log = log
+        self._calls = calls
+        self._room = threading.BoundedSemaphore(calls)
         self._stream_seconds = stream_seconds
 
     def intercept_service(
@@ -73,14 +78,54 @@ class Boundary(grpc.ServerInterceptor):
         parse = _tolerant(handler.request_deserializer)
         encode = handler.response_serializer
         if handler.unary_unary is not None:
-            unary = self._unary(handler.unary_unary, method, _checked)
+            inner = handler.unary_unary
+            admitted = inner if _ALWAYS in method else self._admitted(inner)
+            unary = self._unary(admitted, method, _checked)
             return grpc.unary_unary_rpc_method_handler(unary, parse, encode)
         if handler.stream_unary is not None:
-            unary = self._unary(handler.stream_unary, method, _checked_each)
-            unary = self._limited(unary)
+            unary = self._unary(self._upload(handler.stream_unary), method, _checked_each)
             return grpc.stream_unary_rpc_method_handler(unary, parse, encode)
         stream = self._stream(handler.unary_stream, method)
         return grpc.unary_stream_rpc_method_handler(stream, parse, encode)
+
+    @contextmanager
+    def _place(self) -> Generator[None]:
+        """A place among the calls; when there is none, callers are told at once, not queued."""
+        if not self._room.acquire(blocking=False):
+            raise LimitExceeded(
+                f"the server handles {self._calls} calls already; nothing has changed",
+                hint="try again in a moment",
+                fields={"limit": "calls", RETRY_FIELD: _RETRY_MS},
+            )
+        try:
+            yield
+        finally:
+            self._room.release()
+
+    @contextmanager
+    def _time_limit(self, context: grpc.ServicerContext) -> Generator[None]:
+        """The time that a stream gets, since it holds a thread for as long as the caller likes."""
+        timer = threading.Timer(self._stream_seconds, context.cancel)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _admitted(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        def call(request: Any, context: grpc.ServicerContext) -> Any:
+            with self._place():
+                return inner(request, context)
+
+        return call
+
+    def _upload(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        def call(request: Any, context: grpc.ServicerContext) -> Any:
+            with self._place(), self._time_limit(context):
+                return inner(request, context)
+
+        return call
 
     def _unary(
         self, inner: Callable[..., Any], method: str, checked: Callable[[Any, str], Any]
@@ -96,25 +141,12 @@ class Boundary(grpc.ServerInterceptor):
 
         return call
 
-    def _limited(self, inner: Callable[..., Any]) -> Callable[..., Any]:
-        """The handler of a stream, which holds a thread, ended when it takes too long."""
-
-        def call(request: Any, context: grpc.ServicerContext) -> Any:
-            timer = threading.Timer(self._stream_seconds, context.cancel)
-            timer.daemon = True
-            timer.start()
-            try:
-                return inner(request, context)
-            finally:
-                timer.cancel()
-
-        return call
-
     def _stream(self, inner: Callable[..., Iterator[Any]], method: str) -> Callable[..., Any]:
         def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             start = time.perf_counter()
             try:
-                yield from inner(_checked(request, method), context)
+                with self._place(), self._time_limit(context):
+                    yield from inner(_checked(request, method), context)
             except Exception as error:
                 self._abort(error, method, start, context)
             self._log.debug("call", method=method, seconds=_since(start))

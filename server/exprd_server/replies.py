@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import exprd_proto as wire
 from exprd_compiler.ops.table import OP_SET_VERSION
-from exprd_proto.arrays import CHUNK_BYTES, array_to_wire, chunks_of, dtype_to_wire, header_of
+from exprd_proto.arrays import CHUNK_BYTES, chunks_in, dtype_to_wire, header_of, write_array
 from exprd_server.values import BufferInfo, Durability
 
 if TYPE_CHECKING:
@@ -90,8 +90,7 @@ def plan_node(step: PlanStep) -> wire.PlanNode:
 
 def execute_response(reply: ExecuteReply, incarnation: str) -> wire.ExecuteResponse:
     """The answer to Execute."""
-    return wire.ExecuteResponse(
-        outputs=map(output, reply.outputs),
+    response = wire.ExecuteResponse(
         versions=[wire.VariableVersion(uuid=u, version=v) for u, v in reply.versions],
         printed=[wire.PrintedRecord(text=text) for text in reply.printed],
         warnings=[wire.CallWarning(kind=kind, count=n) for kind, n in reply.warnings],
@@ -99,15 +98,19 @@ def execute_response(reply: ExecuteReply, incarnation: str) -> wire.ExecuteRespo
         replayed=reply.replayed,
         incarnation=incarnation,
     )
+    for value in reply.outputs:
+        write_output(response.outputs.add(), value)
+    return response
 
 
-def output(value: OutputValue) -> wire.ExecuteOutput:
-    """One result, wherever it went."""
+def write_output(message: wire.ExecuteOutput, value: OutputValue) -> None:
+    """Writes one result, wherever it went, into a fresh message."""
     if value is None:
-        return wire.ExecuteOutput(discarded=wire.NoneValue())
-    if isinstance(value, BufferInfo):
-        return wire.ExecuteOutput(buffer=buffer_info(value))
-    return wire.ExecuteOutput(array=array_to_wire(value))
+        message.discarded.SetInParent()
+    elif isinstance(value, BufferInfo):
+        message.buffer.CopyFrom(buffer_info(value))
+    else:
+        write_array(message.array, value)
 
 
 def buffer_info(info: BufferInfo) -> wire.BufferInfo:
@@ -133,8 +136,7 @@ def variable_info(info: VariableInfo) -> wire.VariableInfo:
 def download(value: Array) -> Iterator[wire.DataServiceGetResponse]:
     """An array as a stream of header and chunks."""
     yield wire.DataServiceGetResponse(header=header_of(value))
-    for chunk in chunks_of(value):
-        yield wire.DataServiceGetResponse(chunk=chunk)
+    yield from chunks_in(wire.DataServiceGetResponse, value)
 
 
 def limits_of(settings: Settings) -> wire.Limits:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 SERVICES = tuple(s.full_name for s in wire.SERVICE_DESCRIPTOR.services_by_name.values())
 TARGETS = (("cpu", "native code for this machine"), ("reference", "numpy, node by node"))
+_SPARE_THREADS = 16  # for health, information, and saying no to calls beyond the limit
+_STACK_BYTES = 2 << 20  # threads are many, and nothing they run is deep
 _METADATA_BYTES = 8192
 # The interpreter hands the lock over ten times as often as by default: a thread that
 # decodes a large graph then costs other calls 0.5 ms, not 5 ms.
@@ -72,10 +74,10 @@ class Server:
         self._closing = contextlib.ExitStack()
         self._ended = threading.Event()
         self._server = grpc.server(
-            ThreadPoolExecutor(settings.threads, thread_name_prefix="exprd-call"),
-            interceptors=[Boundary(log, settings.stream_seconds)],
+            ThreadPoolExecutor(settings.calls + _SPARE_THREADS, thread_name_prefix="exprd-call"),
+            interceptors=[Boundary(log, settings.calls, settings.stream_seconds)],
             options=grpc_options(settings),
-            maximum_concurrent_rpcs=settings.concurrent_calls,
+            maximum_concurrent_rpcs=settings.calls + _SPARE_THREADS,
             compression=grpc.Compression.NoCompression,
         )
         self._health = health.HealthServicer()
@@ -166,6 +168,7 @@ class Server:
 def serve_until_signalled(server: Server, announce: Callable[[str], None]) -> None:
     """Serves until SIGTERM or SIGINT, then drains; a second signal stops at once."""
     sys.setswitchinterval(_SWITCH_SECONDS)
+    threading.stack_size(_STACK_BYTES)
     first, second = threading.Event(), threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

@@ -143,9 +143,9 @@ class StateService(wire.StateServiceServicer):
         delivery = requests.delivery(request.delivery)
         room = requests.reply_bytes(self._settings.limits)
         info, value = self._engine.get_variable(request.client_id, request.uuid, delivery, room)
-        return wire.StateServiceGetResponse(
-            variable=replies.variable_info(info), value=replies.output(value)
-        )
+        response = wire.StateServiceGetResponse(variable=replies.variable_info(info))
+        replies.write_output(response.value, value)
+        return response
 
     def Set(
         self, request: wire.StateServiceSetRequest, context: grpc.ServicerContext

@@ -75,8 +75,8 @@ class Settings:
 
     Attributes:
         listen: ``host:port`` or ``unix:///path``; port 0 takes a free one.
-        threads: handlers that run at a time.
-        concurrent_calls: calls accepted at a time; more are shed with RESOURCE_EXHAUSTED.
+        calls: calls handled at a time; more are refused at once. Each has a thread of its
+            own while it runs or waits, and health and information have some besides.
         execute_seconds: deadline of a call that has none, and cap for the others.
         compile_seconds: the same for Compile.
         stream_seconds: time that one upload may take.
@@ -92,8 +92,7 @@ class Settings:
     """
 
     listen: str = "127.0.0.1:50051"
-    threads: int = 64
-    concurrent_calls: int = 192
+    calls: int = 192
     execute_seconds: float = 60.0
     compile_seconds: float = 300.0
     stream_seconds: float = 600.0

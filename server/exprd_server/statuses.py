@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TRAILER: Final = "exprd-error-bin"
+RETRY_FIELD: Final = "retry_after_ms"
 _MESSAGE_LENGTH: Final = 800
 _FIELD_LENGTH: Final = 120
 _FIELDS: Final = 8
@@ -86,6 +87,7 @@ def _detail(error: ExprdError) -> ErrorDetail:
         nodes=error.nodes[:_NODES],
         fields={_cut(k, _FIELD_LENGTH): _cut(v, _FIELD_LENGTH) for k, v in kept},
         hint=_cut(error.hint, _MESSAGE_LENGTH // 2),
+        retry_after_ms=int(error.fields.get(RETRY_FIELD, 0)),
     )
 
 
