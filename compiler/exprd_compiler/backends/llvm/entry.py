@@ -39,12 +39,13 @@ class _EntryWriter:
         )
         parameters = (self.context, self.pointers, self.extents, self.results)
         self.kernels: dict[object, str] = {}
+        self.signatures: dict[int, Signature] = {}
         self.integers: dict[IntExpr, Value] = {}
         self.addresses: dict[Buffer, Value] = {}
         self.fetched: dict[int, Value] = {}
         for step in plan.steps:
             if isinstance(step, Kernel):
-                self._kernel_name(step)
+                self._define_kernel(step)
         bytes_function(module)
         slot_function(module)
         self.function: FunctionText = module.function(layout.ENTRY, parameters, result="i32")
@@ -64,13 +65,12 @@ class _EntryWriter:
         self.function.line(f"ret i32 {layout.OK}")
 
     # ---- kernels
-    def _kernel_name(self, kernel: Kernel) -> str:
-        signature = Signature(kernel)
+    def _define_kernel(self, kernel: Kernel) -> None:
+        signature = self.signatures[id(kernel)] = Signature(kernel)
         if signature.key not in self.kernels:
             name = f"k{len(self.kernels)}_{kernel.label}"
             self.kernels[signature.key] = name
             emit_kernel(self.module, name, kernel, signature)
-        return self.kernels[signature.key]
 
     # ---- steps
     def _step(self, step: Step) -> None:
@@ -119,7 +119,7 @@ class _EntryWriter:
         self.fetched[step.number] = self.k.cast(value, "int64")
 
     def _call_kernel(self, kernel: Kernel) -> None:
-        signature = Signature(kernel)
+        signature = self.signatures[id(kernel)]
         buffers = [self._address(buffer) for buffer in signature.buffers]
         integers = [self._integer(expr) for expr in signature.integers]
         operands = ", ".join(value.typed for value in (self.context, *buffers, *integers))

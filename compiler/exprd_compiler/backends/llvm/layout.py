@@ -26,5 +26,8 @@ NO_MEMORY: Final = 3
 
 ALIGNMENT: Final = 64
 LARGEST: Final = 2**46  # bytes of one allocation; more is refused before asking the system
+HUGE_PAGE: Final = 2**21
+HUGE_FROM: Final = 2**22  # bytes of an allocation that asks for huge pages
+MADV_HUGEPAGE: Final = 14  # Linux's number
 
 ENTRY: Final = "exprd_entry"

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exprd_compiler.backends.llvm.layout import ALIGNMENT, LARGEST
+from exprd_compiler.backends.llvm.layout import (
+    ALIGNMENT,
+    HUGE_FROM,
+    HUGE_PAGE,
+    LARGEST,
+    MADV_HUGEPAGE,
+)
 from exprd_compiler.backends.llvm.scalar import LLVMBuilder
 from exprd_compiler.backends.llvm.text import Value, constant
 
@@ -52,12 +58,26 @@ def _define_fresh(module: ModuleText) -> None:
 
 
 def _aligned(f: FunctionText, size: Value) -> Value:
-    """Memory of at least one line; the size is rounded up as aligned_alloc wants it."""
+    """Memory of at least one line; the size is rounded up as aligned_alloc wants it.
+
+    A large piece begins a huge page and asks for such, because page by page its first use takes
+    longer than most computations on it.
+    """
     k = LLVMBuilder(f, 1)
+    large = f.emit(f"icmp uge i64 {size.text}, {HUGE_FROM}", "bool")
+    line = f.emit(f"select i1 {large.text}, i64 {HUGE_PAGE}, i64 {ALIGNMENT}", "int64")
     padded = k.add(k.maximum(size, constant(1, "int64")), constant(ALIGNMENT - 1, "int64"))
     rounded = k.and_(padded, constant(-ALIGNMENT, "int64"))
     f.module.declare("aligned_alloc", "ptr", ["i64", "i64"])
-    return f.emit(f"call ptr @aligned_alloc(i64 {ALIGNMENT}, {rounded.typed})", "ptr")
+    pointer = f.emit(f"call ptr @aligned_alloc({line.typed}, {rounded.typed})", "ptr")
+    advise, done = f.label("advise"), f.label("done")
+    f.branch(large, advise, done)
+    f.begin(advise)
+    f.module.declare("madvise", "i32", ["ptr", "i64", "i32"])
+    f.emit(f"call i32 @madvise({pointer.typed}, {rounded.typed}, i32 {MADV_HUGEPAGE})", "int32")
+    f.jump(done)
+    f.begin(done)
+    return pointer
 
 
 def _define_slot(module: ModuleText) -> None:
