@@ -63,6 +63,8 @@ class Sweep:
         self._graph, self._rewrite, self._trace = graph, rewrite, trace
         self._pool = Interner()
         self._nodes = toposort(graph.roots)
+        for node in self._nodes:  # lengths that are made on the way must not take their place
+            self._pool.adopt(node, node.inputs)
         self._context = Context(Extents(self._pool), _clients(graph, self._nodes))
         self._normal: dict[Node, Node] = {leaf: leaf for leaf in graph.leaves}
         self._becomes: dict[Node, Node] = {}

@@ -152,6 +152,14 @@ def test_rules_can_count_clients() -> None:
     assert [n.op for n in run(rules, neg(shared), shared)] == [neg, exp]
 
 
+def test_a_graph_at_rest_keeps_its_nodes() -> None:
+    u, v = leaf(), leaf()
+    length = shape_i(v, axis=0)
+    root = mul(add(u, v), cast(length, dtype="float64"))
+    new = MINUS(Graph((u, v), (root, neg(neg(u)))))
+    assert new.outputs == (root, u)
+
+
 def test_a_set_without_some_rules() -> None:
     v = leaf()
     node = mul(neg(neg(v)), const(1.0))
