@@ -82,7 +82,8 @@ def _seed(cost: Node) -> Node:
     if cost.ndim:
         hint = "take a sum or a mean of it"
         raise blame(
-            ShapeError(f"the cost must be a scalar (0-d), got {cost.type}", hint=hint), cost
+            ShapeError(f"the cost must be a scalar (0-d), got {cost.type}", op="grad", hint=hint),
+            cost,
         )
     if not is_float(cost.dtype):
         hint = "cast it, if it is meant to be differentiated"
@@ -104,8 +105,8 @@ def _tell_disconnected(node: Node, disconnected: Disconnected) -> None:
         "or of an op that lets no gradient through"
     )
     if disconnected == "raise":
-        hint = 'leave it out, or pass disconnected="ignore" for a gradient of zero'
-        raise blame(DisconnectedInput(message, hint=hint), node)
+        hint = "leave it out, or pass disconnected_inputs='ignore' for a gradient of zero"
+        raise blame(DisconnectedInput(message, op="grad", hint=hint), node)
     warnings.warn(message, stacklevel=3)
 
 

@@ -238,15 +238,11 @@ class Shapes:
             expr = self._same[expr]
         return expr
 
-    def _unify(self, a: IntExpr, b: IntExpr, axis: int) -> IntExpr:
-        """The one expression for two extents that must agree."""
+    def _unify(self, a: IntExpr, b: IntExpr, text: str) -> IntExpr:
+        """The one expression for two extents that must agree; `text` is for when they do not."""
         a, b = self._find(a), self._find(b)
         if a is b:
             return a
-        text = (
-            "extents {} and {} on axis "
-            + f"{axis} differ; only axes that are statically 1 broadcast"
-        )
         self.require(integer.equal(a, b), "ShapeError", text, a, b)
         keep, drop = (b, a) if b.known is not None else (a, b)
         if drop.known is None:
@@ -263,7 +259,7 @@ class Shapes:
                 if place < 0 or x.type.shape[place] == 1:
                     continue
                 mine = self[x][place]
-                common = mine if common is None else self._unify(common, mine, axis)
+                common = mine if common is None else self._unify(common, mine, _differ(axis))
             out.append(const(1) if common is None else common)
         self._node = node
         return tuple(out)
@@ -286,21 +282,26 @@ class Shapes:
         lead = len(view) - y.ndim
         for axis, mine in enumerate(self[y]):
             if y.type.shape[axis] != 1:
-                self._unify(view[lead + axis], mine, axis)
+                self._unify(view[lead + axis], mine, _differ(lead + axis))
 
     def _library(self, node: Node) -> Extents:
         rule = node.op.lowering
         if not isinstance(rule, Library):
             raise CompilerBug("not a library call", op=node.op.name)
         a, b = (self[x] for x in node.inputs[:2])
-        self._unify(a[-1], b[0], len(a) - 1)
+        self._unify(a[-1], b[0], "the inner extents {} and {} of a product differ")
         inputs = [self._canonical(self._extents[x]) for x in node.inputs]
         out = rule.extents(*inputs)
         for x in node.inputs[2:]:
             for axis, (mine, want) in enumerate(zip(self[x], out, strict=True)):
                 if x.type.shape[axis] != 1:
-                    self._unify(want, mine, axis)
+                    self._unify(want, mine, _differ(axis))
         return out
+
+
+def _differ(axis: int) -> str:
+    rule = "only axes that are statically 1 broadcast"
+    return "extents {} and {}" + f" on axis {axis} differ; {rule}"
 
 
 def _unexpected(_: Shapes, node: Node) -> Extents:
