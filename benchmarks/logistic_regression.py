@@ -47,14 +47,15 @@ def train_function() -> Callable[..., object]:
 def server() -> Iterator[str]:
     """A server process on a Unix socket, for as long as the block lasts."""
     with tempfile.TemporaryDirectory() as folder:
-        target = f"unix://{folder}/s"
+        target, log = f"unix://{folder}/s", Path(folder) / "log"
         command = [sys.executable, "-m", "exprd", "serve", "--listen", target]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        ) as process:
-            assert process.stdout is not None
-            process.stdout.readline()  # its first line says that it serves
+        with (
+            log.open("wb") as errors,
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process,
+        ):
             try:
+                if process.stdout is None or not process.stdout.readline():
+                    raise RuntimeError(f"the server did not start:\n{log.read_text()}")
                 yield target
             finally:
                 process.terminate()
