@@ -18,7 +18,7 @@ import numpy as np
 
 import exprd_proto as wire
 from exprd.calls import CallIds
-from exprd.encode import encode_bundle, encode_type
+from exprd.encode import encode_type, write_bundle
 from exprd.statuses import error_of
 from exprd.transport import (
     Array,
@@ -36,10 +36,10 @@ from exprd_compiler.errors import CallError, ConnectionLost, ExprdError, Unsuppo
 from exprd_proto.arrays import (
     Assembler,
     array_from_wire,
-    array_to_wire,
-    chunks_of,
+    chunks_in,
     dtype_from_wire,
     header_of,
+    write_array,
 )
 
 __all__ = ["RemoteTransport"]
@@ -138,7 +138,6 @@ class RemoteTransport:
         """Compiles a graph there."""
         request = wire.CompileRequest(
             client_id=self.client_id,
-            graph=encode_bundle(job.graph),
             mode=job.mode,
             options=wire.CompileOptions(including=job.including, excluding=job.excluding),
             bindings=[
@@ -146,6 +145,7 @@ class RemoteTransport:
             ],
             name=job.name,
         )
+        write_bundle(request.graph, job.graph)
         reply = self._call(self._compiler.Compile, request)
         return CompiledInfo(
             handle=reply.handle,
@@ -177,12 +177,9 @@ class RemoteTransport:
         sent, uploaded = self._uploaded(inputs)
         try:
             with self._ids.call() as call_id:
-                request = wire.ExecuteRequest(
-                    handle=handle,
-                    inputs=[_input(x) for x in sent],
-                    deliveries=deliveries,
-                    call_id=call_id,
-                )
+                request = wire.ExecuteRequest(handle=handle, deliveries=deliveries, call_id=call_id)
+                for value in sent:
+                    _write_source(request.inputs.add(), value)
                 reply = self._call(self._executor.Execute, request)
                 self.sent_bytes += request.ByteSize()
                 self.received_bytes += reply.ByteSize()
@@ -259,15 +256,15 @@ class RemoteTransport:
     # ---- shared variables
     def create_variable(self, new: NewVariable) -> None:
         """Makes a shared variable there."""
-        value, uploaded = self._value(new.value)
+        (value,), uploaded = self._uploaded((new.value,))
         request = wire.StateServiceCreateRequest(
             client_id=self.client_id,
             uuid=new.uuid,
             name=new.name,
             type=encode_type(new.type),
             durability=_DURABILITY[new.durability],
-            value=value,
         )
+        _write_source(request.value, value)
         try:
             self._call(self._state.Create, request)
         finally:
@@ -283,22 +280,15 @@ class RemoteTransport:
 
     def set_variable(self, uuid: str, value: Array) -> None:
         """Assigns a shared variable."""
-        message, uploaded = self._value(value)
+        (sent,), uploaded = self._uploaded((value,))
         try:
             with self._ids.call() as call_id:
-                request = wire.StateServiceSetRequest(call_id=call_id, uuid=uuid, value=message)
+                request = wire.StateServiceSetRequest(call_id=call_id, uuid=uuid)
+                _write_source(request.value, sent)
                 self._call(self._state.Set, request)
         finally:
             if uploaded:
                 self.release((), uploaded, ())
-
-    def _value(self, value: InputValue) -> tuple[wire.VariableValue, list[str]]:
-        if isinstance(value, BufferRef):
-            return wire.VariableValue(buffer=value.handle), []
-        if value.nbytes <= INLINE_BYTES:
-            return wire.VariableValue(array=array_to_wire(value)), []
-        handle = self.put(value).handle
-        return wire.VariableValue(buffer=handle), [handle]
 
     # ---- calls
     def _call(self, method: Callable[..., T], request: Any) -> T:
@@ -351,10 +341,12 @@ def _checked_target(target: str) -> str:
     raise CallError(f"{target!r} is no target", hint="host:port, or unix:///path for a Unix socket")
 
 
-def _input(value: InputValue) -> wire.ExecuteInput:
+def _write_source(message: wire.ExecuteInput | wire.VariableValue, value: InputValue) -> None:
+    """Writes an array or a reference to one into a fresh message."""
     if isinstance(value, BufferRef):
-        return wire.ExecuteInput(buffer=value.handle)
-    return wire.ExecuteInput(array=array_to_wire(value))
+        message.buffer = value.handle
+    else:
+        write_array(message.array, value)
 
 
 def _buffer(info: wire.BufferInfo) -> RemoteBuffer:
@@ -366,5 +358,4 @@ def _buffer(info: wire.BufferInfo) -> RemoteBuffer:
 def _upload(client_id: str, value: Array) -> Iterator[wire.DataServicePutRequest]:
     header = wire.PutHeader(client_id=client_id, array=header_of(value))
     yield wire.DataServicePutRequest(header=header)
-    for chunk in chunks_of(value):
-        yield wire.DataServicePutRequest(chunk=chunk)
+    yield from chunks_in(wire.DataServicePutRequest, value)

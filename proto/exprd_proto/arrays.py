@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 import zlib
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
 from exprd_proto.graph_pb2 import Array, ArrayChunk, ArrayHeader, DataType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -83,13 +83,22 @@ def carried_dtype(number: int) -> np.dtype[Any]:
 
 
 def array_to_wire(value: NDArray[Any]) -> Array:
-    """The message of an array; copies its bytes once."""
-    return Array(
-        dtype=dtype_to_wire(value.dtype.name),
-        shape=value.shape,
-        # tobytes() is row-major for every layout, so a strided input costs no second copy.
-        data=_little(value).tobytes(),
-    )
+    """The message of an array."""
+    message = Array()
+    write_array(message, value)
+    return message
+
+
+def write_array(message: Array, value: NDArray[Any]) -> None:
+    """Writes an array into a fresh message; copies its bytes once.
+
+    For a message inside another: to make it first and hand it to the constructor of the other costs
+    250 times more (measured for 1 MiB: 6 ms against 0.02 ms).
+    """
+    message.dtype = dtype_to_wire(value.dtype.name)
+    message.shape.extend(value.shape)
+    # tobytes() is row-major for every layout, so a strided input costs no second copy.
+    message.data = _little(value).tobytes()
 
 
 def array_from_wire(message: Array) -> NDArray[Any]:
@@ -136,12 +145,38 @@ def header_of(value: NDArray[Any]) -> ArrayHeader:
     return ArrayHeader(dtype=number, shape=value.shape, nbytes=value.nbytes)
 
 
+class HasChunk(Protocol):
+    """A message of a stream that can carry a chunk."""
+
+    @property
+    def chunk(self) -> ArrayChunk:
+        """The chunk, to be written in place."""
+        ...
+
+
+M = TypeVar("M", bound=HasChunk)
+
+
 def chunks_of(value: NDArray[Any], size: int = CHUNK_BYTES) -> Iterator[ArrayChunk]:
     """The bytes of an array in order, in chunks of at most ``size``."""
+    for offset, data in _pieces(value, size):
+        yield ArrayChunk(offset=offset, data=data, crc32=zlib.crc32(data))
+
+
+def chunks_in(kind: Callable[[], M], value: NDArray[Any]) -> Iterator[M]:
+    """The same, each chunk written into a fresh message of this kind (see `write_array`)."""
+    for offset, data in _pieces(value, CHUNK_BYTES):
+        message = kind()
+        message.chunk.offset = offset
+        message.chunk.data = data
+        message.chunk.crc32 = zlib.crc32(data)
+        yield message
+
+
+def _pieces(value: NDArray[Any], size: int) -> Iterator[tuple[int, bytes]]:
     flat = np.ascontiguousarray(_little(value)).reshape(-1).view(np.uint8)
     for offset in range(0, flat.size, size):
-        data = flat[offset : offset + size].tobytes()
-        yield ArrayChunk(offset=offset, data=data, crc32=zlib.crc32(data))
+        yield offset, flat[offset : offset + size].tobytes()
 
 
 class Assembler:

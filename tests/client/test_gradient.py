@@ -81,7 +81,7 @@ def test_disconnected_inputs() -> None:
 
 def test_wrong_costs() -> None:
     x = T.vector("x")
-    with pytest.raises(GraphError, match="scalar"):
+    with pytest.raises(GraphError, match="0-d"):
         grad(x, x)
     with pytest.raises(GraphError):
         grad(x.sum(), 3)  # type: ignore[call-overload]
