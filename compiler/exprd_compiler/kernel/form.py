@@ -137,6 +137,21 @@ class Store:
     mode: Literal["set", "inc"] = "set"
 
 
+def references(value: Value) -> tuple[int, ...]:
+    """The values that a value is made of."""
+    match value:
+        case Apply():
+            return value.refs
+        case Make():
+            return (*value.positions, *value.refs)
+        case Fold():
+            return (value.ref,)
+        case Load():
+            return tuple(index.ref for index in value.access.indexes)
+        case _:
+            return ()
+
+
 # ---- steps
 @dataclass(frozen=True, slots=True)
 class Kernel:

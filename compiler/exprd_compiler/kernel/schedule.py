@@ -18,6 +18,7 @@ from exprd_compiler.kernel.form import (
     Store,
     Value,
 )
+from exprd_compiler.kernel.keep import keep
 
 
 def schedule(
@@ -53,7 +54,7 @@ def schedule(
         stores=tuple(replace(s, access=_moved_access(s.access, order)) for s in stores),
         label=label,
     )
-    return _merged(kernel)
+    return keep(_merged(kernel))
 
 
 def _accesses(values: Sequence[Value], stores: Sequence[Store]) -> Iterator[Access]:

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 from exprd_compiler.kernel.form import (
     Access,
-    Apply,
     Fold,
     Kernel,
     Load,
-    Make,
     Position,
     Store,
     Value,
+    references,
 )
 
 
@@ -37,21 +36,6 @@ class After:
 
     values: tuple[int, ...]
     stores: tuple[Store, ...]
-
-
-def references(value: Value) -> tuple[int, ...]:
-    """The values that a value is made of."""
-    match value:
-        case Apply():
-            return value.refs
-        case Make():
-            return (*value.positions, *value.refs)
-        case Fold():
-            return (value.ref,)
-        case Load():
-            return tuple(index.ref for index in value.access.indexes)
-        case _:
-            return ()
 
 
 class Dependence:
