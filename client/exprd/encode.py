@@ -143,4 +143,5 @@ def _write_value(message: wire.AttributeValue, value: object) -> None:
     write = _WRITE.get(type(value))
     if write is None:
         raise CompilerBug(f"an attribute of type {type(value).__name__} has no wire form")
-    write(message, value)
+    given: Any = value  # of the type that the writer was found by
+    write(message, given)
