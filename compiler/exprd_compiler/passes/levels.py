@@ -21,6 +21,7 @@ from exprd_compiler.rules import (
     elementwise,
     expansion,
     folding,
+    indexing,
     linalg,
     movement,
     products,
@@ -28,13 +29,13 @@ from exprd_compiler.rules import (
     stability,
 )
 
-_TIDY: Final = (*folding.LAWS, *elementwise.LAWS, *movement.LAWS)
+_TIDY: Final = (*folding.LAWS, *elementwise.LAWS, *movement.LAWS, *indexing.LAWS)
 
 MERGE: Final = Transform("MergeOptimizer", intern)
 CANONICALIZE: Final = RuleSet("canonicalize", (*_TIDY, *linalg.TRANSPOSES))
 STABILIZE: Final = RuleSet("stabilize", (*stability.LAWS, *products.FACTORS), _TIDY)
 DISTRIBUTE: Final = RuleSet("distribute", products.DISTRIBUTION, _TIDY)
-SPECIALIZE: Final = RuleSet("specialize", specialize.LAWS, _TIDY)
+SPECIALIZE: Final = RuleSet("specialize", (*specialize.LAWS, *indexing.SUMS), _TIDY)
 BLAS: Final = RuleSet("BlasOpt", linalg.CALLS, _TIDY, sweeps=8)
 EXPAND: Final = RuleSet("expand", expansion.LAWS, _TIDY)
 EXPAND_ALONE: Final = RuleSet("expand", expansion.LAWS)

@@ -12,7 +12,7 @@ from exprd_compiler.errors import ExprdError
 from exprd_compiler.ir.dtype import FLOATS
 from exprd_compiler.ir.node import Node, Op
 from exprd_compiler.ops.arithmetic import cast, mul, second
-from exprd_compiler.ops.creation import alloc, iota, make_vector, shape
+from exprd_compiler.ops.creation import alloc, iota, shape
 from exprd_compiler.ops.index import NEXT, assign, scatter, subtensor
 from exprd_compiler.ops.leaves import const, constant, constant_value, scalar_value
 from exprd_compiler.ops.movement import NEW_AXIS, dimshuffle, reshape, shape_i
@@ -365,65 +365,4 @@ ALLOC: Final = (
 )
 
 
-# ---- subtensor
-def _is_whole(entry: Any) -> bool:
-    return (
-        entry[0] == "slice" and entry[1] in (None, 0) and entry[2] is None and entry[3] in (None, 1)
-    )
-
-
-def _shorter_index(m: Match) -> Node | None:
-    index = m.root["index"]
-    used = len(index)
-    while used and _is_whole(index[used - 1]):
-        used -= 1
-    if not used:
-        return m.root.inputs[0]
-    return None if used == len(index) else subtensor(*m.root.inputs, index=index[:used])
-
-
-def _vector_entry(m: Match) -> Node | None:
-    vector, index = m.root.inputs[0], m.root["index"]
-    if vector.op is not make_vector or len(index) != 1 or index[0][0] != "at":
-        return None
-    place: Any = index[0][1]
-    return vector.inputs[place] if isinstance(place, int) else None
-
-
-def _index_once(m: Match) -> Node | None:
-    inner = m.root.inputs[0]
-    if inner.op is not subtensor or any(entry[0] != "at" for entry in inner["index"]):
-        return None
-    index = (*inner["index"], *m.root["index"])
-    return subtensor(*inner.inputs, *m.root.inputs[1:], index=index)
-
-
-SUBTENSOR: Final = (
-    Rule(
-        name="whole axes need no slice",
-        theano="local_useless_subtensor",
-        left=(subtensor,),
-        right=_shorter_index,
-        same_shape=True,
-        why="A slice without bounds takes everything.",
-    ),
-    Rule(
-        name="an entry of a vector made of scalars",
-        theano="local_subtensor_make_vector",
-        left=(subtensor,),
-        right=_vector_entry,
-        over=(make_vector,),
-        why="The entry is at hand.",
-    ),
-    Rule(
-        name="positions after positions",
-        theano="local_subtensor_merge",
-        left=(subtensor,),
-        right=_index_once,
-        over=(subtensor,),
-        same_shape=True,
-        why="x[i][j] is x[i, j].",
-    ),
-)
-
-LAWS: Final = (*DIMSHUFFLE, *EXTENTS, *RESHAPE, *ALLOC, *SUBTENSOR)
+LAWS: Final = (*DIMSHUFFLE, *EXTENTS, *RESHAPE, *ALLOC)

@@ -15,7 +15,7 @@ from exprd_compiler.ir.node import Node
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.arithmetic import add, cast, mul, neg, second, sub, true_div
 from exprd_compiler.ops.creation import alloc, iota, make_vector, shape
-from exprd_compiler.ops.index import NEXT, assign, gather, subtensor
+from exprd_compiler.ops.index import NEXT, assign, gather, scatter, subtensor
 from exprd_compiler.ops.leaves import const, input_
 from exprd_compiler.ops.linalg import dot, gemm
 from exprd_compiler.ops.logic import lt, switch
@@ -144,6 +144,14 @@ def _filled_row(dtype: str) -> Node:
     return alloc(const(2, dtype), shape_i(leaf(dtype, 1), axis=0), shape=(None,))
 
 
+def _one_hot(dtype: str) -> Node:
+    labels, values = input_(type=TensorType("bool", (None,))), leaf(dtype, 1)
+    columns, n = cast(labels, dtype="int64"), shape_i(labels, axis=0)
+    zeros = alloc(const(0, dtype), n, _integer(3), shape=(None, None))
+    entries = scatter(zeros, values, iota(n), columns, mode="inc")
+    return sub(entries, expand_axes(sum_(entries, axes=(1,)), (1,)))
+
+
 WRITTEN: Final[Mapping[str, Callable[[str], Node]]] = {
     "constants are computed once": lambda d: add(const([[1, 2]], d), const(3, d)),
     "expand": lambda d: softmax(leaf(d), axis=1),
@@ -190,6 +198,7 @@ WRITTEN: Final[Mapping[str, Callable[[str], Node]]] = {
         make_vector(leaf(d, 0), const(7, d)), index=(("at", -2),)
     ),
     "positions after positions": _indexed_twice,
+    "row sums of scattered entries": _one_hot,
     # stability
     "log of what was moved": lambda d: log(
         gather(dimshuffle(softmax(leaf(d), axis=1), order=(1, 0)), const([1, 0, 3]))
