@@ -388,3 +388,29 @@ def test_the_embedded_engine_has_no_quota():
     assert bench.engine.collect() == ()
     w = bench.variable([1, 2])
     assert bench.execute(bench.compile(graphs.scale(), w), [3, 4]).outputs[1] == 11
+
+
+def test_what_was_kept_goes_when_the_commit_fails(clock):
+    """The update outgrows the client's memory after an output was already kept."""
+    limits = Limits(client_bytes=1000)
+    engine = LocalEngine(Settings(limits=limits), InProcessCompiler(), MemoryStore(), clock=clock)
+    bench = Bench(engine)
+    w = bench.variable([1.0])
+    function = bench.compile(graphs.keep_everything(), w)
+    deliveries = (Delivery.KEEP, Delivery.INLINE)
+    with pytest.raises(LimitExceeded, match="limit of 1000"):
+        bench.execute(function, np.zeros(80), deliveries=deliveries)
+    assert engine.usage().buffers == 0
+    np.testing.assert_array_equal(bench.value(w), [1])
+    bench.execute(function, np.zeros(50), deliveries=deliveries)
+
+
+def test_a_second_kept_output_that_is_refused_takes_the_first_along(clock):
+    limits = Limits(client_bytes=1000)
+    engine = LocalEngine(Settings(limits=limits), InProcessCompiler(), MemoryStore(), clock=clock)
+    bench = Bench(engine)
+    w = bench.variable(np.zeros(30))
+    function = bench.compile(graphs.keep_everything(), w)
+    with pytest.raises(LimitExceeded):
+        bench.execute(function, np.zeros(80), deliveries=(Delivery.KEEP, Delivery.KEEP))
+    assert engine.usage().buffers == 0
