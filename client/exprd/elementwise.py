@@ -14,7 +14,7 @@ from exprd_compiler.errors import DTypeError, GraphError
 from exprd_compiler.ir.dtype import is_discrete
 from exprd_compiler.ir.lowering import Scalar
 from exprd_compiler.ir.node import Node, Op
-from exprd_compiler.ops import arithmetic, logic
+from exprd_compiler.ops import arithmetic, logic, rounding
 from exprd_compiler.ops.table import OPS
 
 __all__ = ["apply", "divide", "elementwise_ops"]
@@ -55,6 +55,17 @@ def divide(a: Node, b: Node) -> Node:
 def compare(name: str, a: object, b: object) -> Node:
     """A comparison by the op's name."""
     return apply(OPS[name], a, b)
+
+
+def rounded(x: object, mode: str = "half_to_even") -> Node:
+    """x rounded to integers; halves go "half_to_even" or "half_away_from_zero"."""
+    modes = {
+        "half_to_even": rounding.round_half_to_even,
+        "half_away_from_zero": rounding.round_half_away_from_zero,
+    }
+    if mode not in modes:
+        raise GraphError(f"mode is one of {', '.join(modes)}, not {mode!r}", op="round")
+    return apply(modes[mode], x)
 
 
 def clip(x: object, low: object, high: object) -> Node:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from exprd import indexing, linear, reduction, shaping
 from exprd.convert import cast_to, is_sequence
-from exprd.elementwise import apply, compare
+from exprd.elementwise import apply, compare, rounded
 from exprd_compiler.errors import DTypeError, GraphError
 from exprd_compiler.ir.node import Node
-from exprd_compiler.ops import arithmetic, logic, transcendental
+from exprd_compiler.ops import arithmetic, division, logic, rounding, transcendental
 
 if TYPE_CHECKING:
     from exprd.variable import TensorVariable
@@ -59,6 +59,18 @@ class Operators(Protocol):
     def __rtruediv__(self, other: object) -> TensorVariable:
         return self.show(apply(arithmetic.true_div, other, self))
 
+    def __floordiv__(self, other: object) -> TensorVariable:
+        return self.show(apply(division.int_div, self, other))
+
+    def __rfloordiv__(self, other: object) -> TensorVariable:
+        return self.show(apply(division.int_div, other, self))
+
+    def __mod__(self, other: object) -> TensorVariable:
+        return self.show(apply(division.mod, self, other))
+
+    def __rmod__(self, other: object) -> TensorVariable:
+        return self.show(apply(division.mod, other, self))
+
     def __pow__(self, other: object) -> TensorVariable:
         return self.show(apply(transcendental.pow_, self, other))
 
@@ -76,6 +88,18 @@ class Operators(Protocol):
 
     def __abs__(self) -> TensorVariable:
         return self.show(apply(arithmetic.abs_, self))
+
+    def __divmod__(self, other: object) -> tuple[TensorVariable, TensorVariable]:
+        return self // other, self % other
+
+    def __floor__(self) -> TensorVariable:
+        return self.show(apply(rounding.floor, self))
+
+    def __ceil__(self) -> TensorVariable:
+        return self.show(apply(rounding.ceil, self))
+
+    def __trunc__(self) -> TensorVariable:
+        return self.show(apply(rounding.trunc, self))
 
     # ---- comparison and logic
     def __lt__(self, other: object) -> TensorVariable:
@@ -101,6 +125,24 @@ class Operators(Protocol):
 
     def __ror__(self, other: object) -> TensorVariable:
         return self.show(apply(logic.or_, other, self))
+
+    def __xor__(self, other: object) -> TensorVariable:
+        return self.show(apply(logic.xor, self, other))
+
+    def __rxor__(self, other: object) -> TensorVariable:
+        return self.show(apply(logic.xor, other, self))
+
+    def __lshift__(self, other: object) -> TensorVariable:
+        return self.show(apply(logic.left_shift, self, other))
+
+    def __rlshift__(self, other: object) -> TensorVariable:
+        return self.show(apply(logic.left_shift, other, self))
+
+    def __rshift__(self, other: object) -> TensorVariable:
+        return self.show(apply(logic.right_shift, self, other))
+
+    def __rrshift__(self, other: object) -> TensorVariable:
+        return self.show(apply(logic.right_shift, other, self))
 
     def __invert__(self) -> TensorVariable:
         return self.show(apply(logic.invert, self))
@@ -232,6 +274,10 @@ class Operators(Protocol):
     def astype(self, dtype: str) -> TensorVariable:
         """The values in another dtype."""
         return self.show(cast_to(self.node, dtype))
+
+    def round(self, mode: str = "half_to_even") -> TensorVariable:
+        """The values rounded to integers, halves by the mode."""
+        return self.show(rounded(self, mode))
 
     def clip(self, low: object, high: object) -> TensorVariable:
         """The values held between two bounds."""

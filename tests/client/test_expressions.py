@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,14 @@ OPERATORS: dict[str, Pair] = {
     "matmul": (lambda x, y: x @ y, lambda x, y: x @ y),
     "lt": (lambda x, y: x < y, lambda x, y: x < y),
     "logic": (lambda x, y: ~(x < 0) & (x > 2) | (x >= 5), lambda x, y: (x >= 0) & (x > 2)),
+    "floordiv": (lambda x, y: x // y, lambda x, y: x // y),
+    "rfloordiv": (lambda x, y: 7 // y, lambda x, y: 7 // y),
+    "mod": (lambda x, y: x % y, lambda x, y: x % y),
+    "divmod": (lambda x, y: divmod(x, y)[1] + 0.5 % y, lambda x, y: x % y + 0.5 % y),
+    "floor": (lambda x, y: math.floor(x), lambda x, y: np.floor(x)),
+    "ceil": (lambda x, y: math.ceil(x), lambda x, y: np.ceil(x)),
+    "trunc": (lambda x, y: math.trunc(x), lambda x, y: np.trunc(x)),
+    "round": (lambda x, y: x.round(), lambda x, y: np.round(x)),
     "add3": (lambda x, y: T.add(x, y, 1), lambda x, y: x + y + 1),
     "where": (lambda x, y: T.where(x > 0, x, y), lambda x, y: np.where(x > 0, x, y)),
     "clip": (lambda x, y: x.clip(-1, 2), lambda x, y: np.clip(x, -1, 2)),
@@ -56,6 +65,34 @@ OPERATORS: dict[str, Pair] = {
 @pytest.mark.parametrize("name", OPERATORS)
 def test_operators(name: str) -> None:
     same(*OPERATORS[name], A, B)
+
+
+INTEGERS: dict[str, Pair] = {
+    "xor": (lambda i, j: i ^ j, lambda i, j: i ^ j),
+    "rxor": (lambda i, j: 5 ^ j, lambda i, j: 5 ^ j),
+    "shifts": (lambda i, j: (i << j) >> 1, lambda i, j: (i << j) >> 1),
+    "rshifts": (lambda i, j: (1 << j) + (64 >> j), lambda i, j: (1 << j) + (64 >> j)),
+    "floordiv": (lambda i, j: i // j, lambda i, j: i // j),
+    "mod": (lambda i, j: i % j, lambda i, j: i % j),
+    "pow": (lambda i, j: i**j, lambda i, j: i**j),
+    "and or not": (lambda i, j: ~i & j | 8, lambda i, j: ~i & j | 8),
+}
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+def test_operators_of_integers(name: str) -> None:
+    same(*INTEGERS[name], np.array([-7, 0, 5, 12]), np.array([1, 2, 3, 4]))
+
+
+def test_rounding_modes() -> None:
+    halves = np.array([-1.5, -0.5, 0.5, 1.5, 2.5])
+    same(
+        lambda x: T.round(x, "half_away_from_zero"),
+        lambda x: np.array([-2.0, -1.0, 1.0, 2.0, 3.0]),
+        halves,
+    )
+    with pytest.raises(GraphError, match="half_to_even"):
+        T.round(T.vector(), "down")
 
 
 FOLDS: dict[str, Pair] = {

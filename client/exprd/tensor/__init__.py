@@ -38,6 +38,7 @@ from exprd.tensor.functions import (
     ones_like,
     outer,
     reshape,
+    round,
     set_subtensor,
     shape,
     shape_padaxis,
@@ -98,6 +99,7 @@ __all__ = [
     "ones_like",
     "outer",
     "reshape",
+    "round",
     "set_subtensor",
     "shape",
     "shape_padaxis",
@@ -118,7 +120,17 @@ __all__ = [
     "zeros_like",
 ]
 
-_ALIASES = {"where": "switch", "inv": "reciprocal", "sgn": "sign", "pow_": "pow"}
+_ALIASES = {
+    "where": "switch",
+    "inv": "reciprocal",
+    "sgn": "sign",
+    "floor_div": "int_div",
+    "bitwise_and": "and_",
+    "bitwise_or": "or_",
+    "bitwise_xor": "xor_",
+    "bitwise_not": "invert",
+    "xor": "xor_",
+}
 _TABLE: dict[str, _Callable[..., _Any]] = {**constructors.FUNCTIONS, **elementwise.FUNCTIONS}
 _TABLE.update({new: _TABLE[old] for new, old in _ALIASES.items() if old in _TABLE})
 

@@ -119,6 +119,7 @@ def cast(x: object, dtype: str) -> Node:
 
 
 clip = lift(builders.clip)
+round = lift(builders.rounded)
 as_tensor = as_tensor_variable
 
 
