@@ -1,6 +1,6 @@
 """Constant folding: what depends on constants alone is computed once, by the interpreter.
 
-A result larger than what it is made of, and larger than the cap, stays an expression; so does a
+A result above the cap that is no smaller than what it is made of stays an expression; so does a
 computation that fails, which then fails at run time with its own message.
 """
 
@@ -49,7 +49,7 @@ def _fold(m: Match) -> Node | None:
     if len(known) != len(arrays):
         return None
     size, given = _size(m.root), sum(array.nbytes for array in known)
-    if size is None or (size > MOST_BYTES and size > given):
+    if size is None or (size > MOST_BYTES and size >= given):
         return None
     value = _value(m.root, known)
     return None if value is None else const(value)

@@ -18,6 +18,7 @@ from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.arithmetic import add, mul, neg, sqr
 from exprd_compiler.ops.index import subtensor
 from exprd_compiler.ops.leaves import const, input_, shared
+from exprd_compiler.ops.linalg import transpose
 from exprd_compiler.ops.nnet import log_softmax, softmax
 from exprd_compiler.ops.reduce import mean
 from exprd_compiler.ops.transcendental import exp, tanh
@@ -187,8 +188,14 @@ def test_every_step_is_a_pass() -> None:
 def test_constants_are_folded_up_to_a_size() -> None:
     small, large = const(np.ones(3)), const(np.ones((1, 2000)))
     column = const(np.ones((2000, 1)))
-    graph = optimize(Graph((), (add(small, small), add(large, column), exp(large))))
-    assert [root.op.name for root in graph.outputs] == ["constant", "add", "constant"]
+    roots = (
+        add(small, small),
+        add(large, column),
+        exp(large),
+        transpose(const(np.ones((400, 400)))),
+    )
+    graph = optimize(Graph((), roots))
+    assert [root.op.name for root in graph.outputs] == ["constant", "add", "constant", "dimshuffle"]
 
 
 def test_what_fails_fails_at_run_time() -> None:
