@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,10 @@ from exprd_compiler.ir.dtype import DTYPES, FLOATS, INTEGERS, is_discrete
 from exprd_compiler.ir.lowering import ArgReduce, Expand, Reduce
 from exprd_compiler.ir.node import NO_GRAD, THROUGH_EXPANSION, Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
-from exprd_compiler.ops.arithmetic import cast, mul, second, true_div
+from exprd_compiler.ops.arithmetic import cast, mul, second, true_div, zeros_like
 from exprd_compiler.ops.families import check_axes, drop_axes, reduction, sum_dtype
 from exprd_compiler.ops.leaves import const
-from exprd_compiler.ops.logic import eq
+from exprd_compiler.ops.logic import eq, switch
 from exprd_compiler.ops.movement import NEW_AXIS, dimshuffle, shape_i
 
 
@@ -53,101 +53,194 @@ sum_ = reduction(
 )
 
 
-# ---- max
+# ---- prod
+def _prod_numpy(x: Array, axes: tuple[int, ...]) -> Array:
+    with np.errstate(all="ignore"):
+        wide = np.prod(x, axis=axes, dtype=_sum_accumulator(x.dtype.name))
+        return np.asarray(wide).astype(sum_dtype(x.dtype.name))
+
+
+def _prod_grad(g: Node, _y: Node, x: Node, *, axes: tuple[int, ...]) -> Sequence[Node]:
+    """The product of all other elements, also where some of them are zero.
+
+    It is the product of those that are not zero, divided by the element unless that is zero,
+    wherever no other element is zero.
+    """
+    is_zero = eq(x, const(0, x.dtype))
+    rest = switch(is_zero, const(1, x.dtype), x)
+    zeros = expand_axes(sum_(is_zero, axes=axes), axes)
+    alone = eq(zeros, cast(is_zero, dtype="int64"))
+    others = true_div(expand_axes(prod(rest, axes=axes), axes), rest)
+    return (mul(expand_axes(g, axes), switch(alone, others, const(0, x.dtype))),)
+
+
+prod: Op = reduction(
+    "prod",
+    numpy=_prod_numpy,
+    lowering=Reduce("prod", lambda k, acc, x: k.mul(acc, x), lambda _: 1, _sum_accumulator),
+    grad=_prod_grad,
+    result=sum_dtype,
+    theano="Prod",
+    doc="Product over axes, in the dtypes of sum; its gradient is right beside zeros too.",
+)
+
+
+# ---- extremes
 def _lowest(dtype: str) -> float:
     if dtype == "bool":
         return 0
     return -np.inf if dtype in FLOATS else int(np.iinfo(dtype).min)
 
 
-def _max_numpy(x: Array, axes: tuple[int, ...]) -> Array:
-    if any(x.shape[axis] == 0 for axis in axes):
-        raise ShapeError("the maximum of no elements does not exist", op="max")
-    return np.asarray(np.max(x, axis=axes))
+def _highest(dtype: str) -> float:
+    if dtype == "bool":
+        return 1
+    return np.inf if dtype in FLOATS else int(np.iinfo(dtype).max)
 
 
-def _max_grad(g: Node, y: Node, x: Node, *, axes: tuple[int, ...]) -> Sequence[Node]:
+def _extreme_grad(g: Node, y: Node, x: Node, *, axes: tuple[int, ...]) -> Sequence[Node]:
     won = eq(x, expand_axes(y, axes))
     return (mul(cast(won, dtype=g.dtype), expand_axes(g, axes)),)
 
 
-max_ = reduction(
-    "max",
-    numpy=_max_numpy,
-    lowering=Reduce(
-        "max", lambda k, acc, x: k.maximum(acc, x), _lowest, lambda dtype: dtype, empty="error"
-    ),
-    grad=_max_grad,
-    result=lambda dtype: dtype,
-    theano="CAReduce",
-    doc="Largest element over axes; NaN if there is one; an error if there are no elements.",
+def _extreme(
+    name: str,
+    fold: Callable[..., Any],
+    combine: Callable[..., Any],
+    identity: Callable[[str], float],
+    what: str,
+) -> Op:
+    def meaning(x: Array, axes: tuple[int, ...]) -> Array:
+        if any(x.shape[axis] == 0 for axis in axes):
+            raise ShapeError(f"the {name}imum of no elements does not exist", op=name)
+        return np.asarray(fold(x, axis=axes))
+
+    return reduction(
+        name,
+        numpy=meaning,
+        lowering=Reduce(name, combine, identity, _same, empty="error"),
+        grad=_extreme_grad,
+        result=_same,
+        theano="CAReduce",
+        doc=f"{what} element over axes; NaN if there is one; an error if there are no elements.",
+    )
+
+
+def _same(dtype: str) -> str:
+    return dtype
+
+
+max_ = _extreme("max", np.max, lambda k, acc, x: k.maximum(acc, x), _lowest, "Largest")
+min_ = _extreme("min", np.min, lambda k, acc, x: k.minimum(acc, x), _highest, "Smallest")
+
+
+# ---- truth
+def _truth(
+    name: str, fold: Callable[..., Any], combine: Callable[..., Any], identity: float, doc: str
+) -> Op:
+    return reduction(
+        name,
+        numpy=lambda x, axes: fold(x, axis=axes),
+        lowering=Reduce(name, combine, lambda _: identity, lambda _: "bool"),
+        grad=lambda _g, _y, x, **_: (zeros_like(x),),
+        result=lambda _: "bool",
+        theano="CAReduce",
+        doc=doc,
+    )
+
+
+any_ = _truth(
+    "any",
+    np.any,
+    lambda k, acc, x: k.or_(acc, x),
+    0,
+    "Whether any element over axes is not zero; NaN is not zero.",
+)
+all_ = _truth(
+    "all",
+    np.all,
+    lambda k, acc, x: k.and_(acc, x),
+    1,
+    "Whether no element over axes is zero; so it is of no elements.",
 )
 
 
-# ---- argmax
-def _argmax_type(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
-    if len(axes) != 1:
-        raise ShapeError("takes one axis", op="argmax", hint="flatten first")
-    return TensorType("int64", drop_axes(x.shape, check_axes("argmax", x.ndim, axes)))
+# ---- positions of extremes
+def _beats(predicate: str) -> Callable[[Any, Any, Any], Any]:
+    def better(k: Any, x: Any, best: Any) -> Any:
+        beyond = k.compare(predicate, x, best)
+        if is_discrete(x.dtype):
+            return beyond
+        first_nan = k.and_(k.compare("ne", x, x), k.compare("eq", best, best))
+        return k.or_(beyond, first_nan)
+
+    return better
 
 
-def _argmax_numpy(x: Array, *, axes: tuple[int, ...]) -> Array:
-    if x.shape[axes[0]] == 0:
-        raise ShapeError("the maximum of no elements does not exist", op="argmax")
-    return np.asarray(np.argmax(x, axis=axes[0]), "int64")
+def _position(name: str, fold: Callable[..., Any], predicate: str, what: str) -> Op:
+    def rule(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
+        if len(axes) != 1:
+            raise ShapeError("takes one axis", op=name, hint="flatten first")
+        return TensorType("int64", drop_axes(x.shape, check_axes(name, x.ndim, axes)))
+
+    def meaning(x: Array, *, axes: tuple[int, ...]) -> Array:
+        if x.shape[axes[0]] == 0:
+            raise ShapeError(f"the {name[3:]}imum of no elements does not exist", op=name)
+        return np.asarray(fold(x, axis=axes[0]), "int64")
+
+    return Op(
+        name=name,
+        type=rule,
+        numpy=meaning,
+        grad=NO_GRAD,
+        lowering=ArgReduce(_beats(predicate)),
+        dtypes=DTYPES,
+        examples=(
+            Example(shapes=((5,),), attrs={"axes": (0,)}),
+            Example(shapes=((131,),), attrs={"axes": (0,)}),
+            Example(shapes=((3, 4),), attrs={"axes": (1,)}),
+            Example(shapes=((37, 41),), attrs={"axes": (0,)}),
+            Example(shapes=((2, 35, 3),), attrs={"axes": (1,)}),
+        ),
+        theano=f"A{name[1:]}",
+        doc=f"Position of the first {what} element along one axis; of the first NaN if any.",
+    )
 
 
-def _beats(k: Any, x: Any, best: Any) -> Any:
-    larger = k.compare("gt", x, best)
-    if is_discrete(x.dtype):
-        return larger
-    first_nan = k.and_(k.compare("ne", x, x), k.compare("eq", best, best))
-    return k.or_(larger, first_nan)
-
-
-argmax = Op(
-    name="argmax",
-    type=_argmax_type,
-    numpy=_argmax_numpy,
-    grad=NO_GRAD,
-    lowering=ArgReduce(_beats),
-    dtypes=DTYPES,
-    examples=(
-        Example(shapes=((5,),), attrs={"axes": (0,)}),
-        Example(shapes=((131,),), attrs={"axes": (0,)}),
-        Example(shapes=((3, 4),), attrs={"axes": (1,)}),
-        Example(shapes=((37, 41),), attrs={"axes": (0,)}),
-        Example(shapes=((2, 35, 3),), attrs={"axes": (1,)}),
-    ),
-    theano="Argmax",
-    doc="Position of the first largest element along one axis; of the first NaN if there is one.",
-)
+argmax = _position("argmax", np.argmax, "gt", "largest")
+argmin = _position("argmin", np.argmin, "lt", "smallest")
 
 
 # ---- mean
-def _mean_dtype(dtype: str) -> str:
+def mean_dtype(dtype: str) -> str:
+    """The dtype of a mean: that of a float, float64 for all others."""
     return "float64" if is_discrete(dtype) else dtype
 
 
 def _mean_type(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
     check_axes("mean", x.ndim, axes)
-    return TensorType(_mean_dtype(x.dtype), drop_axes(x.shape, axes))
+    return TensorType(mean_dtype(x.dtype), drop_axes(x.shape, axes))
 
 
 def _mean_numpy(x: Array, *, axes: tuple[int, ...]) -> Array:
     count = np.prod([x.shape[axis] for axis in axes], dtype="float64")
     with np.errstate(all="ignore"):
         total = np.sum(x, axis=axes, dtype="float64")
-        return np.asarray(np.divide(total, count)).astype(_mean_dtype(x.dtype.name))
+        return np.asarray(np.divide(total, count)).astype(mean_dtype(x.dtype.name))
 
 
 def _mean_expand(x: Node, *, axes: tuple[int, ...]) -> Node:
-    dtype = _mean_dtype(x.dtype)
-    count: Node = const(1, "int64")
+    dtype = mean_dtype(x.dtype)
+    wide = x if x.dtype == dtype else cast(x, dtype=dtype)
+    return true_div(sum_(wide, axes=axes), cast(number_of(x, axes), dtype=dtype))
+
+
+def number_of(x: Node, axes: Sequence[int]) -> Node:
+    """The number of elements over axes, as int64."""
+    count = const(1, "int64")
     for axis in axes:
         count = mul(count, shape_i(x, axis=axis))
-    wide = x if x.dtype == dtype else cast(x, dtype=dtype)
-    return true_div(sum_(wide, axes=axes), cast(count, dtype=dtype))
+    return count
 
 
 mean = Op(

@@ -24,6 +24,7 @@ from exprd_compiler.ops import (
     positions,
     reduce,
     rounding,
+    statistics,
     transcendental,
     trigonometric,
 )
@@ -40,6 +41,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     trigonometric,
     movement,
     reduce,
+    statistics,
     index,
     positions,
     creation,
