@@ -18,6 +18,7 @@ from exprd_compiler.ir.node import Node, Op
 from exprd_compiler.ops import arithmetic, logic, transcendental
 from exprd_compiler.ops import reduce as ops
 from exprd_compiler.ops.families import sum_dtype
+from exprd_compiler.ops.table import OPS
 
 __all__ = ["all_", "any_", "argmax", "argmin", "max_", "mean", "min_", "std", "sum_", "var"]
 
@@ -43,6 +44,20 @@ def _fold(op: Op, x: Node, axis: Axis, keepdims: bool) -> Node:
     axes = axes_of(x, axis, op.name)
     out = op(x, axes=axes)
     return ops.expand_axes(out, axes) if keepdims else out
+
+
+def fold_ops() -> dict[str, Op]:
+    """The ops of the table that fold axes and need to know nothing else."""
+    return {
+        op.name: op
+        for op in OPS.values()
+        if op.examples and all(set(example.attrs) == {"axes"} for example in op.examples)
+    }
+
+
+def fold(op: Op, x: object, axis: Axis = None, keepdims: bool = False) -> Node:
+    """A fold of the table over axes, all of them by default."""
+    return _fold(op, as_node(x), axis, keepdims)
 
 
 def sum_(x: object, axis: Axis = None, dtype: str | None = None, keepdims: bool = False) -> Node:

@@ -11,7 +11,7 @@ from typing import Any as _Any
 
 from exprd.gradient import grad
 from exprd.shared import TensorSharedVariable
-from exprd.tensor import constructors, elementwise, nnet
+from exprd.tensor import constructors, nnet, table
 from exprd.tensor.constructors import tensor
 from exprd.tensor.functions import (
     all,
@@ -131,7 +131,7 @@ _ALIASES = {
     "bitwise_not": "invert",
     "xor": "xor_",
 }
-_TABLE: dict[str, _Callable[..., _Any]] = {**constructors.FUNCTIONS, **elementwise.FUNCTIONS}
+_TABLE: dict[str, _Callable[..., _Any]] = {**constructors.FUNCTIONS, **table.FUNCTIONS}
 _TABLE.update({new: _TABLE[old] for new, old in _ALIASES.items() if old in _TABLE})
 
 # names from the tables; pyright reads only the list above
