@@ -167,6 +167,11 @@ def test_softmax_regression_when_saturated(dtype: str, level: str) -> None:
     np.testing.assert_allclose(gb, slope.sum(axis=0), rtol=1e-5, atol=1e-7)
 
 
+def test_the_text_of_softmax_regression(golden: Callable[..., None]) -> None:
+    graph = optimize(softmax_regression("float32", rows_softmax))
+    golden(print_graph(graph))
+
+
 @FLOATS
 def test_a_softmax_written_out_is_recognized(dtype: str) -> None:
     z = tensor(dtype, 2)
