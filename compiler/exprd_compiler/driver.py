@@ -8,6 +8,7 @@ An artifact is bytes without addresses; it can be cached and sent between proces
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import time
@@ -33,7 +34,7 @@ from exprd_compiler.kernel.plan import make_plan
 from exprd_compiler.options import CompileOptions
 from exprd_compiler.passes.levels import optimize
 
-_MAGIC = b"exprd artifact 1\n"
+_MAGIC = b"exprd artifact 2\n"
 
 
 class Function(Protocol):
@@ -77,9 +78,8 @@ class Artifact:
             "image": len(self.image),
         }
         text = json.dumps(head).encode()
-        return b"".join(
-            (_MAGIC, len(text).to_bytes(8, "little"), text, self.image, arrays.getvalue())
-        )
+        rest = b"".join((len(text).to_bytes(8, "little"), text, self.image, arrays.getvalue()))
+        return b"".join((_MAGIC, hashlib.sha256(rest).digest(), rest))
 
     @staticmethod
     def from_bytes(data: bytes) -> Artifact:
@@ -88,10 +88,12 @@ class Artifact:
         Raises:
             CompilerBug: the bytes are not one.
         """
-        if not data.startswith(_MAGIC):
-            raise CompilerBug("these bytes are not an artifact")
-        start = len(_MAGIC) + 8
-        size = int.from_bytes(data[len(_MAGIC) : start], "little")
+        first = len(_MAGIC) + hashlib.sha256().digest_size
+        whole = hashlib.sha256(memoryview(data)[first:]).digest() == data[len(_MAGIC) : first]
+        if not (data.startswith(_MAGIC) and whole):
+            raise CompilerBug("these bytes are not an artifact, or not all of one")
+        start = first + 8
+        size = int.from_bytes(data[first:start], "little")
         head = json.loads(data[start : start + size])
         end = start + size + head["image"]
         arrays = io.BytesIO(data[end:])

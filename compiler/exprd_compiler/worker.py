@@ -23,6 +23,7 @@ import io
 import json
 import struct
 import sys
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -30,7 +31,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from exprd_compiler.driver import compile_artifact, llvm_ir
-from exprd_compiler.errors import ExprdError, GraphError
+from exprd_compiler.errors import CompilerBug, ExprdError, GraphError
 from exprd_compiler.interpret import evaluate
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.node import Array
@@ -54,7 +55,7 @@ def main() -> None:
     sys.stdout = sys.stderr
     while True:
         try:
-            header, body = json.loads(_frame(source)), _frame(source)
+            header, body = _frame(source), _frame(source)
         except _Ended:
             return
         answer, payload = _answered(header, body)
@@ -76,13 +77,18 @@ def _read(source: BinaryIO, count: int) -> bytes:
     return data
 
 
-def _answered(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+def _answered(header: bytes, body: bytes) -> tuple[dict[str, Any], bytes]:
+    """The answer to a request, whatever it is and whatever becomes of it."""
     try:
-        return _TASKS[header["task"]](header, body)
+        request = json.loads(header)
+        return _TASKS[request["task"]](request, body)
     except ExprdError as error:
         return {"ok": False, "error": _facts(error)}, b""
     except MemoryError:
         return {"ok": False, "error": {"kind": "MemoryError", "message": "out of memory"}}, b""
+    except Exception as error:  # ours; the next request may fare better
+        traceback.print_exc(file=sys.stderr)
+        return {"ok": False, "error": _facts(CompilerBug(f"{type(error).__name__}: {error}"))}, b""
 
 
 def _facts(error: ExprdError) -> dict[str, Any]:

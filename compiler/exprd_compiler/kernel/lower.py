@@ -6,7 +6,7 @@ asked for under loop axes, one per dimension; the same question has the same ans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 from exprd_compiler.errors import CompilerBug
@@ -17,11 +17,12 @@ from exprd_compiler.ir.lowering import (
     Generate,
     Host,
     Layout,
+    Leaf,
     Reduce,
     Scalar,
 )
 from exprd_compiler.ir.node import Node, Op
-from exprd_compiler.kernel.access import Labels, align, moves_axes, operands
+from exprd_compiler.kernel.access import Labels, align, folding, moves_axes, operands
 from exprd_compiler.kernel.form import (
     Access,
     Apply,
@@ -95,10 +96,37 @@ class KernelBuilder:
 
     def value(self, node: Node, loops: Labels) -> int:
         """The reference of a node's value under loop axes."""
-        key = (node, loops)
-        if key not in self._known:
-            self._known[key] = self._value(node, loops)
-        return self._known[key]
+        wanted = (node, loops)
+        stack = [wanted]
+        while wanted not in self._known:
+            item = stack[-1]
+            missing = [need for need in self._needs(*item) if need not in self._known]
+            if missing:
+                stack.extend(reversed(missing))
+            else:
+                stack.pop()
+                self._known.setdefault(item, self._value(*item))
+        return self._known[wanted]
+
+    def _needs(self, node: Node, loops: Labels) -> Iterator[tuple[Node, Labels]]:
+        """The values that a value is made of here; none for what is loaded or known."""
+        if node in self._storage.copies or isinstance(node.op.lowering, Host | Leaf):
+            return
+        if self._computes(node, loops):
+            inside = self._place(node) if folding(node) else loops
+            for child, inner in operands(node, inside, self._shapes):
+                if inner is not None:
+                    yield child, inner
+
+    def _computes(self, node: Node, loops: Labels) -> bool:
+        mine = self.group is not None and self.group.members.get(node) == loops
+        return mine or self._grouping.virtual(node)
+
+    def _place(self, fold: Node) -> Labels:
+        """The loop axes of what a fold of this kernel folds."""
+        if self.group is None:
+            raise CompilerBug("a fold outside a group", op=fold.op.name)
+        return self.group.domains[fold]
 
     def access(
         self, buffer: Buffer, layout: Layout, loops: Labels, indexes: tuple[Index, ...] = ()
@@ -137,8 +165,7 @@ class KernelBuilder:
             return self._add(Number(number, node.dtype))
         if isinstance(node.op.lowering, Host):
             return self._add(Param(self._shapes.host(node)))
-        mine = self.group is not None and self.group.members.get(node) == loops
-        if mine or self._grouping.virtual(node):
+        if self._computes(node, loops):
             return self._computed(node, loops)
         return self._loaded(self._storage.base(node), self._storage.layout(node), loops, node.dtype)
 
@@ -203,9 +230,7 @@ class KernelBuilder:
         return self._add(Load(checked, node.dtype))
 
     def _folded(self, node: Node, rule: Reduce | ArgReduce) -> int:
-        if self.group is None:
-            raise CompilerBug("a fold outside a group", op=node.op.name)
-        place = self.group.domains[node]
+        place = self._place(node)
         child = node.inputs[0]
         ref = self.value(child, align(child, place, self._shapes))
         axes: tuple[int, ...] = node["axes"]

@@ -50,8 +50,8 @@ def failure(inputs: Sequence[Node], output: Node, *values: Any) -> ExprdError:
 SHAPES: dict[str, tuple[Callable[[Node, Node], Node], tuple[int, ...], tuple[int, ...], str]] = {
     "add": (add, (3,), (4,), "extents 3 and 4 on axis 0 differ"),
     "mul": (mul, (2, 3), (2, 5), "extents 3 and 5 on axis 1 differ"),
-    "gemm": (dot, (2, 3), (4, 5), "extents 3 and 4 on axis 1 differ"),
-    "gemv": (dot, (2, 3), (2,), "extents 3 and 2 on axis 1 differ"),
+    "gemm": (dot, (2, 3), (4, 5), "the inner extents 3 and 4 of a product differ"),
+    "gemv": (dot, (2, 3), (2,), "the inner extents 3 and 2 of a product differ"),
     "scatter": (
         lambda x, y: scatter(x, y, const([0, 1], "int64"), mode="inc"),
         (4, 3),
