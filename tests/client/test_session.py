@@ -173,3 +173,19 @@ def test_equal_graphs_are_compiled_once(server: str) -> None:
     with exprd.connect(server):
         x, y = T.scalars("x", "y")
         assert function([x], x * 12345).handle == function([y], y * 12345).handle
+
+
+def test_a_step_on_resident_data_sends_a_few_hundred_bytes(server: str) -> None:
+    assert exprd.connect("").traffic == (0, 0)
+    current_session().close()
+    with exprd.connect(server) as session:
+        x = T.matrix("x")
+        w = shared(np.zeros(500), "w")
+        step = function([x], T.dot(x, w).sum(), updates=[(w, w + x.sum(axis=0))])
+        data = exprd.put(np.ones((200, 500)))
+        step(data)
+        before = session.traffic
+        step(data)
+        sent, received = (b - a for a, b in zip(before, session.traffic, strict=True))
+        assert 0 < sent < 500
+        assert 0 < received < 500
