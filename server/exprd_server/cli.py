@@ -74,7 +74,7 @@ def serve(
         insecure=insecure,
         memory_bytes=memory_bytes,
         cache=Path(cache_dir) if cache_dir else None,
-        version=metadata.version("exprd"),
+        version=installed_version(),
         workers=WorkerSettings(count=workers),
     )
     try:
@@ -110,6 +110,14 @@ def info(target: str, seconds: float) -> None:
     except ExprdError as error:
         raise click.ClickException(str(error)) from None
     click.echo(json.dumps(facts, indent=2))
+
+
+def installed_version() -> str:
+    """The version of the distribution; "source" when it runs from a checkout."""
+    try:
+        return metadata.version("exprd")
+    except metadata.PackageNotFoundError:
+        return "source"
 
 
 def announce(target: str) -> None:

@@ -46,7 +46,7 @@ class _RichStatus(grpc.Status):
 
     def __init__(self, status: Status) -> None:
         self.code = grpc.StatusCode[status.code]
-        self.details = status.detail.message
+        self.details = status.details
         self.trailing_metadata = (
             (TRAILER, status.detail.SerializeToString()),
             (_RICH_TRAILER, _rich(status).SerializeToString()),
@@ -209,11 +209,12 @@ def _rich(status: Status) -> status_pb2.Status:
     path = status.detail.fields.get("path", "")
     if status.code == "INVALID_ARGUMENT" and path:
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=path, description=status.detail.message
+            field=path, description=status.detail.kind
         )
         details.append(_packed(error_details_pb2.BadRequest(field_violations=[violation])))
     code: int = grpc.StatusCode[status.code].value[0]
-    return status_pb2.Status(code=code, message=status.detail.message, details=details)
+    # Readers of rich statuses insist that the message is that of the status itself.
+    return status_pb2.Status(code=code, message=status.details, details=details)
 
 
 def _packed(message: Any) -> any_pb2.Any:

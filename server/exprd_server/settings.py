@@ -6,6 +6,7 @@ Invariant: frozen after construction; no module below reads the environment or a
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -111,4 +112,10 @@ class Settings:
 
 def user_cache() -> Path:
     """Where this user's programs keep what they can make again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "exprd"
+    given = os.environ.get("XDG_CACHE_HOME")
+    if given:
+        return Path(given) / "exprd"
+    try:
+        return Path.home() / ".cache" / "exprd"
+    except RuntimeError:  # a user without a home, as in many containers
+        return Path(tempfile.gettempdir()) / f"exprd-{os.geteuid()}"

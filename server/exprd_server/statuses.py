@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 TRAILER: Final = "exprd-error-bin"
 RETRY_FIELD: Final = "retry_after_ms"
-_MESSAGE_LENGTH: Final = 800
-_FIELD_LENGTH: Final = 120
-_FIELDS: Final = 8
+# In bytes of UTF-8. A detail travels twice in base64, its message once more percent-encoded, and
+# callers refuse metadata above 8 KiB.
+_MESSAGE_BYTES: Final = 600
+_HINT_BYTES: Final = 300
+_FIELD_BYTES: Final = 60
+_FIELDS: Final = 6
 _NODES: Final = 32
 
 # Names of grpc.StatusCode, so that this module works without gRPC.
@@ -54,6 +57,14 @@ class Status:
     detail: ErrorDetail
 
     @property
+    def details(self) -> str:
+        """The message for the status itself.
+
+        It is percent-encoded on the wire, where a letter beyond ASCII would take nine bytes.
+        """
+        return self.detail.message.encode("ascii", "replace").decode()
+
+    @property
     def expected(self) -> bool:
         """Whether the error is of the documented tree and not our own fault."""
         return not self.detail.incident
@@ -82,11 +93,11 @@ def _detail(error: ExprdError) -> ErrorDetail:
     kept = list(error.fields.items())[:_FIELDS]
     return ErrorDetail(
         kind=type(error).__name__,
-        message=_cut(error.message, _MESSAGE_LENGTH),
-        op=_cut(error.op, _FIELD_LENGTH),
+        message=_cut(error.message, _MESSAGE_BYTES),
+        op=_cut(error.op, _FIELD_BYTES),
         nodes=error.nodes[:_NODES],
-        fields={_cut(k, _FIELD_LENGTH): _cut(v, _FIELD_LENGTH) for k, v in kept},
-        hint=_cut(error.hint, _MESSAGE_LENGTH // 2),
+        fields={_cut(k, _FIELD_BYTES): _cut(v, _FIELD_BYTES) for k, v in kept},
+        hint=_cut(error.hint, _HINT_BYTES),
         retry_after_ms=int(error.fields.get(RETRY_FIELD, 0)),
     )
 
@@ -102,7 +113,9 @@ def _incident() -> ErrorDetail:
 
 
 def _cut(text: str, length: int) -> str:
-    """Text that is safe in a status: without control characters, and not too long."""
-    # The details of a status are percent-encoded: three bytes per byte beyond ASCII.
+    """Text that is safe in a status: without control characters, and not too many bytes."""
     clean = "".join(c if c.isprintable() else "?" for c in text[: length + 1])
-    return clean if len(clean) <= length else clean[: length - 1] + "~"
+    data = clean.encode()
+    if len(data) <= length:
+        return clean
+    return data[: length - 1].decode(errors="ignore") + "~"

@@ -7,7 +7,8 @@ import time
 import grpc
 import numpy as np
 import pytest
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 
 import exprd_proto as wire
 from exprd_proto import ErrorDetail
@@ -72,10 +73,7 @@ def test_the_place_in_the_graph_is_told(world, channel):
     assert list(detail.nodes) == [4]
     assert detail.op == "sum"
     assert detail.fields["path"] == "graphs[0].nodes[4]"
-    status = status_pb2.Status.FromString(
-        dict(error.trailing_metadata())["grpc-status-details-bin"]
-    )
-    assert status.code == error.code().value[0]
+    status = rpc_status.from_call(error)
     ours, theirs = ErrorDetail(), error_details_pb2.BadRequest()
     assert status.details[0].Unpack(ours)
     assert ours == detail

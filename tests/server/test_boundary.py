@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 import exprd_proto as wire
+from exprd_compiler.errors import CallError
 from exprd_proto import ErrorDetail
 from exprd_server.compilers import InProcessCompiler
 from exprd_server.engine import LocalEngine
@@ -57,6 +58,25 @@ def test_an_unknown_error_becomes_an_incident(broken):
     assert event["event"] == "failed"
     assert "at /secret/path.py" in event["exception"]
     client.admin.GetInfo(wire.GetInfoRequest())
+
+
+LONG = CallError(
+    "é" * 9_000, hint="💥" * 9_000, op="%" * 999, fields={f"{i}é": "💥" * 999 for i in range(99)}
+)
+
+
+@pytest.mark.parametrize("broken", [LONG], indirect=True)
+def test_an_error_always_fits_its_metadata(broken):
+    client, _ = broken
+    with pytest.raises(grpc.RpcError) as caught:
+        client.compile(bundle(graphs.chain(1)))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    trailers = caught.value.trailing_metadata()
+    detail = ErrorDetail.FromString(dict(trailers)["exprd-error-bin"])
+    assert detail.kind == "CallError"
+    assert detail.message.startswith("ééé")
+    sizes = [len(value) * 4 // 3 if key.endswith("-bin") else len(value) for key, value in trailers]
+    assert sum(sizes) + 3 * len(caught.value.details()) < 8_000
 
 
 @pytest.mark.parametrize("broken", [MemoryError()], indirect=True)

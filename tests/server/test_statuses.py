@@ -54,5 +54,5 @@ def test_texts_are_cut_and_cleaned():
     detail = status_of(
         errors.CallError("é\n" * 5000, hint="x" * 9000, nodes=range(999), fields=fields)
     ).detail
-    assert detail.ByteSize() < 6000
+    assert detail.ByteSize() < 2400
     assert "\n" not in detail.message
