@@ -14,7 +14,15 @@ from exprd.convert import cast_to, is_sequence
 from exprd.elementwise import apply, compare, rounded
 from exprd_compiler.errors import DTypeError, GraphError
 from exprd_compiler.ir.node import Node
-from exprd_compiler.ops import arithmetic, division, logic, rounding, transcendental
+from exprd_compiler.ops import (
+    arithmetic,
+    division,
+    logic,
+    reduce,
+    rounding,
+    statistics,
+    transcendental,
+)
 
 if TYPE_CHECKING:
     from exprd.variable import TensorVariable
@@ -224,6 +232,12 @@ class Operators(Protocol):
         """The sum over axes."""
         return self.show(reduction.sum_(self, axis, dtype, keepdims))
 
+    def prod(
+        self, axis: _Axis = None, dtype: str | None = None, keepdims: bool = False
+    ) -> TensorVariable:
+        """The product over axes."""
+        return self.show(reduction.prod(self, axis, dtype, keepdims))
+
     def mean(
         self, axis: _Axis = None, dtype: str | None = None, keepdims: bool = False
     ) -> TensorVariable:
@@ -240,11 +254,11 @@ class Operators(Protocol):
 
     def max(self, axis: _Axis = None, keepdims: bool = False) -> TensorVariable:
         """The largest element over axes."""
-        return self.show(reduction.max_(self, axis, keepdims))
+        return self.show(reduction.fold(reduce.max_, self, axis, keepdims))
 
     def min(self, axis: _Axis = None, keepdims: bool = False) -> TensorVariable:
         """The smallest element over axes."""
-        return self.show(reduction.min_(self, axis, keepdims))
+        return self.show(reduction.fold(reduce.min_, self, axis, keepdims))
 
     def argmax(self, axis: int | None = None, keepdims: bool = False) -> TensorVariable:
         """The position of the first largest element."""
@@ -256,15 +270,19 @@ class Operators(Protocol):
 
     def any(self, axis: _Axis = None, keepdims: bool = False) -> TensorVariable:
         """Whether an element over axes is not zero."""
-        return self.show(reduction.any_(self, axis, keepdims))
+        return self.show(reduction.fold(reduce.any_, self, axis, keepdims))
 
     def all(self, axis: _Axis = None, keepdims: bool = False) -> TensorVariable:
         """Whether no element over axes is zero."""
-        return self.show(reduction.all_(self, axis, keepdims))
+        return self.show(reduction.fold(reduce.all_, self, axis, keepdims))
 
-    def norm(self, axis: _Axis = None) -> TensorVariable:
-        """The Euclidean norm over axes."""
-        return self.show(reduction.norm(self, axis))
+    def ptp(self, axis: _Axis = None, keepdims: bool = False) -> TensorVariable:
+        """The largest less the smallest element over axes."""
+        return self.show(reduction.fold(statistics.ptp, self, axis, keepdims))
+
+    def norm(self, L: float = 2, axis: _Axis = None, keepdims: bool = False) -> TensorVariable:  # noqa: N803 - Theano's name
+        """The vector norm of order L over axes."""
+        return self.show(reduction.norm(self, L, axis, keepdims))
 
     # ---- the rest of what numpy users reach for
     def dot(self, other: object) -> TensorVariable:

@@ -5,7 +5,6 @@ Each is a builder on nodes, lifted so that it shows its result as a variable.
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import ParamSpec
@@ -16,7 +15,7 @@ from exprd.shaping import float_dtype
 from exprd.variable import TensorVariable, as_tensor_variable, variable_of
 from exprd_compiler.errors import GraphError
 from exprd_compiler.ir.node import Node
-from exprd_compiler.ops import arithmetic, creation
+from exprd_compiler.ops import arithmetic, creation, reduce
 
 P = ParamSpec("P")
 
@@ -34,22 +33,19 @@ def lift(build: Callable[P, Node]) -> Callable[P, TensorVariable]:
 # ---- folds
 sum = lift(reduction.sum_)
 mean = lift(reduction.mean)
-max = lift(reduction.max_)
-min = lift(reduction.min_)
+prod = lift(reduction.prod)
 argmax = lift(reduction.argmax)
 argmin = lift(reduction.argmin)
-any = lift(reduction.any_)
-all = lift(reduction.all_)
 var = lift(reduction.var)
 std = lift(reduction.std)
-logsumexp = lift(reduction.logsumexp)
+norm = lift(reduction.norm)
 
 
 def max_and_argmax(
     x: object, axis: int | None = None, keepdims: bool = False
 ) -> list[TensorVariable]:
     """The largest element and its position."""
-    return [max(x, axis, keepdims), argmax(x, axis, keepdims)]
+    return [variable_of(reduction.fold(reduce.max_, x, axis, keepdims)), argmax(x, axis, keepdims)]
 
 
 # ---- products
@@ -131,6 +127,6 @@ def stack(tensors: Sequence[object], axis: int = 0) -> Node:
         GraphError: the tensors are not 0-d; higher ranks need a join, which does not exist yet.
     """
     nodes = [convert.as_node(t) for t in tensors]
-    if axis != 0 or not nodes or builtins.any(node.ndim for node in nodes):
+    if axis != 0 or not nodes or any(node.ndim for node in nodes):
         raise GraphError("stacks 0-d values along axis 0", op="stack", hint="use set_subtensor")
     return creation.make_vector(*nodes)
