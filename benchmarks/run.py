@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import harness
 
-SUBJECTS = ("logistic_regression",)
+SUBJECTS = ("calls", "elementwise", "logistic_regression")
 
 
 def main() -> None:

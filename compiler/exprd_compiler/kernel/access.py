@@ -6,7 +6,7 @@ dimension of the node that is being computed; None stands for an axis of one ele
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from exprd_compiler.ir.lowering import (
@@ -14,8 +14,10 @@ from exprd_compiler.ir.lowering import (
     Assign,
     Gather,
     Generate,
+    Join,
     Reduce,
     Scalar,
+    Scan,
     Scatter,
 )
 from exprd_compiler.ir.node import Node
@@ -53,8 +55,13 @@ def operands(node: Node, labels: Labels, shapes: Shapes) -> Iterator[tuple[Node,
         labels: one per entry of its domain.
         shapes: extents.
     """
-    if isinstance(node.op.lowering, Assign | Scatter):
-        yield from _written(node, labels, shapes)
+    if isinstance(node.op.lowering, Assign | Scatter | Scan):
+        x, *others = value_inputs(node)
+        yield x, align(x, labels, shapes)
+        yield from _written(others, labels, shapes)
+        return
+    if isinstance(node.op.lowering, Join):
+        yield from _written(node.inputs, labels, shapes)
         return
     if isinstance(node.op.lowering, Gather):
         data, *indexes = node.inputs
@@ -73,11 +80,11 @@ def operands(node: Node, labels: Labels, shapes: Shapes) -> Iterator[tuple[Node,
             yield child, None
 
 
-def _written(node: Node, labels: Labels, shapes: Shapes) -> Iterator[tuple[Node, Labels]]:
-    """What a changed copy is made of; the positions written to are dimensions of their own."""
-    x, *others = value_inputs(node)
-    yield x, align(x, labels, shapes)
-    for child in others:
+def _written(
+    nodes: Iterable[Node], labels: Labels, shapes: Shapes
+) -> Iterator[tuple[Node, Labels]]:
+    """What is written to parts of a node; positions in a part are dimensions of their own."""
+    for child in nodes:
         yield (
             child,
             tuple(

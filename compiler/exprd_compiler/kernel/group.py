@@ -109,14 +109,18 @@ class Grouping:
         if node in self._storage.copies or node in self._kept:
             return None
         if moves_axes(node):
-            return self._inline[node.inputs[0]]
+            return self._depth(node.inputs[0])
         if isinstance(rule, View):
             return 0 if isinstance(self._storage.base(node).op.lowering, Leaf) else None
         if not (isinstance(rule, Generate) or (isinstance(rule, Scalar) and rule.cheap)):
             return None
-        depths = [self._inline[x] for x in value_inputs(node)]
+        depths = [self._depth(x) for x in value_inputs(node)]
         deep = 1 + max((d for d in depths if d is not None), default=0)
         return deep if None not in depths and deep <= INLINE_DEPTH else None
+
+    def _depth(self, node: Node) -> int | None:
+        """How deep an operand is as an expression; what lies in memory anyway is just loaded."""
+        return 0 if self._storage.base(node) in self._kept else self._inline[node]
 
     # ---- meeting nodes in order
     def _meet(self, node: Node) -> None:

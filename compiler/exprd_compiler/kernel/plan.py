@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from exprd_compiler.errors import CompilerBug
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.integer import IntExpr, const, less
-from exprd_compiler.ir.lowering import Assign, Host, Layout, Leaf, Library, Scatter
+from exprd_compiler.ir.lowering import Assign, Host, Join, Layout, Leaf, Library, Scan, Scatter
 from exprd_compiler.ir.node import Node
 from exprd_compiler.kernel.access import Labels, align
 from exprd_compiler.kernel.form import (
@@ -28,6 +28,7 @@ from exprd_compiler.kernel.form import (
 )
 from exprd_compiler.kernel.group import Group, Grouping
 from exprd_compiler.kernel.lower import KernelBuilder, label
+from exprd_compiler.kernel.scan import later_places, scan
 from exprd_compiler.kernel.schedule import schedule
 from exprd_compiler.kernel.shapes import Shapes, value_inputs
 from exprd_compiler.kernel.slots import assign_slots
@@ -36,6 +37,8 @@ from exprd_compiler.ops.leaves import constant
 from exprd_compiler.ops.movement import contiguous_strides
 
 _BLAS_LIMIT = 2**31 - 1
+# Lowerings that no other node shares a kernel with.
+_STANDING = (Assign, Join, Library, Scan, Scatter)
 
 
 def make_plan(graph: Graph) -> Plan:
@@ -54,9 +57,7 @@ class _Planner:
         wanted = self._wanted()
         demanded = [node for node in order if node in wanted]
         self.grouping = Grouping(self.shapes, self.storage, demanded, graph.roots)
-        self.standing = [
-            n for n in demanded if isinstance(n.op.lowering, Assign | Scatter | Library)
-        ]
+        self.standing = [n for n in demanded if isinstance(n.op.lowering, _STANDING)]
         self.buffers: list[Buffer] = []
         self.buffer_of: dict[Node, Buffer] = {}
         self.constants: list[Node] = []
@@ -203,6 +204,10 @@ class _Planner:
                 return self._blas(node)
             case Assign():
                 return [self._copied(node, node.inputs[0]), self._assigned(node)]
+            case Join():
+                return self._joined(node)
+            case Scan():
+                return [self._copied(node, node.inputs[0]), self._scanned(node)]
             case _:
                 return [self._copied(node, node.inputs[0]), self._scattered(node)]
 
@@ -226,6 +231,27 @@ class _Planner:
         access = builder.access(target, view, loops)
         builder.write(y, align(y, loops, self.shapes), access, node["mode"])
         return schedule(axes, frozenset(), builder.values, builder.stores, "assign")
+
+    def _joined(self, node: Node) -> list[Step]:
+        """One kernel per input; each writes the part of the buffer behind those before it."""
+        target = self.buffer_of[node]
+        strides = contiguous_strides(target.extents)
+        steps: list[Step] = []
+        start = const(0)
+        for x in node.inputs:
+            extents = self.shapes[x]
+            axes, loops = _loops(extents)
+            builder = self._builder(axes)
+            part = Layout(start * strides[node["axis"]], extents, strides)
+            builder.write(x, loops, builder.access(target, part, loops), "set")
+            steps.append(schedule(axes, frozenset(), builder.values, builder.stores, "join"))
+            start = start + extents[node["axis"]]
+        return steps
+
+    def _scanned(self, node: Node) -> Kernel:
+        target = self.buffer_of[node]
+        axes, loops = _loops(later_places(target, node["axis"]))
+        return scan(node, target, axes, loops)
 
     def _scattered(self, node: Node) -> Kernel:
         x, y, *indexes = node.inputs

@@ -23,11 +23,13 @@ from exprd_compiler.ir.lowering import (
     Gather,
     Generate,
     Host,
+    Join,
     Layout,
     Leaf,
     Library,
     Reduce,
     Scalar,
+    Scan,
     Scatter,
     View,
 )
@@ -220,6 +222,19 @@ class Shapes:
         self._fit(node.inputs[1], self.view(node, self._whole(node.inputs[0])).extents)
         return self[node.inputs[0]]
 
+    def _joined(self, node: Node) -> Extents:
+        along: int = node["axis"]
+        first, *others = node.inputs
+        total, common = self[first][along], list(self[first])
+        for x in others:
+            mine = self[x]
+            total = total + mine[along]
+            for axis, extent in enumerate(mine):
+                if axis != along:
+                    common[axis] = self._unify(common[axis], extent, axis)
+        common[along] = total
+        return tuple(common)
+
     def _whole(self, node: Node) -> Layout:
         extents = self[node]
         return Layout(const(0), extents, contiguous_strides(extents))
@@ -321,6 +336,8 @@ _DERIVE: Final[dict[type, Callable[[Shapes, Node], Extents]]] = {
     Gather: lambda shapes, node: shapes._gathered(node, node.inputs[1:]),
     Scatter: Shapes._scattered,
     Assign: Shapes._assigned,
+    Join: Shapes._joined,
+    Scan: lambda shapes, node: shapes[node.inputs[0]],
     Library: Shapes._library,
     Host: lambda _, __: (),
     Expand: _unexpected,
