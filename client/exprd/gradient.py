@@ -35,7 +35,16 @@ def grad(
 @overload
 def grad(
     cost: object,
-    wrt: Sequence[Variable],
+    wrt: tuple[Variable, ...],
+    consider_constant: Sequence[Variable] | None = ...,
+    disconnected_inputs: str = ...,
+    add_names: bool = ...,
+    known_grads: Mapping[Any, Any] | None = ...,
+) -> tuple[TensorVariable, ...]: ...
+@overload
+def grad(
+    cost: object,
+    wrt: list[Any],
     consider_constant: Sequence[Variable] | None = ...,
     disconnected_inputs: str = ...,
     add_names: bool = ...,
@@ -48,12 +57,12 @@ def grad(
     disconnected_inputs: str = "raise",
     add_names: bool = True,
     known_grads: Mapping[Any, Any] | None = None,
-) -> TensorVariable | list[TensorVariable]:
+) -> TensorVariable | list[TensorVariable] | tuple[TensorVariable, ...]:
     """The derivative of a scalar cost by variables; each has the type of its variable.
 
     Args:
         cost: a 0-d float expression; None when `known_grads` says where to start.
-        wrt: one variable or several; several give a list.
+        wrt: one variable or several; a list gives a list, a tuple a tuple.
         consider_constant: variables through which no gradient flows.
         disconnected_inputs: what to do about a variable that the cost does not depend on:
             "raise", "warn", or "ignore" (both give zeros).
@@ -66,7 +75,6 @@ def grad(
     """
     if disconnected_inputs not in _DISCONNECTED:
         raise GraphError(f"disconnected_inputs is one of {', '.join(_DISCONNECTED)}", op="grad")
-    several = not isinstance(wrt, Variable)
     targets = [_wrt(item) for item in (wrt if isinstance(wrt, Sequence) else [wrt])]
     known = {_wrt(x): as_node(g) for x, g in (known_grads or {}).items()}
     top = None if cost is None else as_node(cost)
@@ -81,7 +89,9 @@ def grad(
     if add_names and top is not None:
         _name(top, targets, found)
     shown = [variable_of(node) for node in found]
-    return shown if several else shown[0]
+    if isinstance(wrt, Variable):
+        return shown[0]
+    return tuple(shown) if isinstance(wrt, tuple) else shown
 
 
 def _wrt(item: object) -> Node:

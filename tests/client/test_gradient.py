@@ -21,6 +21,7 @@ def test_one_variable_gives_one_gradient_and_a_list_a_list() -> None:
     single = T.grad(cost, x)
     several = T.grad(cost, [x, y])
     assert isinstance(several, list)
+    assert isinstance(T.grad(cost, (x, y)), tuple)
     f = function([x, y], [single, *several])
     assert [float(v) for v in f(2, 5)] == [19, 19, 6]
 
