@@ -140,8 +140,8 @@ class Sweep:
         if new.dtype != old.dtype:
             new = cast(new, dtype=old.dtype)
         extents = self._context.extents
-        if extents.equal(new, old):
-            return new
+        if extents.equal(new, old):  # but not if it would forget what is known of them
+            return new if old.type.accepts(new.type) else None
         spec, dims = extents.spec(old)
         if any(old in dim.inputs for dim in dims):
             return None  # its own length cannot be had without it

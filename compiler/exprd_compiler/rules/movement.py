@@ -243,12 +243,8 @@ RESHAPE: Final = (
 
 
 # ---- alloc and second
-def _filled(m: Match) -> Node | None:
-    """The value, unless only the first operand says statically how long an axis is."""
-    value = m.root.inputs[1]
-    tail = m.root.type.shape[m.root.ndim - value.ndim :]
-    vague = any(a is None and b is not None for a, b in zip(value.type.shape, tail, strict=True))
-    return None if vague else value
+def _filled(m: Match) -> Node:
+    return m.root.inputs[1]
 
 
 def _same_as_alloc(m: Match) -> Node | None:
