@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +29,7 @@ from exprd_compiler.kernel.form import Site
 _WORD: Final = 8  # bytes of an address or extent
 _PLAIN: Final = 0x0101  # numpy's flags C_CONTIGUOUS and ALIGNED
 _LIBC = ctypes.CDLL(None)
+_as_array: Final[Callable[..., Array]] = np.asarray
 _free = _LIBC.free
 _free.argtypes = (ctypes.c_void_p,)
 _free.restype = None
@@ -55,14 +56,16 @@ class _Memory:
 class _Context:
     """One execution context: what a call passes, error record, cancel flag, temporaries' memory."""
 
-    __slots__ = ("address", "buffer", "call", "call_address", "slots")
+    __slots__ = ("address", "buffer", "call", "passed", "slots")
 
-    def __init__(self, slots: int, call_bytes: int) -> None:
+    def __init__(self, slots: int, frame: _Frame) -> None:
         size = layout.SLOTS_OFFSET + slots * layout.SLOT_BYTES
         self.buffer = (ctypes.c_char * size)()
         self.address = ctypes.addressof(self.buffer)
-        self.call = (ctypes.c_char * call_bytes)()
-        self.call_address = ctypes.addressof(self.call)
+        self.call = (ctypes.c_char * frame.size)()
+        first = ctypes.addressof(self.call)
+        places = (self.address, first + frame.pointers, first, first + frame.results)
+        self.passed = tuple(map(ctypes.c_void_p, places))
         self.slots = slots
 
     def cancel(self) -> None:
@@ -107,7 +110,7 @@ class _Frame:
 
     def context(self, interface: Interface) -> _Context:
         """A context with the addresses of the constants in place."""
-        made = _Context(interface.slots, self.size)
+        made = _Context(interface.slots, self)
         addresses = [data_address(c) for c in interface.constants]
         self.constants.pack_into(made.call, self.given.size, *addresses)
         return made
@@ -168,8 +171,7 @@ class Executable:
         except IndexError:
             context = frame.context(self.interface)
         frame.given.pack_into(context.call, 0, *extents, *map(data_address, arrays))
-        first = context.call_address
-        status = self._entry(context.address, first + frame.pointers, first, first + frame.results)
+        status = self._entry(*context.passed)
         outputs = self._collected(frame.found.unpack_from(context.call, frame.results))
         if status != layout.OK:
             raise self._error(status, context)
@@ -202,15 +204,15 @@ class Executable:
         name = self.interface.names[place]
         return f"argument {place} ({name!r})" if name else f"argument {place}"
 
-    def _collected(self, results: Sequence[int]) -> list[Array]:
+    def _collected(self, results: tuple[int, ...]) -> list[Array]:
         """Arrays over the memory that the entry handed out, those before a failure included."""
         out: list[Array] = []
         place = 0
         for typestr, rank in self._made:
             address = results[place]
             if address:
-                shape = tuple(results[place + 1 : place + 1 + rank])
-                out.append(np.asarray(_Memory(address, shape, typestr)))
+                shape = results[place + 1 : place + 1 + rank]
+                out.append(_as_array(_Memory(address, shape, typestr)))
             place += 1 + rank
         return out
 
