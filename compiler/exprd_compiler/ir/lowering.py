@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from exprd_compiler.ir.integer import IntExpr
-    from exprd_compiler.ir.node import Node
+    from exprd_compiler.ir.node import Node, Op
 
 Extents: TypeAlias = "tuple[IntExpr, ...]"
 Scalar_: TypeAlias = Any  # a value in the builder's own form; it has a `dtype`
@@ -163,6 +163,21 @@ class Assign:
 
 
 @dataclass(frozen=True, slots=True)
+class Join:
+    """The inputs one after the other along attribute `axis`, each written into its part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A running fold along attribute `axis`: each element combined with the result before it.
+
+    `step` is the elementwise op that combines them, in the dtype of the result.
+    """
+
+    step: Op
+
+
+@dataclass(frozen=True, slots=True)
 class Library:
     """One call of a library routine that the kernel floor knows by name."""
 
@@ -194,6 +209,8 @@ Lowering: TypeAlias = (
     | Gather
     | Scatter
     | Assign
+    | Join
+    | Scan
     | Library
     | Host
     | Expand

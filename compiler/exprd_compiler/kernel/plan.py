@@ -235,6 +235,7 @@ class _Planner:
     def _joined(self, node: Node) -> list[Step]:
         """One kernel per input; each writes the part of the buffer behind those before it."""
         target = self.buffer_of[node]
+        along: int = node["axis"]
         strides = contiguous_strides(target.extents)
         steps: list[Step] = []
         start = const(0)
@@ -242,10 +243,10 @@ class _Planner:
             extents = self.shapes[x]
             axes, loops = _loops(extents)
             builder = self._builder(axes)
-            part = Layout(start * strides[node["axis"]], extents, strides)
+            part = Layout(start * strides[along], extents, strides)
             builder.write(x, loops, builder.access(target, part, loops), "set")
             steps.append(schedule(axes, frozenset(), builder.values, builder.stores, "join"))
-            start = start + extents[node["axis"]]
+            start = start + extents[along]
         return steps
 
     def _scanned(self, node: Node) -> Kernel:

@@ -32,7 +32,9 @@ def scan(node: Node, target: Buffer, axes: tuple[IntExpr, ...], loops: Labels) -
         axes: extents of the loop axes over the later places.
         loops: the loop axis of each dimension.
     """
-    rule, along = node.op.lowering, node["axis"]
+    rule = node.op.lowering
+    along: int = node["axis"]
+    scanned = loops[along]
     if not isinstance(rule, Scan):
         raise CompilerBug("not a scan", op=node.op.name)
     strides = contiguous_strides(target.extents)
@@ -48,8 +50,8 @@ def scan(node: Node, target: Buffer, axes: tuple[IntExpr, ...], loops: Labels) -
         Load(here, dtype),
         Apply(rule.step, (), (0, 1), (dtype, dtype), dtype),
     ]
-    if loops[along] is not None:
-        values.append(Position(loops[along]))  # a loop whose position counts is never merged
+    if scanned is not None:
+        values.append(Position(scanned))  # a loop whose position counts is never merged
     behind = frozenset(loop for loop in loops[along + 1 :] if loop is not None)
     label = node.op.name
     return schedule(axes, frozenset(), values, [Store(2, here)], label, behind)

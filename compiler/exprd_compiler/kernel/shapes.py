@@ -96,6 +96,11 @@ class _IntBuilder:
 
 # ops of int64 scalars that the entry computes; cast only widens, so it is the identity
 _ON_HOST = frozenset(("add", "sub", "mul", "neg", "minimum", "maximum", "cast"))
+# and these, if the divisor is provably positive
+_BY_POSITIVE: Final[dict[str, Callable[[IntExpr, IntExpr], IntExpr]]] = {
+    "int_div": lambda a, b: a // b,
+    "mod": lambda a, b: a - a // b * b,
+}
 
 
 class Shapes:
@@ -181,6 +186,8 @@ class Shapes:
             inputs = [self._host[x] for x in node.inputs]
             if node.op.name == "cast":
                 return inputs[0]
+            if node.op.name in _BY_POSITIVE:
+                return _BY_POSITIVE[node.op.name](*inputs)
             assert isinstance(rule, Scalar)
             result: IntExpr = rule.body(_IntBuilder(), *inputs)
             return result
@@ -231,7 +238,8 @@ class Shapes:
             total = total + mine[along]
             for axis, extent in enumerate(mine):
                 if axis != along:
-                    common[axis] = self._unify(common[axis], extent, axis)
+                    text = f"extents {{}} and {{}} meet on axis {axis}, which is not joined"
+                    common[axis] = self._unify(common[axis], extent, text)
         common[along] = total
         return tuple(common)
 
@@ -346,5 +354,15 @@ _DERIVE: Final[dict[type, Callable[[Shapes, Node], Extents]]] = {
 
 def _from_integers(node: Node) -> bool:
     """Whether the entry can compute the node exactly from its inputs as integers."""
-    small = node.ndim == 0 and node.op.name in _ON_HOST
+    name = node.op.name
+    known = name in _ON_HOST or (name in _BY_POSITIVE and _is_positive(node.inputs[1]))
+    small = node.ndim == 0 and known
     return small and node.dtype == "int64" and all(is_discrete(x.dtype) for x in node.inputs)
+
+
+def _is_positive(node: Node) -> bool:
+    """Whether an integer node is a constant above 0, or not less than one."""
+    array = constant_value(node)
+    if array is not None:
+        return bool(array > 0)
+    return node.op.name == "maximum" and any(map(_is_positive, node.inputs))
