@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -23,10 +22,10 @@ from exprd_compiler.errors import CallError
 from exprd_server import service
 from exprd_server.address import SocketOwner, parse_address
 from exprd_server.interceptors import Boundary
+from exprd_server.signals import Signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import FrameType
 
     from exprd_server.engine import LocalEngine
     from exprd_server.log import Logger
@@ -36,6 +35,7 @@ SERVICES = tuple(s.full_name for s in wire.SERVICE_DESCRIPTOR.services_by_name.v
 TARGETS = (("cpu", "native code for this machine"), ("reference", "numpy, node by node"))
 _SPARE_THREADS = 16  # for health, information, and saying no to calls beyond the limit
 _STACK_BYTES = 2 << 20  # threads are many, and nothing they run is deep
+_JOIN_SECONDS = 0.05  # how soon the end of a stop is noticed
 _METADATA_BYTES = 8192
 # The interpreter hands the lock over ten times as often as by default: a thread that
 # decodes a large graph then costs other calls 0.5 ms, not 5 ms.
@@ -110,11 +110,11 @@ class Server:
         self._log.info("serving", target=address.target, incarnation=self._engine.incarnation)
         return address.target
 
-    def drain(self, wait: Callable[[float], object]) -> None:
-        """Says NOT_SERVING and gives load balancers the time to notice."""
+    def drain(self, wait: Callable[[float], bool]) -> bool:
+        """Says NOT_SERVING and gives load balancers the time to notice; what `wait` says."""
         self._log.info("draining")
         self._health.enter_graceful_shutdown()
-        wait(self._settings.drain_seconds)
+        return wait(self._settings.drain_seconds)
 
     def stop(self, grace: float | None = None) -> None:
         """Refuses new calls, waits for running ones up to the grace, ends the engine."""
@@ -169,21 +169,15 @@ def serve_until_signalled(server: Server, announce: Callable[[str], None]) -> No
     """Serves until SIGTERM or SIGINT, then drains; a second signal stops at once."""
     sys.setswitchinterval(_SWITCH_SECONDS)
     threading.stack_size(_STACK_BYTES)
-    first, second = threading.Event(), threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        (second if first.is_set() else first).set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    announce(server.start())
-    first.wait()
-    server.drain(second.wait)
-    # The stop runs beside this thread, which alone can notice the second signal.
-    stopping = threading.Thread(target=server.stop, name="exprd-stop")
-    stopping.start()
-    while stopping.is_alive() and not second.is_set():
-        stopping.join(0.1)
-    if second.is_set():
-        server.hurry()
-    stopping.join()
+    with Signals() as signals:
+        announce(server.start())
+        signals.wait()
+        hurried = server.drain(signals.wait)
+        # The stop runs beside this thread, which alone can notice the second signal.
+        stopping = threading.Thread(target=server.stop, name="exprd-stop")
+        stopping.start()
+        while stopping.is_alive() and not hurried:
+            hurried = signals.wait(_JOIN_SECONDS)
+        if hurried:
+            server.hurry()
+        stopping.join()

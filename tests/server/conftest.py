@@ -33,12 +33,21 @@ class ServerProcess:
                 command, stdout=subprocess.PIPE, stderr=stderr, env=env, text=True
             )
         line = self.process.stdout.readline()
-        assert line.startswith("serving on "), self.log
+        if not line.startswith("serving on "):
+            self.end()
+            pytest.fail(self.log)
         self.target = line.removeprefix("serving on ").strip()
 
     @property
     def log(self) -> str:
         return self._log.read_text()
+
+    def end(self) -> None:
+        """Kills the process if it still runs, and closes the pipe."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -128,10 +137,7 @@ def start_server(child_env, tmp_path) -> Iterator[Any]:
 
     yield start
     for process in started:
-        if process.process.poll() is None:
-            process.process.kill()
-            process.process.wait()
-        process.process.stdout.close()
+        process.end()
 
 
 @pytest.fixture
