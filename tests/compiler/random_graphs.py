@@ -23,6 +23,7 @@ from exprd_compiler.ops.leaves import const, input_
 from exprd_compiler.ops.linalg import dot
 from exprd_compiler.ops.logic import eq, lt, maximum, minimum
 from exprd_compiler.ops.movement import dimshuffle, reshape, shape_i
+from exprd_compiler.ops.nnet import log_softmax, softmax
 from exprd_compiler.ops.reduce import argmax, expand_axes, max_, mean, sum_
 from exprd_compiler.ops.transcendental import sigmoid, softplus, tanh
 
@@ -175,6 +176,21 @@ class RandomGraph:
         if shape:
             self.keep(iota(shape_i(node, axis=0)), shape[:1])
 
+    def extent(self, node: Node, shape: tuple[int, ...]) -> None:
+        """An extent as a value, seen through a view."""
+        if shape:
+            axis = self.pick(range(len(shape)))
+            views = (dimshuffle(shape_i(node, axis=axis), order=(-1,)), shape_i(node, axis=axis))
+            seen = reshape(self.pick(views), shape=(1, 1))
+            self.keep(seen, (1, 1))
+
+    def normalize(self, node: Node, shape: tuple[int, ...]) -> None:
+        """Several stages over one axis: what is expensive is kept from one to the next."""
+        if shape and 0 not in shape:
+            axis = self.pick(range(len(shape)))
+            op = self.pick((softmax, log_softmax))
+            self.keep(op(cast(tanh(node), dtype="float64"), axis=axis), shape)
+
     def repeat(self, node: Node, shape: tuple[int, ...]) -> None:
         self.keep(alloc(node, shape=(3, *shape)), (3, *shape))
 
@@ -191,6 +207,8 @@ STEPS: tuple[Callable[[RandomGraph, Node, tuple[int, ...]], None], ...] = (
     RandomGraph.put,
     RandomGraph.product,
     RandomGraph.count,
+    RandomGraph.extent,
+    *[RandomGraph.normalize] * 2,
     RandomGraph.repeat,
 )
 

@@ -126,9 +126,10 @@ class Grouping:
     def _meet(self, node: Node) -> None:
         rule = node.op.lowering
         self._inline[node] = self._repeatable(node)
-        if isinstance(rule, Leaf | Host):
+        seen = isinstance(rule, Host) and node in self._kept  # its element is read from memory
+        if isinstance(rule, Leaf | Host) and not seen:
             self.level_of[node] = 0
-        elif node in self._storage.copies:
+        elif seen or node in self._storage.copies:
             self._join_or_open(node)
         elif isinstance(rule, View) or self._inline[node] is not None:
             return

@@ -83,7 +83,7 @@ def _chances(kernel: Kernel, stages: _Stages, taken: set[Access]) -> Iterator[tu
     for ref in range(len(kernel.values)):
         later = _later_users(kernel, stages, ref)
         if stages.costly[ref] and later and ref in computed:
-            last = max(stages.stage[user] for user in later)
+            last = _last_stage(kernel, stages, ref)
             dtype = kernel.values[ref].dtype
             for store in kernel.stores:
                 if store.access not in taken and _free(kernel, stages, store, dtype, last):
@@ -99,6 +99,25 @@ def _later_users(kernel: Kernel, stages: _Stages, ref: int) -> list[int]:
         and stages.in_rows[user]
         and stages.stage[user] > stages.stage[ref]
     ]
+
+
+def _last_stage(kernel: Kernel, stages: _Stages, ref: int) -> int:
+    """The last stage that computes something from a value, be it by way of others."""
+    made = {ref}
+    for user, value in enumerate(kernel.values):
+        if stages.in_rows[user] and not made.isdisjoint(references(value)):
+            made.add(user)
+    folds = [
+        stages.stage[place] - 1
+        for place, value in enumerate(kernel.values)
+        if isinstance(value, Fold) and value.ref in made
+    ]
+    stores = [
+        stages.of_store(store)
+        for store in kernel.stores
+        if store.ref in made or any(index.ref in made for index in store.access.indexes)
+    ]
+    return max((*folds, *stores), default=stages.stage[ref])
 
 
 def _computed_for_folds(kernel: Kernel, stages: _Stages) -> set[int]:
