@@ -25,8 +25,7 @@ class Signals:
         self._received, self._written = socket.socketpair()
         self._written.settimeout(0)  # a handler must not block
         self._before = signal.set_wakeup_fd(self._written.fileno())
-        for number in _ENDING:
-            signal.signal(number, _noted)
+        self._handlers = [signal.signal(number, _noted) for number in _ENDING]
         return self
 
     def __exit__(
@@ -36,8 +35,8 @@ class Signals:
         trace: TracebackType | None,
     ) -> None:
         signal.set_wakeup_fd(self._before)
-        for number in _ENDING:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in zip(_ENDING, self._handlers, strict=True):
+            signal.signal(number, handler)
         self._received.close()
         self._written.close()
 
