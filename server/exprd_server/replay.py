@@ -30,6 +30,7 @@ class _Client:
     """What is known of one client's calls; everything up to `floor` is forgotten."""
 
     floor: int = 0
+    nbytes: int = 0
     done: dict[int, CallRecord] = field(default_factory=dict[int, CallRecord])
     running: dict[int, bytes] = field(default_factory=dict[int, bytes])
 
@@ -54,11 +55,13 @@ class Attempt:
 
     def record_of(self, reply: Reply, nbytes: int) -> CallRecord:
         """The record that goes into the commit of this attempt; `nbytes` is the answer's size."""
+        kept = nbytes <= self._limits.replay_bytes
         return CallRecord(
             client_id=self.call_id.client_id,
             seq=self.call_id.seq,
             digest=self.digest,
-            reply=reply if nbytes <= self._limits.replay_bytes else None,
+            reply=reply if kept else None,
+            nbytes=nbytes if kept else 0,
         )
 
     def committed(self, record: CallRecord) -> None:
@@ -75,7 +78,9 @@ class ReplayWindow:
         self._changed = threading.Condition(threading.Lock())
         self._clients: dict[str, _Client] = {}
         for record in store.records():
-            self._client(record.client_id).done[record.seq] = record
+            client = self._client(record.client_id)
+            client.done[record.seq] = record
+            client.nbytes += record.nbytes
 
     @contextmanager
     def attempt(
@@ -137,7 +142,8 @@ class ReplayWindow:
             client.running.pop(attempt.call_id.seq, None)
             if record is not None:
                 client.done[record.seq] = record
-                if len(client.done) > self._limits.replay_calls:
+                client.nbytes += record.nbytes
+                while self._is_full(client):
                     self._raise_floor(client_id, client, min(client.done))
             self._changed.notify_all()
 
@@ -148,8 +154,14 @@ class ReplayWindow:
     def _raise_floor(self, client_id: str, client: _Client, floor: int) -> None:
         client.floor = max(client.floor, floor)
         for seq in [seq for seq in client.done if seq <= floor]:
-            del client.done[seq]
+            client.nbytes -= client.done.pop(seq).nbytes
         self._store.forget(client_id, floor)
+
+    def _is_full(self, client: _Client) -> bool:
+        return (
+            len(client.done) > self._limits.replay_calls
+            or client.nbytes > self._limits.replay_client_bytes
+        )
 
     def _client(self, client_id: str) -> _Client:
         return self._clients.setdefault(client_id, _Client())

@@ -34,6 +34,7 @@ class Limits:
         clients: leases kept at a time.
         replay_bytes: size up to which an answer is kept for a retry.
         replay_calls: answers kept per client.
+        replay_client_bytes: size of all answers kept per client.
     """
 
     message_bytes: int = 64 * MIB
@@ -51,6 +52,7 @@ class Limits:
     clients: int = 10_000
     replay_bytes: int = 1 * MIB
     replay_calls: int = 1_024
+    replay_client_bytes: int = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

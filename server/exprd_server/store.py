@@ -45,12 +45,16 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRecord:
-    """The memory of a committed call; `reply` is None when it was too large to keep."""
+    """The memory of a committed call; `reply` is None when it was too large to keep.
+
+    `nbytes` is the size of the arrays in the reply.
+    """
 
     client_id: str
     seq: int
     digest: bytes
     reply: Reply | None
+    nbytes: int = 0
 
 
 class Store(Protocol):

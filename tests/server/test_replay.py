@@ -11,7 +11,7 @@ from exprd_server.settings import Limits
 from exprd_server.store import MemoryStore
 from exprd_server.values import CallId, ExecuteReply
 
-LIMITS = Limits(replay_bytes=100, replay_calls=3)
+LIMITS = Limits(replay_bytes=100, replay_calls=3, replay_client_bytes=150)
 REPLY = ExecuteReply(outputs=(), versions=(("v", 2),))
 
 
@@ -84,6 +84,18 @@ def test_the_window_is_bounded(window, store):
     with pytest.raises(ResultExpired):
         run(window, store, call(2))
     assert run(window, store, call(3))[1]
+
+
+def test_the_bytes_of_a_window_are_bounded(window, store):
+    run(window, store, call(1), nbytes=100)
+    run(window, store, call(2), nbytes=50)
+    assert run(window, store, call(1))[1]
+    run(window, store, call(3), nbytes=1)
+    with pytest.raises(ResultExpired):
+        run(window, store, call(1))
+    run(window, store, call(4, acked=3), nbytes=100)
+    run(window, store, call(5), nbytes=50)
+    assert run(window, store, call(4))[1]
 
 
 def test_calls_may_arrive_out_of_order(window, store):
