@@ -7,6 +7,7 @@ are tied to its loop axes dimension by dimension; folds of a group run over one 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -46,6 +47,7 @@ class Group:
         members: per node the loop axis of each dimension, None for one element.
         domains: per node the loop axis of each entry of its domain (a fold's input).
         sources: the stored nodes outside that members read.
+        below: the lowest level that anything which reads a member was given.
         cuts: why nodes that read a member stayed outside, for `explain`.
     """
 
@@ -55,6 +57,7 @@ class Group:
     members: dict[Node, Labels] = field(default_factory=dict[Node, Labels])
     domains: dict[Node, Labels] = field(default_factory=dict[Node, Labels])
     sources: dict[Node, None] = field(default_factory=dict[Node, None])
+    below: int = sys.maxsize
     cuts: list[str] = field(default_factory=list[str])
 
 
@@ -136,7 +139,9 @@ class Grouping:
         elif elementwise(node) or folding(node):
             self._join_or_open(node)
         else:
-            self.level_of[node] = 1 + self._highest(self._reads(node))
+            reads = self._reads(node)
+            self.level_of[node] = 1 + self._highest(reads)
+            self._hold(reads, self.level_of[node])
 
     def _highest(self, reads: Iterable[Read]) -> int:
         return max((self.level(node) for node, _ in reads), default=0)
@@ -176,6 +181,8 @@ class Grouping:
         reads = self._reads(node)
         highest = self._highest(reads)
         self._unite(reads, highest)
+        self._lift(node, reads)
+        highest = self._highest(reads)
         for group in self._candidates(reads, highest):
             if self._join(node, group, reads):
                 return
@@ -223,12 +230,35 @@ class Grouping:
             if self.group_of.get(source) is not group and source not in group.sources:
                 group.sources[source] = None
                 self._readers.setdefault(source, []).append(group)
+        self._hold([read for read in reads if read[0] in group.sources], group.level)
         return True
+
+    def _hold(self, reads: Iterable[Read], level: int) -> None:
+        """Note that what is read must stay below a level."""
+        for source, _ in reads:
+            group = self.group_of.get(source)
+            if group is not None:
+                group.below = min(group.below, level)
 
     @staticmethod
     def _cut(node: Node, group: Group, why: str) -> bool:
         group.cuts.append(f"{node.op.name}: {why}")
         return False
+
+    # ---- lifting
+    def _lift(self, node: Node, reads: Sequence[Read]) -> None:
+        """Raise a group above all else that a node reads, so that the node may join it."""
+        found = {self.group_of[s]: s for s, labels in reads if labels and s in self.group_of}
+        for group in sorted(found, key=lambda group: -len(group.axes)):
+            others = [read for read in reads if self.group_of.get(read[0]) is not group]
+            needed = 1 + self._highest(others)
+            if needed <= group.level:
+                return
+            place = self._place(node, group, reads)
+            fits = place is not None and self._row(node, group, place) is not None
+            if fits and needed < group.below and len(group.members) < SIZE_LIMIT:
+                group.level = needed
+                return
 
     # ---- uniting
     def _unite(self, reads: Sequence[Read], highest: int) -> None:
@@ -258,6 +288,7 @@ class Grouping:
             into.domains[node] = _mapped(group.domains[node], onto)
             self.group_of[node] = into
         into.row = row or None
+        into.below = min(into.below, group.below)
         into.cuts += group.cuts
         for source in group.sources:
             into.sources[source] = None
