@@ -108,6 +108,58 @@ def erfcx_smooth(t: mpf) -> mpf:
     return mp.erfc(x) * mp.exp(x * x) * (1 + 2 * x)
 
 
+def erfinv_near(z: mpf) -> mpf:
+    """(erfinv(x) / x - sqrt(pi) / 2) / x**2 at z = x**2."""
+    x = mp.sqrt(abs(z))
+    return (mp.erfinv(x) / x - mp.sqrt(mp.pi) / 2) / z
+
+
+def erfcinv_of_root(w: mpf) -> mpf:
+    """The y > 0 with erfc(y) = exp(-w**2), by Newton's steps on the logarithm."""
+    y = mp.sqrt(w * w - mp.log(1 + w * w) / 2)
+    for _ in range(12):
+        value = mp.erfc(y)
+        step = (mp.log(value) + w * w) * value * mp.sqrt(mp.pi) / 2 * mp.exp(y * y)
+        y += step
+        if abs(step) < mpf("1e-40"):
+            break
+    return y
+
+
+def erfcinv_tail(center: mpf) -> Callable[[mpf], mpf]:
+    """f(s) = erfcinv(exp(-w**2)) / w at s = (w - center) / (w + center), as (f(s) - f(0)) / s."""
+    middle = erfcinv_of_root(center) / center
+
+    def tail(s: mpf) -> mpf:
+        w = center * (1 + s) / (1 - s)
+        return (erfcinv_of_root(w) / w - middle) / s
+
+    return tail
+
+
+def around(center: mpf, low: str, high: str) -> tuple[mpf, mpf]:
+    """The ends of an interval of w in terms of s = (w - center) / (w + center)."""
+    return tuple((mpf(w) - center) / (mpf(w) + center) for w in (low, high))
+
+
+def stirling_rest(z: mpf) -> mpf:
+    """y (lgamma(y) - (y - 1/2) log y + y - log(2 pi) / 2) at z = 1 / y**2."""
+    y = 1 / mp.sqrt(z)
+    return y * (mp.loggamma(y) - (y - mpf(1) / 2) * mp.log(y) + y - mp.log(2 * mp.pi) / 2)
+
+
+def psi_rest(z: mpf) -> mpf:
+    """y**2 (log y - 1 / (2 y) - psi(y)) at z = 1 / y**2."""
+    y = 1 / mp.sqrt(z)
+    return (mp.log(y) - 1 / (2 * y) - mp.digamma(y)) / z
+
+
+def tri_gamma_rest(z: mpf) -> mpf:
+    """y**3 (psi'(y) - 1 / y - 1 / (2 y**2)) at z = 1 / y**2."""
+    y = 1 / mp.sqrt(z)
+    return (mp.polygamma(1, y) - 1 / y - z / 2) * y**3
+
+
 def thirds(value: mpf) -> tuple[float, float, float]:
     """Three float64 that add up to the value."""
     first = float(value)
@@ -146,6 +198,10 @@ from typing import Final
 SQRT_RANGE = (1 / SQRT2 - 1, SQRT2 - 1)
 ATANH_EDGE = ((SQRT2 - 1) / (SQRT2 + 1)) ** 2 * mpf("1.001")
 CORNER = (mp.pi / 4 * mpf("1.0005")) ** 2
+ERFCINV_CENTERS = (mpf("1.5"), mpf(6))
+ERFCINV_MIDDLES = tuple(erfcinv_of_root(w) / w for w in ERFCINV_CENTERS)
+QUARTER = mpf("0.2501")
+EIGHTH = 1 / mpf(64)
 POLYNOMIALS = (
     ("EXPM1", "(e^r - 1 - r) / r^2, |r| <= ln2/2", expm1_tail, (-HALF_LN2, HALF_LN2), (4, 10)),
     ("LOG1P", "(log1p(f) - f + f^2/2) / f^3", log1p_tail, SQRT_RANGE, (8, 0)),
@@ -156,7 +212,26 @@ POLYNOMIALS = (
     ("ARCTAN", "(atan(x) - x) / x^3 in x^2, x <= 1", arctan_tail, (0, 1), (0, 20)),
     ("ARCSIN", "(asin(x) - x) / x^3 in x^2, x <= 1/2", arcsin_tail, (0, mpf("0.2505")), (0, 12)),
     ("ERF", "erf(x) / x - 1 in x^2, x <= 1", erf_tail, (0, 1), (0, 12)),
-    ("ERFCX", "erfc e^(x^2) (1 + 2 x) in (x-4)/(x+4)", erfcx_smooth, (-1, mpf(3) / 4), (0, 23)),
+    ("ERFCX", "erfc e^(x^2) (1 + 2 x) in (x-4)/(x+4)", erfcx_smooth, (-1, 1), (0, 26)),
+    ("ERFINV", "(erfinv(x) / x - ...) / x^2 in x^2, x <= 1/2", erfinv_near, (0, QUARTER), (0, 13)),
+    (
+        "ERFCINV_NEAR",
+        "(f(s) - f(0)) / s, f = erfcinv(e^(-w^2)) / w, s = (w - 1.5) / (w + 1.5), w <= 5",
+        erfcinv_tail(ERFCINV_CENTERS[0]),
+        around(ERFCINV_CENTERS[0], "0.83", "5.01"),
+        (0, 21),
+    ),
+    (
+        "ERFCINV_FAR",
+        "the same with s = (w - 6) / (w + 6), w > 5",
+        erfcinv_tail(ERFCINV_CENTERS[1]),
+        around(ERFCINV_CENTERS[1], "4.99", "27.4"),
+        (0, 21),
+    ),
+    ("STIRLING", "y (lgamma(y) - ...) in 1 / y^2, y >= 8", stirling_rest, (0, EIGHTH), (0, 6)),
+    ("PSI", "y^2 (log y - 1/(2y) - psi(y)) in 1 / y^2", psi_rest, (0, EIGHTH), (0, 6)),
+    ("TRI_GAMMA", "y^3 (psi'(y) - ...) in 1 / y^2", tri_gamma_rest, (0, EIGHTH), (0, 6)),
+    ("CBRT", "cube root, rough, for Halley's step", mp.cbrt, (1 / SQRT2, SQRT2), (0, 5)),
 )
 
 # name, what it is, value, bits of the head, rounding of the tail
@@ -165,6 +240,12 @@ SPLITS = (
     ("LN2_F64", "ln 2 in a head of 38 bits and a tail", LN2, 38, double),
     ("LN2_HALVES_F32", "ln 2 as the nearest float32 and the rest", LN2, 24, single),
     ("LN2_HALVES_F64", "ln 2 as the nearest float64 and the rest", LN2, 53, double),
+    ("PI", "pi, nearest and rest", mp.pi, 53, double),
+    ("HALF_LOG_TWO_PI", "log(2 pi) / 2, nearest and rest", mp.log(2 * mp.pi) / 2, 53, double),
+    ("CBRT_2", "cube root of 2, nearest and rest", mp.cbrt(2), 53, double),
+    ("HALF_ROOT_PI", "sqrt(pi) / 2, nearest and rest", mp.sqrt(mp.pi) / 2, 53, double),
+    ("ERFCINV_NEAR_MIDDLE", "f(0) for w <= 5, nearest and rest", ERFCINV_MIDDLES[0], 53, double),
+    ("ERFCINV_FAR_MIDDLE", "f(0) for w > 5, nearest and rest", ERFCINV_MIDDLES[1], 53, double),
     ("LOG2_E", "log2(e), nearest and rest", 1 / LN2, 53, double),
     ("LOG2_2", "log2(2), nearest and rest", mpf(1), 53, double),
     ("LOG10_E", "log10(e), nearest and rest", 1 / mp.log(10), 53, double),

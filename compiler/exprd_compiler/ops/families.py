@@ -96,7 +96,7 @@ def _elementwise_numpy(fn: Callable[..., Any], result: Result, operands: Operand
         cast = operands(names, out)
         with np.errstate(all="ignore"):
             value = fn(*[a.astype(d, copy=False) for a, d in zip(arrays, cast, strict=True)])
-        return np.asarray(value).astype(out, copy=False)
+            return np.asarray(value).astype(out, copy=False)
 
     return meaning
 
@@ -131,7 +131,12 @@ def elementwise(
 
 
 def float_function(
-    name: str, numpy: Callable[..., Any], grad: GradRule, doc: str, low: float, high: float
+    name: str,
+    numpy: Callable[..., Any],
+    grad: GradRule | NoGrad,
+    doc: str,
+    low: float,
+    high: float,
 ) -> Op:
     """A function of one float, computed by the builder's function of the same name."""
     return elementwise(

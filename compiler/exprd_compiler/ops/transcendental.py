@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from exprd_compiler.ir.dtype import ITEMSIZE, is_discrete
+from exprd_compiler.ir.dtype import DTYPES, ITEMSIZE, is_discrete
 from exprd_compiler.ir.node import Array, Node, Op
 from exprd_compiler.ops.arithmetic import add, cast, mul, sub, true_div
-from exprd_compiler.ops.families import NUMBERS, elementwise, float_function
+from exprd_compiler.ops.families import NUMBERS, elementwise, float_function, upcast_to_float
 from exprd_compiler.ops.leaves import const, scalar_value
 from exprd_compiler.ops.logic import eq, switch
 
@@ -114,7 +114,40 @@ softplus: Op = float_function(
 )
 
 
+def _logaddexp_body(k: Any, a: Any, b: Any) -> Any:
+    distance = k.sub(a, b)
+    same = k.compare("eq", a, b)  # infinities have no difference
+    distance = k.select(same, k.const(0, a.dtype), distance)
+    return k.add(k.maximum(a, b), k.call("softplus", k.neg(k.abs(distance))))
+
+
+def _logaddexp_grad(g: Node, _y: Node, a: Node, b: Node) -> Sequence[Node]:
+    return (mul(g, sigmoid(sub(a, b))), mul(g, sigmoid(sub(b, a))))
+
+
+logaddexp: Op = elementwise(
+    "logaddexp",
+    arity=2,
+    numpy=np.logaddexp,
+    body=_logaddexp_body,
+    grad=_logaddexp_grad,
+    result=upcast_to_float,
+    dtypes=DTYPES,
+    doc="log(exp(a) + exp(b)), without overflow.",
+)
+
+
 # ---- powers
+cbrt: Op = float_function(
+    "cbrt",
+    np.cbrt,
+    lambda g, y, _x: (true_div(g, mul(mul(y, y), const(3, y.dtype))),),
+    "Cube root, also of negative numbers.",
+    low=0.1,
+    high=9,
+)
+
+
 def _integer_power(x: Array, y: Array) -> Array:
     x, y = np.broadcast_arrays(x, y)
     out = np.ones(x.shape, x.dtype)

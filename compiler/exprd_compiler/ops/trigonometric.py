@@ -86,6 +86,19 @@ arctan2: Op = elementwise(
 )
 
 
+hypot: Op = elementwise(
+    "hypot",
+    arity=2,
+    numpy=np.hypot,
+    body=lambda k, a, b: k.call("hypot", a, b),
+    grad=lambda g, y, a, b: (mul(g, true_div(a, y)), mul(g, true_div(b, y))),
+    result=upcast_to_float,
+    dtypes=DTYPES,
+    low=0.1,
+    doc="sqrt(a ** 2 + b ** 2), without overflow on the way.",
+)
+
+
 # ---- hyperbolic (tanh stands with the exponentials)
 sinh: Op = float_function(
     "sinh", np.sinh, lambda g, _y, x: (mul(g, cosh(x)),), "Hyperbolic sine.", -5, 5

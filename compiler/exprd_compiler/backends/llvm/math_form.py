@@ -102,6 +102,35 @@ def double_product(
     return head, k.add(error, cross)
 
 
+def double_quotient(
+    k: Arithmetic, a: tuple[Value, Value], b: tuple[Value, Value]
+) -> tuple[Value, Value]:
+    """The quotient of two numbers given as head and tail, to about twice the precision."""
+    head = k.div(a[0], b[0])
+    rest = k.add(k.fma(k.neg(head), b[0], a[0]), a[1])
+    return head, k.div(k.fma(k.neg(head), b[1], rest), b[0])
+
+
+def double_root(k: Arithmetic, a: tuple[Value, Value]) -> tuple[Value, Value]:
+    """The square root of a number given as head and tail, to about twice the precision."""
+    root = k.sqrt(a[0])
+    lost = k.add(k.fma(k.neg(root), root, a[0]), a[1])
+    zero = k.compare("eq", root, k.like(0.0, root))
+    return root, k.div(lost, k.select(zero, k.like(1.0, root), k.add(root, root)))
+
+
+def double_like(k: Arithmetic, value: tuple[float, float], x: Value) -> tuple[Value, Value]:
+    """A constant given as head and tail."""
+    return k.like(value[0], x), k.like(value[1], x)
+
+
+def double_select(
+    k: Arithmetic, condition: Value, a: tuple[Value, Value], b: tuple[Value, Value]
+) -> tuple[Value, Value]:
+    """The first pair where the condition holds, else the second."""
+    return k.select(condition, a[0], b[0]), k.select(condition, a[1], b[1])
+
+
 def shift_left(k: Arithmetic, x: Value, count: int) -> Value:
     """Integer times 2**count, by a known count."""
     return k.function.emit(f"shl {x.typed}, {k.like(count, x).text}", x.dtype, x.lanes)

@@ -129,7 +129,7 @@ def _ratio(k: Arithmetic, f: Value) -> tuple[Value, Value]:
     return head, k.mul(rest, inverse)
 
 
-def _log_of_sum(k: Arithmetic, total: Value, error: Value) -> Value:
+def log_of_sum(k: Arithmetic, total: Value, error: Value) -> Value:
     """log(total + error), the error being below an ulp of a total that is normal and positive."""
     part = _split(k, total)
     form = FORMS[total.dtype]
@@ -143,7 +143,7 @@ def _log_of_sum(k: Arithmetic, total: Value, error: Value) -> Value:
 def log1p(k: Arithmetic, x: Value) -> Value:
     """log(1 + x), exact in the sense of its own size near 0; -inf at -1, NaN below."""
     total, error = two_sum(k, k.like(1.0, x), x)
-    y = _log_of_sum(k, total, error)
+    y = log_of_sum(k, total, error)
     return _ends(k, x, k.copysign(y, x), -1.0)
 
 
@@ -181,4 +181,4 @@ def softplus(k: Arithmetic, x: Value) -> Value:
     # one below the least exponent has the bits of 0: a subnormal power has no tail
     power = power_of_two(k, at_least(k, part.n, -FORMS[x.dtype].bias), x.dtype)
     error = k.fma(k.add(rest, part.low), power, error)
-    return k.add(k.maximum(x, k.like(0.0, x)), _log_of_sum(k, total, error))
+    return k.add(k.maximum(x, k.like(0.0, x)), log_of_sum(k, total, error))

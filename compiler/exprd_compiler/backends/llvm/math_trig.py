@@ -9,7 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exprd_compiler.backends.llvm import math_coefficients as table
-from exprd_compiler.backends.llvm.math_form import estrin, fast_two_sum, horner
+from exprd_compiler.backends.llvm.math_form import (
+    double_like,
+    double_product,
+    double_select,
+    estrin,
+    fast_two_sum,
+    horner,
+)
 from exprd_compiler.backends.llvm.math_reduce import Angle, reduce_angle
 
 if TYPE_CHECKING:
@@ -23,7 +30,7 @@ def sin(k: Arithmetic, x: Value) -> Value:
     """The sine; NaN for infinities."""
     angle = _reduced(k, x)
     even = k.compare("eq", _bit(k, angle.quadrant, 1), k.like(0, angle.quadrant))
-    value = k.select(even, _rounded(k, _sine(k, angle)), _rounded(k, _cosine(k, angle)))
+    value = k.select(even, _rounded(k, sine_terms(k, angle)), _rounded(k, cosine_terms(k, angle)))
     value = _signed(k, value, angle.quadrant)
     flipped = k.compare("lt", k.bits(x), k.like(0, k.bits(x)))
     return k.select(flipped, k.neg(value), value)
@@ -33,7 +40,7 @@ def cos(k: Arithmetic, x: Value) -> Value:
     """The cosine; NaN for infinities."""
     angle = _reduced(k, x)
     even = k.compare("eq", _bit(k, angle.quadrant, 1), k.like(0, angle.quadrant))
-    value = k.select(even, _rounded(k, _cosine(k, angle)), _rounded(k, _sine(k, angle)))
+    value = k.select(even, _rounded(k, cosine_terms(k, angle)), _rounded(k, sine_terms(k, angle)))
     return _signed(k, value, k.add(angle.quadrant, k.like(1, angle.quadrant)))
 
 
@@ -43,7 +50,7 @@ def tan(k: Arithmetic, x: Value) -> Value:
         return k.cast(tan(k, k.cast(x, "float64")), "float32")
     angle = _reduced(k, x)
     even = k.compare("eq", _bit(k, angle.quadrant, 1), k.like(0, angle.quadrant))
-    sine, cosine = fast_two_sum(k, *_sine(k, angle)), fast_two_sum(k, *_cosine(k, angle))
+    sine, cosine = fast_two_sum(k, *sine_terms(k, angle)), fast_two_sum(k, *cosine_terms(k, angle))
     upper = tuple(k.select(even, a, b) for a, b in zip(sine, cosine, strict=True))
     lower = tuple(k.select(even, a, k.neg(b)) for a, b in zip(cosine, sine, strict=True))
     quotient = k.div(upper[0], lower[0])
@@ -65,7 +72,22 @@ def _reduced(k: Arithmetic, x: Value) -> Angle:
     return Angle(quadrant=k.cast(wide.quadrant, "int32"), head=head, tail=tail)
 
 
-def _sine(k: Arithmetic, angle: Angle) -> tuple[Value, Value]:
+def half_turns(k: Arithmetic, r: Value) -> tuple[tuple[Value, Value], tuple[Value, Value]]:
+    """sin(pi r) and cos(pi r) of a float64 within [-1/2, 1/2], each as head and tail."""
+    size = k.abs(r)
+    steep = k.compare("gt", size, k.like(0.25, r))
+    near = k.select(steep, k.sub(k.like(0.5, r), size), size)
+    head, tail = double_product(k, (near, k.like(0.0, r)), double_like(k, table.PI, r))
+    angle = Angle(quadrant=k.bits(head), head=head, tail=tail)
+    small = fast_two_sum(k, *sine_terms(k, angle))
+    large = fast_two_sum(k, *cosine_terms(k, angle))
+    sine = double_select(k, steep, large, small)
+    flipped = k.compare("lt", r, k.like(0.0, r))
+    opposite = (k.neg(sine[0]), k.neg(sine[1]))
+    return double_select(k, flipped, opposite, sine), double_select(k, steep, small, large)
+
+
+def sine_terms(k: Arithmetic, angle: Angle) -> tuple[Value, Value]:
     """sin(r) = r + r**3 S(r**2), as a large and a small term."""
     r = angle.head
     square = k.mul(r, r)
@@ -75,7 +97,7 @@ def _sine(k: Arithmetic, angle: Angle) -> tuple[Value, Value]:
     return r, k.fma(k.mul(square, r), series, k.mul(angle.tail, slope))
 
 
-def _cosine(k: Arithmetic, angle: Angle) -> tuple[Value, Value]:
+def cosine_terms(k: Arithmetic, angle: Angle) -> tuple[Value, Value]:
     """cos(r) = 1 - r**2 / 2 + r**4 C(r**2), as a large and a small term."""
     r, one = angle.head, k.like(1.0, angle.head)
     square = k.mul(r, r)
