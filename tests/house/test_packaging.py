@@ -18,13 +18,18 @@ ROOTS = {
     "exprd_proto": "proto",
     "exprd_server": "server",
 }
+EXTRAS = ("server", "demo", "dev")
+# Folders of programs and tests, which import one another by these names.
+AROUND = ("benchmarks", "examples", "tests", "tools")
 # Distributions whose import name is not their own.
 IMPORT_NAMES = {
     "googleapis-common-protos": "google.rpc",
     "grpcio": "grpc",
     "grpcio-health-checking": "grpc_health",
     "grpcio-reflection": "grpc_reflection",
+    "grpcio-status": "grpc_status",
     "protobuf": "google.protobuf",
+    "scikit-learn": "sklearn",
     "scipy-openblas32": "scipy_openblas32",
 }
 
@@ -66,7 +71,7 @@ def imported(folder: str) -> Iterator[str]:
                 names = [node.module or ""]
             for name in names:
                 top = name.split(".")[0]
-                if top not in sys.stdlib_module_names and top not in ROOTS:
+                if top not in sys.stdlib_module_names and top not in {*ROOTS, *AROUND}:
                     yield ".".join(name.split(".")[:2]) if top == "google" else top
 
 
@@ -83,6 +88,15 @@ def test_the_server_extra_declares_what_server_and_compiler_import(
     plain = declared(metadata["options"]["install_requires"])
     extra = declared(metadata["options.extras_require"]["server"])
     assert {*imported("server"), *imported("compiler")} - plain == extra
+
+
+def test_the_extras_declare_what_tests_and_programs_import(
+    metadata: configparser.ConfigParser,
+) -> None:
+    extras = metadata["options.extras_require"]
+    lists = [metadata["options"]["install_requires"], *(extras[name] for name in EXTRAS)]
+    everything = {name for requirements in lists for name in declared(requirements)}
+    assert {name for folder in AROUND for name in imported(folder)} <= everything
 
 
 @pytest.mark.parametrize("package", ROOTS)
