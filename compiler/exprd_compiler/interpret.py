@@ -28,7 +28,8 @@ from exprd_compiler.ir.node import Array, Node
 from exprd_compiler.ir.origin import blame
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.creation import alloc
-from exprd_compiler.ops.index import numpy_index
+from exprd_compiler.ops.diagonals import diagonal
+from exprd_compiler.ops.index import assign, numpy_index
 from exprd_compiler.ops.leaves import constant
 from exprd_compiler.ops.movement import filled
 
@@ -136,14 +137,21 @@ def _check_broadcast(node: Node, arrays: list[Array]) -> None:
             _check_fits(node, 1, arrays, leading + arrays[0].shape[len(arrays) - 2 :])
         case Assign():
             with suppress(IndexError):  # the meaning tells of it
-                view = arrays[0][numpy_index(node["index"], arrays[2:])]
-                _check_fits(node, 1, arrays, view.shape)
+                _check_fits(node, 1, arrays, _written(node, arrays).shape)
         case Library() if len(arrays) > 2:
             _check_fits(node, 2, arrays, arrays[0].shape[:-1] + arrays[1].shape[1:])
         case _ if node.op is alloc:
             _check_fits(node, 0, arrays, [int(e) for e in filled(node["shape"], arrays[1:])])
         case _:
             pass
+
+
+def _written(node: Node, arrays: list[Array]) -> Array:
+    """The view that an assignment writes to."""
+    if node.op is assign:
+        return np.asarray(arrays[0][numpy_index(node["index"], arrays[2:])])
+    place = {name: value for name, value in node.attrs if name != "mode"}
+    return np.asarray(diagonal.numpy(arrays[0], **place))
 
 
 def _check_agree(node: Node, first: int, arrays: list[Array]) -> None:

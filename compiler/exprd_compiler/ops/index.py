@@ -168,7 +168,14 @@ subtensor: Op = Op(
 
 
 # ---- assign
-def _check_written(name: str, x: TensorType, y: TensorType, view: TensorType, mode: str) -> None:
+def check_written(name: str, x: TensorType, y: TensorType, view: TensorType, mode: str) -> None:
+    """Refuse what cannot be written into a view of x.
+
+    Raises:
+        GraphError: the mode does not exist.
+        DTypeError: the dtype of x does not hold the values of y.
+        ShapeError: y does not broadcast to the view.
+    """
     if mode not in _MODES:
         raise GraphError(f"mode {mode!r} is not one of {_MODES}", op=name)
     if promote(x.dtype, y.dtype) != x.dtype:
@@ -187,7 +194,7 @@ def _assign_type(
     x: TensorType, y: TensorType, *bounds: TensorType, index: Index, mode: str
 ) -> TensorType:
     view = _view_type("assign", x, bounds, index)
-    _check_written("assign", x, y, view, mode)
+    check_written("assign", x, y, view, mode)
     return x
 
 
@@ -290,7 +297,7 @@ gather: Op = Op(
 # ---- scatter
 def _scatter_type(x: TensorType, y: TensorType, *indexes: TensorType, mode: str) -> TensorType:
     view = _gather_type(x, *indexes)
-    _check_written("scatter", x, y, view, mode)
+    check_written("scatter", x, y, view, mode)
     return x
 
 

@@ -232,3 +232,55 @@ reshape: Op = Op(
     theano="Reshape",
     doc="The elements in row-major order under another shape; -1 is inferred.",
 )
+
+
+# ---- specify_shape
+ANY: Final = -1
+
+
+def _specify_type(x: TensorType, *dims: TensorType, shape: Spec) -> TensorType:
+    check_spec("specify_shape", shape, dims)
+    if len(shape) != x.ndim or any(e is not None and e < ANY for e in shape):
+        raise ShapeError(f"{x} does not have {len(shape)} axes {shape}", op="specify_shape")
+    for have, want in zip(x.shape, shape, strict=True):
+        if have is not None and want not in (have, None, ANY):
+            raise ShapeError(f"{x} does not have shape {shape}", op="specify_shape")
+    static = [h if w in (None, ANY) else w for h, w in zip(x.shape, shape, strict=True)]
+    return TensorType(x.dtype, tuple(static))
+
+
+def _specify_layout(h: HostContext, x: Layout, *dims: IntExpr, shape: Spec) -> Layout:
+    extents: list[IntExpr] = []
+    for have, entry in zip(x.extents, filled(shape, dims), strict=True):
+        want = have if isinstance(entry, int) and entry == ANY else as_expr(entry)
+        h.require(
+            equal(have, want), "ShapeError", "an extent is {}, not {} as specified", have, want
+        )
+        extents.append(want)
+    return Layout(x.offset, tuple(extents), x.strides)
+
+
+def _specify_numpy(x: Array, *dims: Array, shape: Spec) -> Array:
+    wanted = [int(entry) for entry in filled(shape, dims)]
+    static = [entry == ANY for entry in shape]
+    if any(h != w and not a for h, w, a in zip(x.shape, wanted, static, strict=True)):
+        raise ShapeError(f"the shape is {x.shape}, not {wanted} as specified", op="specify_shape")
+    return x
+
+
+specify_shape: Op = Op(
+    name="specify_shape",
+    type=_specify_type,
+    numpy=_specify_numpy,
+    grad=lambda g, _y, _x, *dims, **_: (g, *([None] * len(dims))),
+    lowering=View(_specify_layout),
+    dtypes=DTYPES,
+    examples=(
+        Example(shapes=((3, 4),), attrs={"shape": (3, ANY)}),
+        Example(shapes=((3, 4), ()), attrs={"shape": (ANY, None)}, integers={1: 4}),
+        Example(shapes=((1, 35),), attrs={"shape": (1, 35)}),
+        Example(shapes=((),), attrs={"shape": ()}),
+    ),
+    theano="SpecifyShape",
+    doc="The value itself, with extents that are checked and then known; -1 leaves one open.",
+)
