@@ -80,9 +80,8 @@ def _costly(value: Value) -> bool:
 def _chances(kernel: Kernel, stages: _Stages, taken: set[Access]) -> Iterator[tuple[int, Access]]:
     """Values that a later stage would compute again, with a place for them."""
     computed = _computed_for_folds(kernel, stages)
-    for ref in range(len(kernel.values)):
-        later = _later_users(kernel, stages, ref)
-        if stages.costly[ref] and later and ref in computed:
+    for ref in sorted(computed):
+        if stages.costly[ref] and _later_users(kernel, stages, ref):
             last = _last_stage(kernel, stages, ref)
             dtype = kernel.values[ref].dtype
             for store in kernel.stores:
