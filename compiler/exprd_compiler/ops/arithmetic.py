@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from exprd_compiler.ir.dtype import DTYPES, check_dtype
+from exprd_compiler.ir.dtype import DTYPES, INTEGERS, check_dtype, is_float
 from exprd_compiler.ir.lowering import Scalar
 from exprd_compiler.ir.node import Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
@@ -24,8 +24,28 @@ def _cast_type(x: TensorType, *, dtype: str) -> TensorType:
     return x.with_dtype(check_dtype(dtype))
 
 
+def _whole(x: Array, dtype: str) -> Array:
+    """Floats as int32 or int64; NaN and what is out of range give the least one."""
+    info = np.iinfo(dtype)
+    inside = np.abs(x) < 2.0 ** (info.bits - 1)
+    return np.where(inside, np.where(inside, x, 0).astype(dtype), np.array(info.min, dtype))
+
+
+def _float_to_integer(x: Array, dtype: str) -> Array:
+    """What x86 makes of it, spelled out: numpy leaves values out of range to the machine."""
+    if dtype in ("int32", "int64"):
+        return _whole(x, dtype)
+    if dtype != "uint64":
+        return _whole(x, "int64" if dtype == "uint32" else "int32").astype(dtype)
+    high = x >= 2.0**63
+    flip = np.where(high, np.int64(-(2**63)), np.int64(0))
+    return (_whole(np.where(high, x - 2.0**63, x), "int64") ^ flip).astype(dtype)
+
+
 def _cast_numpy(x: Array, *, dtype: str) -> Array:
     with np.errstate(all="ignore"):
+        if is_float(x.dtype.name) and dtype in INTEGERS:
+            return np.asarray(_float_to_integer(x, dtype))
         return x.astype(dtype)
 
 

@@ -118,7 +118,7 @@ def _fraction(x: Array) -> Array:
     rest = x
     for i in range(_FRACTION_TERMS, 0, -1):
         rest = x + _wide(i) / 2 / rest
-    return 1 / (rest * np.sqrt(4 * np.arctan(_wide(1))))
+    return np.asarray(1 / (rest * np.sqrt(4 * np.arctan(_wide(1)))))
 
 
 def erfcx(x: Array) -> Array:

@@ -1,0 +1,34 @@
+"""The bars of docs/accuracy.md, on other samples than those the page was made from."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.accuracy import CASES, PAGE, SINGLE_BAR, UNARY, measure, sweep
+
+FEW = 100
+STRIDE = 500_009
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_float64_stays_below_its_bar(name: str) -> None:
+    worst = measure(name, "float64", FEW, seed=31)
+    assert worst.error <= CASES[name].bar, worst
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_float32_stays_below_its_bar(name: str) -> None:
+    worst = sweep(name, STRIDE)
+    assert worst.error <= SINGLE_BAR, worst
+
+
+@pytest.mark.parametrize("name", sorted(CASES.keys() - set(UNARY)))
+def test_float32_pairs_stay_below_the_bar(name: str) -> None:
+    worst = measure(name, "float32", FEW, seed=31)
+    assert worst.error <= SINGLE_BAR, worst
+
+
+def test_the_page_lists_every_function() -> None:
+    rows = PAGE.read_text(encoding="utf-8").splitlines()
+    listed = [row.split("`")[1] for row in rows if row.startswith("| `")]
+    assert listed == list(CASES)
