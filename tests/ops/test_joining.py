@@ -14,13 +14,14 @@ from exprd_compiler.ir.node import Array, Node
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.kernel.form import Fetch, Kernel
 from exprd_compiler.kernel.plan import make_plan
+from exprd_compiler.ops.creation import alloc
 from exprd_compiler.ops.joining import join, roll, split
 from exprd_compiler.ops.leaves import const, input_
 from exprd_compiler.ops.reduce import sum_
-from exprd_compiler.ops.repetition import extend, pad, repeat, tile
+from exprd_compiler.ops.repetition import extend, pad, repeat, repeat_each, tile
 from exprd_compiler.ops.scans import cumprod, cumsum, flip
 from exprd_compiler.passes.levels import optimize
-from tests.ops.conftest import RunGraph
+from tests.ops.conftest import RunGraph, native
 from tests.ops.samples import leaf
 
 
@@ -103,6 +104,19 @@ def test_a_border_fits_its_value() -> None:
 def test_an_empty_axis_has_nothing_to_extend_it_with(mode: str, run_graph: RunGraph) -> None:
     with pytest.raises(IndexOutOfRange):
         run(run_graph, lambda x: extend(x, widths=(1, 0), mode=mode), np.zeros(0))
+
+
+def test_more_elements_than_can_be_counted() -> None:
+    n = input_(type=TensorType("int64"))
+    long = alloc(const(1.0), n, shape=(None,))
+    with pytest.raises(ShapeError, match="too many elements"):
+        native(Graph((n,), (join(long, long, long, long, axis=0),)), [np.asarray(2**62)])
+
+
+@pytest.mark.parametrize("counts", [[1, -1, 2], [1, 2], [1, 2, 3, 0]])
+def test_counts_that_do_not_fit(counts: list[int], run_graph: RunGraph) -> None:
+    with pytest.raises(ShapeError):
+        run(run_graph, lambda x, c: repeat_each(x, c, axis=1), A, np.array(counts))
 
 
 # ---- values

@@ -235,7 +235,10 @@ class Shapes:
         total, common = self[first][along], list(self[first])
         for x in others:
             mine = self[x]
-            total = total + mine[along]
+            longer = total + mine[along]
+            fits = integer.equal(integer.less(longer, total), 0)
+            self.require(fits, "ShapeError", "too many elements: {} and {}", total, mine[along])
+            total = longer
             for axis, extent in enumerate(mine):
                 if axis != along:
                     text = f"extents {{}} and {{}} meet on axis {axis}, which is not joined"

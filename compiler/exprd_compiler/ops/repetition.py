@@ -9,27 +9,31 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from exprd_compiler.errors import DTypeError, GraphError, IndexOutOfRange, ShapeError
-from exprd_compiler.ir.dtype import DTYPES, promote
+from exprd_compiler.ir.dtype import DTYPES, INTEGERS, promote
 from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.ir.node import THROUGH_EXPANSION, Array, Example, Node, Op
 from exprd_compiler.ir.type import Extent, TensorType
 from exprd_compiler.ops.arithmetic import add, cast, mul, sub
 from exprd_compiler.ops.creation import alloc
 from exprd_compiler.ops.division import mod
-from exprd_compiler.ops.index import NEXT, assign, gather
-from exprd_compiler.ops.joining import check_axis
+from exprd_compiler.ops.index import NEXT, assign, gather, scatter
+from exprd_compiler.ops.joining import between, check_axis
 from exprd_compiler.ops.leaves import const
-from exprd_compiler.ops.logic import maximum, minimum
+from exprd_compiler.ops.logic import lt, maximum, minimum, switch
 from exprd_compiler.ops.movement import (
     NEW_AXIS,
     Spec,
     check_spec,
     dimshuffle,
     filled,
+    inverse_order,
     reshape,
     shape_i,
+    specify_shape,
 )
 from exprd_compiler.ops.positions import iota
+from exprd_compiler.ops.reduce import any_, sum_
+from exprd_compiler.ops.scans import cumsum
 
 # An integer that is static, or a 0-d node.
 Whole: TypeAlias = "Node | int"
@@ -123,6 +127,55 @@ repeat: Op = Op(
     ),
     theano="Repeat",
     doc="Each element along one axis as many times.",
+)
+
+
+# ---- repeat_each
+def _each_type(x: TensorType, counts: TensorType, *, axis: int) -> TensorType:
+    check_axis("repeat_each", x, axis)
+    if counts.ndim != 1 or counts.dtype not in INTEGERS:
+        raise GraphError(f"the counts are a vector of integers, not {counts}", op="repeat_each")
+    shape = list(x.shape)
+    shape[axis] = None
+    return TensorType(x.dtype, tuple(shape))
+
+
+def _each_numpy(x: Array, counts: Array, *, axis: int) -> Array:
+    if len(counts) != x.shape[axis] or np.any(counts < 0):
+        raise ShapeError(f"cannot repeat {x.shape[axis]} elements {counts} times", op="repeat_each")
+    return np.repeat(x, counts.astype("int64"), axis=axis)
+
+
+def _each_expand(x: Node, counts: Node, *, axis: int) -> Node:
+    """Element j comes from the position that as many runs end at or before j."""
+    nodes, spec = _spec([_extent(x, axis)])
+    fitting = specify_shape(cast(counts, dtype="int64"), *nodes, shape=spec)
+    ends = cumsum(fitting, axis=0)
+    negative = any_(lt(fitting, const(0, "int64")), axes=(0,))
+    # an extent that one more leaves negative is an error of the call
+    total = switch(negative, const(-2, "int64"), sum_(fitting, axes=(0,)))
+    space = alloc(const(0, "int64"), add(total, const(1, "int64")), shape=(None,))
+    ended = cumsum(scatter(space, const(1, "int64"), ends, mode="inc"), axis=0)
+    front = (axis, *(i for i in range(x.ndim) if i != axis))
+    rows = gather(dimshuffle(x, order=front), between(ended, None, -1, 0))
+    return dimshuffle(rows, order=inverse_order(front, x.ndim))
+
+
+repeat_each: Op = Op(
+    name="repeat_each",
+    type=_each_type,
+    numpy=_each_numpy,
+    grad=THROUGH_EXPANSION,
+    lowering=Expand(_each_expand),
+    dtypes=DTYPES,
+    examples=(
+        Example(shapes=((4,), (4,)), attrs={"axis": 0}, integers={1: [2, 0, 3, 1]}),
+        Example(shapes=((3, 2), (2,)), attrs={"axis": 1}, integers={1: [0, 5]}),
+        Example(shapes=((2, 3), (2,)), attrs={"axis": 0}, integers={1: [0, 0]}),
+        Example(shapes=((0, 3), (0,)), attrs={"axis": 0}, integers={1: []}),
+    ),
+    theano="Repeat",
+    doc="Each element along one axis as many times as its entry in a vector says.",
 )
 
 
