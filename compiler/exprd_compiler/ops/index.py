@@ -9,7 +9,7 @@ import numpy as np
 
 from exprd_compiler.errors import DTypeError, GraphError, IndexOutOfRange, ShapeError
 from exprd_compiler.ir.dtype import DTYPES, INTEGERS, promote
-from exprd_compiler.ir.integer import IntExpr, as_expr, less, maximum, minimum, select
+from exprd_compiler.ir.integer import IntExpr, as_expr, equal, less, maximum, minimum, select
 from exprd_compiler.ir.lowering import Assign, Gather, HostContext, Layout, Scatter, View
 from exprd_compiler.ir.node import Array, Example, Node, Op
 from exprd_compiler.ir.type import Extent, TensorType, broadcast_shape
@@ -26,6 +26,8 @@ NEXT: Final = "next"
 Entry: TypeAlias = tuple[Any, ...]
 Index: TypeAlias = tuple[Entry, ...]
 _MODES: Final = ("set", "inc")
+_NO_STEP: Final = "the step of a slice is 0"
+_LONGEST: Final = 2**62
 
 
 def _count_next(index: Index) -> int:
@@ -33,7 +35,7 @@ def _count_next(index: Index) -> int:
 
 
 def _check_step(name: str, step: Any = None) -> None:
-    check_ints(name, [] if step is None else [step])
+    check_ints(name, [] if step in (None, NEXT) else [step])
     if step == 0:
         raise GraphError("the step of a slice is a constant other than 0", op=name)
 
@@ -51,12 +53,20 @@ def _check_index(name: str, x: TensorType, bounds: Sequence[TensorType], index: 
 
 
 def _static_extent(extent: Extent, entry: Entry) -> Extent:
-    if extent is None or NEXT in entry[1:3]:
+    if extent is None or NEXT in entry[1:]:
         return None
     return len(range(*slice(*entry[1:]).indices(extent)))
 
 
-def _view_type(name: str, x: TensorType, bounds: Sequence[TensorType], index: Index) -> TensorType:
+def subtensor_type(
+    name: str, x: TensorType, bounds: Sequence[TensorType], index: Index
+) -> TensorType:
+    """The type of the view `x[index]`; `name` is the op that errors name.
+
+    Raises:
+        GraphError: the index does not fit x or the bounds.
+        IndexOutOfRange: a position is known to lie outside.
+    """
     _check_index(name, x, bounds, index)
     shape = [
         _static_extent(extent, entry)
@@ -76,6 +86,8 @@ def numpy_index(index: Index, bounds: Sequence[Any]) -> tuple[Any, ...]:
     out: list[Any] = []
     for entry in index:
         parts = [next(rest) if part == NEXT else part for part in entry[1:]]
+        if parts[2:] == [0]:
+            raise ShapeError(_NO_STEP, op="subtensor")
         out.append(parts[0] if entry[0] == "at" else slice(*parts))
     return tuple(out)
 
@@ -88,22 +100,36 @@ def _numpy_view(name: str, x: Array, index: Index, bounds: Sequence[Any]) -> Arr
 
 
 # ---- the layout of a view
-def _clamped(part: Any, rest: Iterator[IntExpr], n: IntExpr, low: int, high: IntExpr) -> IntExpr:
+def _clamped(bound: IntExpr, n: IntExpr, low: IntExpr, high: IntExpr) -> IntExpr:
     """A slice bound as numpy reads it: from the end if negative, then clamped to low..high."""
-    bound = next(rest) if part == NEXT else as_expr(part)
     shifted = select(less(bound, 0), bound + n, bound)
     return maximum(minimum(shifted, high), low)
 
 
-def _slice(entry: Entry, rest: Iterator[IntExpr], n: IntExpr) -> tuple[IntExpr, IntExpr, int]:
+def _step(h: HostContext, part: IntExpr | int | None) -> IntExpr:
+    """The step of a slice, checked where only the call knows it."""
+    step = as_expr(1 if part is None else part)
+    if step.known is not None:
+        return step
+    h.require(equal(equal(step, 0), 0), "ShapeError", _NO_STEP)
+    # a longer step means the same, and the number of elements must not wrap around
+    return maximum(minimum(step, _LONGEST), -_LONGEST)
+
+
+def _slice(
+    h: HostContext, entry: Entry, rest: Iterator[IntExpr], n: IntExpr
+) -> tuple[IntExpr, IntExpr, IntExpr]:
     """First element, number of elements, and step of a slice of an axis of n elements."""
-    step = entry[3] or 1
-    low, high = (0, n) if step > 0 else (-1, n - 1)
-    first, last = (as_expr(low), high) if step > 0 else (high, as_expr(low))
-    start = first if entry[1] is None else _clamped(entry[1], rest, n, low, high)
-    stop = last if entry[2] is None else _clamped(entry[2], rest, n, low, high)
-    distance = stop - start if step > 0 else start - stop
-    return start, maximum((distance + (abs(step) - 1)) // abs(step), 0), step
+    start, stop, by = [next(rest) if part == NEXT else part for part in entry[1:]]
+    step = _step(h, by)
+    forward = less(0, step)
+    low, high = select(forward, 0, -1), select(forward, n, n - 1)
+    first, last = select(forward, low, high), select(forward, high, low)
+    begin = first if start is None else _clamped(as_expr(start), n, low, high)
+    end = last if stop is None else _clamped(as_expr(stop), n, low, high)
+    distance = select(forward, end - begin, begin - end)
+    size = maximum(maximum(step, 0 - step), 1)
+    return begin, maximum((distance + (size - 1)) // size, 0), step
 
 
 def view_layout(h: HostContext, x: Layout, *bounds: IntExpr, index: Index) -> Layout:
@@ -112,7 +138,7 @@ def view_layout(h: HostContext, x: Layout, *bounds: IntExpr, index: Index) -> La
     offset, extents, strides = x.offset, [], []
     for entry, n, stride in zip(index, x.extents, x.strides, strict=False):
         if entry[0] == "slice":
-            start, count, step = _slice(entry, rest, n)
+            start, count, step = _slice(h, entry, rest, n)
             # an empty slice must not move the base outside the buffer
             offset = offset + select(less(0, count), start, 0) * stride
             extents.append(count)
@@ -136,6 +162,10 @@ _INDEXES: Final[tuple[tuple[tuple[int, ...], Index, dict[int, Any]], ...]] = (
     ((37,), (("slice", NEXT, NEXT, None),), {0: -90, 1: 90}),
     ((37,), (("slice", NEXT, NEXT, None),), {0: 9, 1: 3}),
     ((37,), (("slice", None, None, -2),), {}),
+    ((37,), (("slice", NEXT, None, NEXT),), {0: -2, 1: -3}),
+    ((5, 37), (("at", 1), ("slice", None, NEXT, NEXT)), {0: 90, 1: 2}),
+    ((7,), (("slice", None, None, NEXT),), {0: 2**62 + 5}),
+    ((7,), (("slice", None, None, NEXT),), {0: -(2**63)}),
     ((37, 5), (("slice", None, NEXT, None),), {0: -2}),
     ((6, 35), (("at", 1), ("slice", 1, -1, 3)), {}),
     ((6, 5, 4), (("slice", None, None, None), ("at", NEXT)), {0: 4}),
@@ -149,7 +179,7 @@ def _subtensor_grad(g: Node, _y: Node, x: Node, *bounds: Node, index: Index) -> 
 
 subtensor: Op = Op(
     name="subtensor",
-    type=lambda x, *bounds, index: _view_type("subtensor", x, bounds, index),
+    type=lambda x, *bounds, index: subtensor_type("subtensor", x, bounds, index),
     numpy=lambda x, *bounds, index: _numpy_view("subtensor", x, index, bounds),
     grad=_subtensor_grad,
     lowering=View(view_layout),
@@ -193,7 +223,7 @@ def check_written(name: str, x: TensorType, y: TensorType, view: TensorType, mod
 def _assign_type(
     x: TensorType, y: TensorType, *bounds: TensorType, index: Index, mode: str
 ) -> TensorType:
-    view = _view_type("assign", x, bounds, index)
+    view = subtensor_type("assign", x, bounds, index)
     check_written("assign", x, y, view, mode)
     return x
 

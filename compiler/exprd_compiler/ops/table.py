@@ -21,6 +21,8 @@ from exprd_compiler.ops import (
     leaves,
     linalg,
     logic,
+    masks,
+    mixed,
     movement,
     nnet,
     positions,
@@ -57,6 +59,8 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     diagonals,
     joining,
     repetition,
+    masks,
+    mixed,
     linalg,
     nnet,
 )
