@@ -63,7 +63,7 @@ class _Plan:
         return tuple(place for place in self.places if isinstance(place, int))
 
     def order(self, rank: int) -> tuple[int, ...]:
-        """The result as a dimshuffle of a gather whose first `rank` axes are those of the arrays."""
+        """The result as a dimshuffle of a gather whose first `rank` axes are the arrays'."""
         block, out = list(range(rank)), list[int]()
         if not self._together:  # numpy: the axes of scattered arrays come first
             out, block = block, []
