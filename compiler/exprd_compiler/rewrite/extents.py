@@ -13,7 +13,18 @@ from typing import Final, TypeAlias
 from exprd_compiler.ir.lowering import ArgReduce, Reduce, Scalar
 from exprd_compiler.ir.node import Node, Op
 from exprd_compiler.ir.type import Extent as Static
-from exprd_compiler.ops import creation, index, linalg, movement, nnet, reduce
+from exprd_compiler.ops import (
+    creation,
+    diagonals,
+    index,
+    joining,
+    linalg,
+    movement,
+    nnet,
+    reduce,
+    scans,
+    statistics,
+)
 from exprd_compiler.ops.arithmetic import cast
 from exprd_compiler.ops.leaves import scalar_value
 from exprd_compiler.rewrite.intern import Interner
@@ -100,7 +111,7 @@ class Extents:
             return self.broadcast(node.inputs, node.ndim)
         if None not in node.type.shape:
             return None
-        if isinstance(node.op.lowering, Reduce | ArgReduce) or node.op is reduce.mean:
+        if isinstance(node.op.lowering, Reduce | ArgReduce) or node.op in _STATISTICS:
             axes = node["axes"]
             return [e for axis, e in enumerate(self.of(node.inputs[0])) if axis not in axes]
         rule = _RULES.get(node.op)
@@ -173,6 +184,27 @@ def _subtensor(extents: Extents, node: Node) -> Sequence[Extent]:
     return out
 
 
+def _join(extents: Extents, node: Node) -> Sequence[Extent]:
+    along: int = node["axis"]
+    out = list(extents.of(node.inputs[0]))
+    for x in node.inputs[1:]:
+        for axis, extent in enumerate(extents.of(x)):
+            if axis != along:
+                extents.unify(out[axis], extent)
+    out[along] = extents.length(node, along)
+    return out
+
+
+_STATISTICS: Final = frozenset(
+    (
+        reduce.mean,
+        statistics.var,
+        statistics.std,
+        statistics.ptp,
+        statistics.norm,
+        statistics.logsumexp,
+    )
+)
 _RULES: Final[dict[Op, Callable[[Extents, Node], Sequence[Extent] | None]]] = {
     movement.dimshuffle: _dimshuffle,
     movement.reshape: _given,
@@ -185,6 +217,13 @@ _RULES: Final[dict[Op, Callable[[Extents, Node], Sequence[Extent] | None]]] = {
     index.scatter: _first,
     index.assign: _first,
     index.subtensor: _subtensor,
+    scans.cumsum: _first,
+    scans.cumprod: _first,
+    diagonals.tril: _first,
+    diagonals.triu: _first,
+    diagonals.assign_diagonal: _first,
+    joining.join: _join,
+    joining.roll: _first,
     nnet.softmax: _first,
     nnet.log_softmax: _first,
 }

@@ -11,12 +11,16 @@ from exprd_compiler.ir.node import Node
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.arithmetic import add, mul, neg
 from exprd_compiler.ops.creation import alloc, iota
+from exprd_compiler.ops.diagonals import tril
 from exprd_compiler.ops.index import gather, scatter, subtensor
+from exprd_compiler.ops.joining import join, roll
 from exprd_compiler.ops.leaves import const, input_
 from exprd_compiler.ops.linalg import dot, transpose
 from exprd_compiler.ops.movement import dimshuffle, reshape, shape_i
 from exprd_compiler.ops.nnet import log_softmax, softmax
 from exprd_compiler.ops.reduce import argmax, expand_axes, max_, mean, sum_
+from exprd_compiler.ops.scans import cumsum
+from exprd_compiler.ops.statistics import logsumexp, var
 from exprd_compiler.ops.transcendental import exp
 from exprd_compiler.passes.levels import optimize
 from exprd_compiler.rewrite.extents import Extents
@@ -35,6 +39,12 @@ CASES: dict[str, tuple[Node, str]] = {
     "max": (max_(neg(X), axes=(1,)), "X0"),
     "argmax": (argmax(neg(X), axes=(1,)), "X0"),
     "mean": (mean(neg(X), axes=(0,)), "X1"),
+    "var": (var(neg(X), axes=(0,), ddof=1), "X1"),
+    "logsumexp": (logsumexp(neg(X), axes=(1,)), "X0"),
+    "cumsum": (cumsum(neg(X), axis=1), "X0 X1"),
+    "tril": (tril(neg(X), offset=0), "X0 X1"),
+    "roll": (roll(neg(X), shift=1, axis=0), "X0 X1"),
+    "stack": (join(expand_axes(V, (0,)), expand_axes(exp(V), (0,)), axis=0), "2 V0"),
     "dimshuffle": (dimshuffle(neg(X), order=(1, -1, 0)), "X1 1 X0"),
     "reshape": (reshape(neg(X), COLUMNS, ROWS, shape=(None, None)), "X1 X0"),
     "alloc": (alloc(const(2.0), COLUMNS, shape=(None, 5)), "X1 5"),
