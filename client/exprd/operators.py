@@ -221,9 +221,21 @@ class Operators(Protocol):
             raise GraphError(f"cannot iterate over {self.node.type}: its length is not known")
         return iter([self[place] for place in range(count)])
 
-    def take(self, indices: object, axis: int | None = None) -> TensorVariable:
+    def take(self, indices: object, axis: int | None = None, mode: str = "raise") -> TensorVariable:
         """The elements at integer positions along an axis."""
-        return self.show(indexing.take(self, indices, axis))
+        return self.show(indexing.take(self, indices, axis, mode))
+
+    def choose(self, choices: object, mode: str = "raise") -> TensorVariable:
+        """Element by element, the choice of this number."""
+        return self.show(indexing.choose(self, choices, mode))
+
+    def nonzero(self) -> tuple[TensorVariable, ...]:
+        """For each axis, the positions of the elements that are not zero."""
+        return tuple(map(self.show, indexing.nonzero(self)))
+
+    def nonzero_values(self) -> TensorVariable:
+        """The elements that are not zero."""
+        return self.show(indexing.nonzero_values(self))
 
     # ---- reductions
     def sum(

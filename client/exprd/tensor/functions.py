@@ -103,8 +103,17 @@ def fill(model: object, value: object) -> Node:
 
 # ---- indexing
 take = lift(indexing.take)
+take_along_axis = lift(indexing.take_along_axis)
+choose = lift(indexing.choose)
+flatnonzero = lift(indexing.flatnonzero)
+nonzero_values = lift(indexing.nonzero_values)
 set_subtensor = lift(indexing.set_subtensor)
 inc_subtensor = lift(indexing.inc_subtensor)
+
+
+def nonzero(x: object) -> tuple[TensorVariable, ...]:
+    """For each axis, the positions of the elements that are not zero, in row-major order."""
+    return tuple(map(variable_of, indexing.nonzero(x)))
 
 
 # ---- conversion

@@ -13,6 +13,7 @@ from exprd_compiler.errors import UnsupportedVersion
 from exprd_compiler.ir.node import Op
 from exprd_compiler.ops import (
     arithmetic,
+    choice,
     creation,
     diagonals,
     division,
@@ -61,6 +62,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     repetition,
     masks,
     mixed,
+    choice,
     linalg,
     nnet,
 )
