@@ -160,11 +160,11 @@ def tri_gamma_rest(z: mpf) -> mpf:
     return (mp.polygamma(1, y) - 1 / y - z / 2) * y**3
 
 
-def thirds(value: mpf) -> tuple[float, float, float]:
-    """Three float64 that add up to the value."""
-    first = float(value)
-    second = float(value - mpf(first))
-    return first, second, float(value - mpf(first) - mpf(second))
+def thirds(value: mpf, rounding: Callable[[mpf], float] = double) -> tuple[float, float, float]:
+    """Three numbers of a dtype that add up to the value."""
+    first = rounding(value)
+    second = rounding(value - mpf(first))
+    return first, second, rounding(value - mpf(first) - mpf(second))
 
 
 def two_over_pi(words: int) -> list[int]:
@@ -263,6 +263,7 @@ def main() -> None:
                 numbers = [rounding(c) for c in fit(function, *ends, degree)]
                 show(f"{name}_{dtype}", f"{comment}, degree {degree}", numbers)
     show("HALF_PI", "pi/2 in three parts", list(thirds(mp.pi / 2)))
+    show("HALF_PI_F32", "the same in float32", list(thirds(mp.pi / 2, single)))
     show("TWO_OVER_PI", "the bits of 2/pi after a word of zeros, 64 to a word", two_over_pi(20))
     for name, comment, value, bits, rounding in SPLITS:
         show(name, comment, list(split(value, bits, rounding)))

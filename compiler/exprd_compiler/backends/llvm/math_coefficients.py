@@ -315,6 +315,13 @@ HALF_PI: Final = (
     -1.4973849048591698e-33,
 )
 
+# the same in float32
+HALF_PI_F32: Final = (
+    1.5707963705062866,
+    -4.371138828673793e-08,
+    -1.7151245100058819e-15,
+)
+
 # the bits of 2/pi after a word of zeros, 64 to a word
 TWO_OVER_PI: Final = (
     0,

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from exprd_compiler.backends.llvm.text import ModuleText
 
 _FAR: Final = 2.0**40
+_FAR_SINGLE: Final = 2.0**13  # below it x - n pi/2 is exact in its first step
 _FAR_NAME: Final = "exprd.math.far_angle"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Angle:
-    """quadrant * pi/2 + head + tail; the quadrant is an int64 of which two bits count."""
+    """quadrant * pi/2 + head + tail; the quadrant is an integer of which two bits count."""
 
     quadrant: Value
     head: Value
@@ -40,12 +41,49 @@ def reduce_angle(k: Arithmetic, x: Value) -> Angle:
     return _with_far_lanes(k, x, far, near)
 
 
+def reduce_single_angle(k: Arithmetic, x: Value) -> Angle:
+    """The same for float32: large angles, which are rare, go through float64."""
+    fn, near = k.function, _near(k, x)
+    far = k.compare("ge", x, k.like(_FAR_SINGLE, x))
+    slow, done = fn.label("wide"), fn.label("narrow")
+    before = fn.block
+    fn.branch(any_lane(k, far), slow, done)
+    fn.begin(slow)
+    careful = _through_double(k, x)
+    merged = [k.select(far, b, a) for a, b in zip(_parts(near), careful, strict=True)]
+    end = fn.block
+    fn.jump(done)
+    fn.begin(done)
+    found = [_either(k, a, before, b, end) for a, b in zip(_parts(near), merged, strict=True)]
+    return Angle(head=found[0], tail=found[1], quadrant=found[2])
+
+
+def _parts(angle: Angle) -> tuple[Value, Value, Value]:
+    return angle.head, angle.tail, angle.quadrant
+
+
+def _through_double(k: Arithmetic, x: Value) -> tuple[Value, Value, Value]:
+    """The parts of the angle of a float32, found in float64."""
+    wide = reduce_angle(k, k.cast(x, "float64"))
+    head = k.cast(wide.head, "float32")
+    tail = k.cast(k.sub(wide.head, k.cast(head, "float64")), "float32")
+    return head, tail, k.cast(wide.quadrant, "int32")
+
+
+def _either(k: Arithmetic, a: Value, before: str, b: Value, end: str) -> Value:
+    phi = k.function.phi(a.dtype, a.lanes)
+    k.function.incoming(phi, a, before)
+    k.function.incoming(phi, b, end)
+    return phi
+
+
 def _near(k: Arithmetic, x: Value) -> Angle:
     form = FORMS[x.dtype]
     magic = k.like(form.magic, x)
     shifted = k.fma(x, k.like(2 / math.pi, x), magic)
     whole = k.neg(k.sub(shifted, magic))
-    first, second, third = (k.like(part, x) for part in table.HALF_PI)
+    parts = table.HALF_PI_F32 if x.dtype == "float32" else table.HALF_PI
+    first, second, third = (k.like(part, x) for part in parts)
     exact = k.fma(whole, first, x)
     step, step_error = product(k, whole, second)
     head, error = two_sum(k, exact, step)
@@ -74,12 +112,7 @@ def _with_far_lanes(k: Arithmetic, x: Value, far: Value, near: Angle) -> Angle:
     end = fn.block
     fn.jump(done)
     fn.begin(done)
-    merged: list[Value] = []
-    for quick, careful in zip(parts[1:], loaded, strict=True):
-        phi = fn.phi(quick.dtype, quick.lanes)
-        fn.incoming(phi, quick, before)
-        fn.incoming(phi, careful, end)
-        merged.append(phi)
+    merged = [_either(k, a, before, b, end) for a, b in zip(parts[1:], loaded, strict=True)]
     return Angle(head=merged[0], tail=merged[1], quadrant=merged[2])
 
 

@@ -1,6 +1,6 @@
 """Sine, cosine and tangent, for every finite angle.
 
-Angles are reduced in float64 also for float32. The polynomials take the reduced angle as head plus
+The polynomials take the reduced angle as head plus
 tail. Bounds: 1 ulp for sin and cos, 1 for tan.
 """
 
@@ -17,7 +17,11 @@ from exprd_compiler.backends.llvm.math_form import (
     fast_two_sum,
     horner,
 )
-from exprd_compiler.backends.llvm.math_reduce import Angle, reduce_angle
+from exprd_compiler.backends.llvm.math_reduce import (
+    Angle,
+    reduce_angle,
+    reduce_single_angle,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,10 +70,7 @@ def _reduced(k: Arithmetic, x: Value) -> Angle:
     size = k.abs(x)
     if x.dtype == "float64":
         return reduce_angle(k, size)
-    wide = reduce_angle(k, k.cast(size, "float64"))
-    head = k.cast(wide.head, "float32")
-    tail = k.cast(k.sub(wide.head, k.cast(head, "float64")), "float32")
-    return Angle(quadrant=k.cast(wide.quadrant, "int32"), head=head, tail=tail)
+    return reduce_single_angle(k, size)
 
 
 def half_turns(k: Arithmetic, r: Value) -> tuple[tuple[Value, Value], tuple[Value, Value]]:
