@@ -247,6 +247,7 @@ SPLITS = (
     ("ERFCINV_NEAR_MIDDLE", "f(0) for w <= 5, nearest and rest", ERFCINV_MIDDLES[0], 53, double),
     ("ERFCINV_FAR_MIDDLE", "f(0) for w > 5, nearest and rest", ERFCINV_MIDDLES[1], 53, double),
     ("LOG2_E", "log2(e), nearest and rest", 1 / LN2, 53, double),
+    ("LOG2_E_F32", "the same in float32", 1 / LN2, 24, single),
     ("LOG2_2", "log2(2), nearest and rest", mpf(1), 53, double),
     ("LOG10_E", "log10(e), nearest and rest", 1 / mp.log(10), 53, double),
     ("LOG10_2", "log10(2) in a head of 40 bits and a tail", mp.log10(2), 40, double),

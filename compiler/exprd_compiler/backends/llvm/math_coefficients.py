@@ -413,6 +413,12 @@ LOG2_E: Final = (
     2.0355273740931033e-17,
 )
 
+# the same in float32
+LOG2_E_F32: Final = (
+    1.4426950216293335,
+    1.925963033500011e-08,
+)
+
 # log2(2), nearest and rest
 LOG2_2: Final = (
     1.0,

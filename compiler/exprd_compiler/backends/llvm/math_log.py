@@ -17,6 +17,7 @@ from exprd_compiler.backends.llvm.math_form import (
     FORMS,
     at_least,
     at_most,
+    double_like,
     double_product,
     estrin,
     fast_two_sum,
@@ -149,7 +150,20 @@ def log1p(k: Arithmetic, x: Value) -> Value:
 
 def log2(k: Arithmetic, x: Value) -> Value:
     """The logarithm to base 2, exact for powers of two."""
+    if x.dtype == "float32":
+        return _ends(k, x, _log2_single(k, *decompose(k, x)), 0.0)
     return _log_to_base(k, x, table.LOG2_2, table.LOG2_E)
+
+
+def _log2_single(k: Arithmetic, n: Value, f: Value) -> Value:
+    """n + log1p(f) log2(e), the second term as head plus tail."""
+    square = k.mul(f, f)
+    tail = k.mul(k.mul(square, f), horner(k, f, table.LOG1P_F32))
+    head, rest = fast_two_sum(k, f, k.fma(square, k.like(-0.5, f), tail))
+    scaled, error = double_product(k, (head, rest), double_like(k, table.LOG2_E_F32, f))
+    total, lost = fast_two_sum(k, n, scaled)
+    # for n = 0 the order of the sum is wrong, but nothing is lost either
+    return k.add(total, k.add(lost, error))
 
 
 def log10(k: Arithmetic, x: Value) -> Value:
