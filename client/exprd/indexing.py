@@ -179,7 +179,8 @@ def _view(x: Node, parsed: Sequence[_Item]) -> Node:
     entries = [entry for entry in _written_out(x, parsed) if entry != _NEW]
     while entries and entries[-1] == _FULL:
         entries.pop()
-    view = index.subtensor(x, *_inputs(parsed), index=tuple(entries)) if entries else x
+    # also a view of everything is one, so that it can be written to
+    view = index.subtensor(x, *_inputs(parsed), index=tuple(entries))
     return _with_new_axes(view, list(_written_out(x, parsed)))
 
 
