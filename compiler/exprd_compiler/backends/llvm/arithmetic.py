@@ -240,8 +240,21 @@ class Arithmetic:
         zero = self.compare("eq", b, self.like(0, b))
         unsafe = self.or_(zero, self._overflows(a, b)) if signed else zero
         safe = self.select(unsafe, self.like(1, b), b)
-        quotient = self._binary(("s" if signed else "u") + name, a, safe)
-        return self.select(zero, self.like(0, a), quotient)
+        narrow = a.lanes > 1 and bit_width(a.dtype) <= 32
+        divide = self._divided_as_floats if narrow else self._divided
+        return self.select(zero, self.like(0, a), divide(name, a, safe))
+
+    def _divided(self, name: str, a: Value, b: Value) -> Value:
+        return self._binary(("s" if is_signed(a.dtype) else "u") + name, a, b)
+
+    def _divided_as_floats(self, name: str, a: Value, b: Value) -> Value:
+        # Vectors have no integer division. a / b is whole or at least 1 / b away from it, which is
+        # more than rounding can bridge: 24 bits are enough for 16 of them, 53 for 32.
+        wide = "float32" if bit_width(a.dtype) <= 16 else "float64"
+        quotient = self._binary("fdiv", self.cast(a, wide), self.cast(b, wide))
+        opcode = "fptosi" if is_signed(a.dtype) else "fptoui"
+        whole = self.convert(opcode, quotient, a.dtype)
+        return whole if name == "div" else self.sub(a, self.mul(whole, b))
 
     def _overflows(self, a: Value, b: Value) -> Value:
         least = self.like(-(1 << (SCALARS[a.dtype].bits - 1)), a)
