@@ -12,13 +12,28 @@ from exprd_compiler.errors import DTypeError
 from exprd_compiler.ir.dtype import DISCRETE, DTYPES, is_float, promote
 from exprd_compiler.ir.lowering import Scalar
 from exprd_compiler.ir.node import Array, Op
+from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.table import OPS
 from tests.ops.conftest import RunGraph
 from tests.ops.samples import TESTED, Sample, assert_close, draw, joined, leaf, sample
 
 ELEMENTWISE = [op for op in TESTED if isinstance(op.lowering, Scalar)]
+# A function of floats sees integers only through a cast: some dtypes do for it.
+CONVERTED = ("bool", "int8", "int64", "uint64", "float32", "float64")
+
+
+def tried(op: Op, dtype: str) -> bool:
+    if dtype in CONVERTED or op.name == "cast":
+        return True
+    operands = [TensorType("int8", ())] * len(op.examples[0].shapes)
+    return not is_float(op.type(*operands).dtype)
+
+
 CASES = [
-    pytest.param(op, dtype, id=f"{op.name}-{dtype}") for op in ELEMENTWISE for dtype in op.dtypes
+    pytest.param(op, dtype, id=f"{op.name}-{dtype}")
+    for op in ELEMENTWISE
+    for dtype in op.dtypes
+    if tried(op, dtype)
 ]
 BINARY = [op for op in ELEMENTWISE if len(op.examples[0].shapes) == 2]
 # One dtype of each kind and some widths; every pair of them is tried, in turns from both sides.
