@@ -246,8 +246,6 @@ def test_indexing_errors() -> None:
         x[0, 0, 0]
     with pytest.raises(DTypeError, match="integers"):
         x[T.vector()]
-    with pytest.raises(GraphError, match="boolean"):
-        x[x > 0]
     with pytest.raises(IndexOutOfRange, match="out of range"):
         exprd.function([x], x[7])(A)
     with pytest.raises(IndexError):
