@@ -298,8 +298,6 @@ def test_writing_through_new_axes() -> None:
         return out
 
     same(lambda x: T.inc_subtensor(x[1:].dimshuffle(1, 0, "x"), 10), added, A)
-    with pytest.raises(GraphError, match="at once"):
-        T.set_subtensor(T.matrix()[:, [0]], 1)
 
 
 def test_max_and_argmax() -> None:
@@ -323,9 +321,9 @@ def test_shape_arguments_are_checked() -> None:
         (lambda: x.sum(axis=2), "axis 2"),
         (lambda: x.mean(dtype="int32"), "float dtype"),
         (lambda: T.arange(0, x.shape[0], T.iscalar()), "step"),
-        (lambda: x[:: T.iscalar()], "step"),
+        (lambda: x[::0], "step"),
+        (lambda: x[:: T.scalar()], "a slice step"),
         (lambda: x[..., ...], "one ellipsis"),
-        (lambda: x[None, [0]], "dimshuffle"),
         (lambda: x.shape[5], "axis 5"),
         (lambda: T.take(x, 0, axis=3), "axis 3"),
         (lambda: T.stack([x]), "0-d"),

@@ -144,6 +144,26 @@ def test_everything_is_a_view(mode: str) -> None:
     np.testing.assert_array_equal([one, more, same], np.multiply.outer([1, 2, 0], np.ones((2, 3))))
 
 
+def test_a_value_for_a_new_axis(mode: str) -> None:
+    """Its extent there is 1, which the call checks where the type does not tell."""
+    x, y = T.matrix("x"), T.tensor3("y")
+    i = np.array([2, 0])
+    changed = [T.set_subtensor(x[None, 1:], y), T.inc_subtensor(x[i, None], y * y)]
+    costs = [T.sum(out * x) for out in changed]
+    f = exprd.function([x, y], [changed[0], T.grad(costs[0], y)])
+    g = exprd.function([x, y], [changed[1], T.grad(costs[1], y)])
+    value = np.arange(6.0).reshape(3, 2)
+    for call, given, wanted, slope in (
+        (f, np.full((1, 2, 2), 9.0), [[0, 1], [9, 9], [9, 9]], value[None, 1:]),
+        (g, np.full((2, 1, 2), 2.0), np.add(value, [[4], [0], [4]]), 4 * value[i, None]),
+    ):
+        got, of_y = call(value, given)
+        np.testing.assert_array_equal(got, wanted)
+        np.testing.assert_array_equal(of_y, slope)
+    with pytest.raises(ShapeError, match="2"):
+        f(value, np.zeros((2, 2, 2)))
+
+
 def test_a_view_of_a_view_is_the_start_of_a_copy(mode: str) -> None:
     """What is changed is what was indexed last, not what that was taken from."""
     x, i = T.matrix("x"), T.lvector("i")
