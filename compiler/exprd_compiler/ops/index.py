@@ -40,7 +40,18 @@ def _check_step(name: str, step: Any = None) -> None:
         raise GraphError("the step of a slice is a constant other than 0", op=name)
 
 
+def check_form(name: str, index: object) -> None:
+    """Refuse what is no index at all; what its entries mean is the op's business.
+
+    Raises:
+        GraphError: it is not a tuple of tuples.
+    """
+    if not isinstance(index, tuple) or not all(isinstance(entry, tuple) for entry in index):  # pyright: ignore[reportUnknownVariableType]
+        raise GraphError(f"an index is a tuple of entries, got {index!r}", op=name)
+
+
 def _check_index(name: str, x: TensorType, bounds: Sequence[TensorType], index: Index) -> None:
+    check_form(name, index)
     if len(index) > x.ndim:
         raise ShapeError(f"{len(index)} indexes for {x}", op=name)
     for entry in index:

@@ -22,6 +22,7 @@ from exprd_compiler.ops.index import (
     Entry,
     Index,
     assign,
+    check_form,
     check_written,
     gather,
     numpy_index,
@@ -135,6 +136,7 @@ def _split(index: Index, inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
 
 
 def _check_entries(name: str, inputs: Sequence[TensorType], index: Index) -> None:
+    check_form(name, index)
     for entry in index:
         if entry not in _ALONE and (entry[:1], len(entry)) != (("slice",), 4):
             raise GraphError(f"index entry {entry!r} is not understood", op=name)
