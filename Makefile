@@ -2,7 +2,7 @@
 # virtual environments in this folder. `make help` lists the targets.
 
 PYTHON ?= python3
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= --numprocesses 2 --dist loadfile
 PROTO_OUT ?= proto
 
 BIN := .venv/bin
@@ -104,7 +104,7 @@ distclean: clean ## and the virtual environments
 
 .venv-pb6/stamp: $(METADATA)
 	PYTHON=$(PYTHON) tools/make-venv .venv-pb6
-	.venv-pb6/bin/python $(PIP_INSTALL) --editable '.[server]' 'protobuf==6.33.*' grpcio-status hypothesis pytest pytest-timeout
+	.venv-pb6/bin/python $(PIP_INSTALL) --editable '.[server]' 'protobuf==6.33.*' grpcio-status hypothesis pytest pytest-timeout pytest-xdist
 	@touch $@
 
 .proto-venv/stamp: proto/requirements.txt
