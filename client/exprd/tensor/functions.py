@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import ParamSpec
 
-from exprd import convert, indexing, linear, reduction, shaping
+from exprd import arranging, convert, indexing, linear, reduction, shaping
 from exprd import elementwise as builders
 from exprd.shaping import float_dtype
 from exprd.variable import TensorVariable, as_tensor_variable, variable_of
-from exprd_compiler.errors import GraphError
 from exprd_compiler.ir.node import Node
-from exprd_compiler.ops import arithmetic, creation, reduce
+from exprd_compiler.ops import arithmetic, reduce
 
 P = ParamSpec("P")
 
@@ -128,14 +127,28 @@ round = lift(builders.rounded)
 as_tensor = as_tensor_variable
 
 
-@lift
-def stack(tensors: Sequence[object], axis: int = 0) -> Node:
-    """Scalars as the entries of a vector.
+# ---- arranging
+concatenate = lift(arranging.concatenate)
+cumprod = lift(arranging.cumprod)
+cumsum = lift(arranging.cumsum)
+diag = lift(arranging.diag)
+expand_dims = lift(arranging.expand_dims)
+eye = lift(arranging.eye)
+flip = lift(arranging.flip)
+identity_like = lift(arranging.identity_like)
+join = lift(arranging.join)
+moveaxis = lift(arranging.moveaxis)
+repeat = lift(arranging.repeat)
+roll = lift(arranging.roll)
+stack = lift(arranging.stack)
+tile = lift(arranging.tile)
+tri = lift(arranging.tri)
+tril = lift(arranging.tril)
+triu = lift(arranging.triu)
 
-    Raises:
-        GraphError: the tensors are not 0-d; higher ranks need a join, which does not exist yet.
-    """
-    nodes = [convert.as_node(t) for t in tensors]
-    if axis != 0 or not nodes or any(node.ndim for node in nodes):
-        raise GraphError("stacks 0-d values along axis 0", op="stack", hint="use set_subtensor")
-    return creation.make_vector(*nodes)
+
+def split(
+    x: object, splits_size: Sequence[object], n_splits: int, axis: int = 0
+) -> list[TensorVariable]:
+    """Views of x along an axis, as long as `splits_size` says, one behind the other."""
+    return [variable_of(part) for part in arranging.split(x, splits_size, n_splits, axis)]
