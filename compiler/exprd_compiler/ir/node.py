@@ -55,7 +55,6 @@ class Example:
     integers: Mapping[int, Any] = field(default_factory=dict[int, Any])
     low: float = -3.0
     high: float = 3.0
-    broadcast: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -48,7 +48,6 @@ class Group:
         domains: per node the loop axis of each entry of its domain (a fold's input).
         sources: the stored nodes outside that members read.
         below: the lowest level that anything which reads a member was given.
-        cuts: why nodes that read a member stayed outside, for `explain`.
     """
 
     level: int
@@ -58,7 +57,6 @@ class Group:
     domains: dict[Node, Labels] = field(default_factory=dict[Node, Labels])
     sources: dict[Node, None] = field(default_factory=dict[Node, None])
     below: int = sys.maxsize
-    cuts: list[str] = field(default_factory=list[str])
 
 
 class Grouping:
@@ -210,17 +208,15 @@ class Grouping:
 
     def _join(self, node: Node, group: Group, reads: Sequence[Read]) -> bool:
         if len(group.members) >= SIZE_LIMIT:
-            return self._cut(node, group, "the kernel is large enough")
+            return False
         for source, labels in reads:
             mine = self.group_of.get(source) is group
             if (mine and labels is None) or (not mine and self.level(source) >= group.level):
-                return self._cut(node, group, "it needs a whole value of the same level")
+                return False  # it would wait for what this very kernel makes
         place = self._place(node, group, reads)
-        if place is None:
-            return self._cut(node, group, "it iterates over other axes")
-        row = self._row(node, group, place)
-        if row is None:
-            return self._cut(node, group, "it folds over other axes")
+        row = None if place is None else self._row(node, group, place)
+        if place is None or row is None:
+            return False
         kept = [label for label in range(len(place)) if label not in folded_axes(node)]
         group.members[node] = tuple(place[label] for label in kept)
         group.domains[node] = place
@@ -239,11 +235,6 @@ class Grouping:
             group = self.group_of.get(source)
             if group is not None:
                 group.below = min(group.below, level)
-
-    @staticmethod
-    def _cut(node: Node, group: Group, why: str) -> bool:
-        group.cuts.append(f"{node.op.name}: {why}")
-        return False
 
     # ---- lifting
     def _lift(self, node: Node, reads: Sequence[Read]) -> None:
@@ -289,7 +280,6 @@ class Grouping:
             self.group_of[node] = into
         into.row = row or None
         into.below = min(into.below, group.below)
-        into.cuts += group.cuts
         for source in group.sources:
             into.sources[source] = None
             readers = [reader for reader in self._readers[source] if reader is not group]

@@ -255,7 +255,7 @@ class _Planner:
         return scan(node, target, axes, loops)
 
     def _scattered(self, node: Node) -> Kernel:
-        x, y, *indexes = node.inputs
+        y, *indexes = node.inputs[1:]
         target = self.buffer_of[node]
         whole = Layout(const(0), target.extents, contiguous_strides(target.extents))
         rest = target.extents[len(indexes) :]
@@ -274,7 +274,6 @@ class _Planner:
         builder.write(y, align(y, loops, self.shapes), checked, node["mode"])
         # equal indexes must meet one after the other, so only the axes behind them go in vectors
         free = frozenset(loop for loop in loops[len(lead) :] if loop is not None)
-        del x
         return schedule(axes, frozenset(), builder.values, builder.stores, "scatter", free)
 
     def _indexed(self, indexes: list[Node]) -> tuple[IntExpr, ...]:
