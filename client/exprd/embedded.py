@@ -50,6 +50,11 @@ class EmbeddedTransport:
         self._client = str(uuid.uuid4())
         self._closed = False
 
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Nothing travels."""
+        return 0, 0
+
     def info(self) -> Mapping[str, str]:
         """Load of the engine."""
         usage = self._engine.usage()

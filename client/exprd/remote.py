@@ -73,10 +73,6 @@ T = TypeVar("T")
 class RemoteTransport:
     """A client of one server. Thread safe.
 
-    Attributes:
-        sent_bytes: size of the execute requests so far, without gRPC's own framing.
-        received_bytes: size of the replies to them.
-
     Args:
         target: "host:port" or "unix:///path".
         deadline: asked at each call: seconds that it may take, retries included.
@@ -97,7 +93,8 @@ class RemoteTransport:
         self._state = wire.StateServiceStub(self._channel)
         self._admin = wire.AdminServiceStub(self._channel)
         self._closed = threading.Event()
-        self.sent_bytes = self.received_bytes = 0
+        self._counting = threading.Lock()
+        self._sent = self._received = 0
         try:
             lease = self._greet()
         except ExprdError:
@@ -109,6 +106,17 @@ class RemoteTransport:
     def target(self) -> str:
         """The address of the server."""
         return self._target
+
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes of execute messages sent and received so far, without gRPC's own framing."""
+        with self._counting:
+            return self._sent, self._received
+
+    def _count(self, sent: int, received: int) -> None:
+        with self._counting:
+            self._sent += sent
+            self._received += received
 
     # ---- the server itself
     def info(self) -> Mapping[str, str]:
@@ -181,8 +189,7 @@ class RemoteTransport:
                 for value in sent:
                     _write_source(request.inputs.add(), value)
                 reply = self._call(self._executor.Execute, request)
-                self.sent_bytes += request.ByteSize()
-                self.received_bytes += reply.ByteSize()
+                self._count(request.ByteSize(), reply.ByteSize())
                 return reply
         finally:
             if uploaded:

@@ -58,9 +58,7 @@ class Session:
     @property
     def traffic(self) -> tuple[int, int]:
         """Bytes of execute messages sent and received so far; zeros within this process."""
-        transport = self.transport
-        sent = getattr(transport, "sent_bytes", 0)
-        return sent, getattr(transport, "received_bytes", 0)
+        return self.transport.traffic
 
     def info(self) -> Mapping[str, str]:
         """Versions, limits and load of the server."""

@@ -106,6 +106,11 @@ class Transport(Protocol):
         """Where that is; "" for this process."""
         ...
 
+    @property
+    def traffic(self) -> tuple[int, int]:
+        """Bytes of execute messages sent and received so far."""
+        ...
+
     def info(self) -> Mapping[str, str]:
         """Versions, limits and load, for people."""
         ...

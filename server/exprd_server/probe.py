@@ -51,8 +51,8 @@ def _ask(target: str, seconds: float, question: Callable[[grpc.Channel, float], 
 
 
 def _check_health(channel: grpc.Channel, seconds: float) -> Any:
-    stub: Any = health_pb2_grpc.HealthStub(channel)
-    return stub.Check(health_pb2.HealthCheckRequest(), timeout=seconds)
+    health: Any = health_pb2_grpc.HealthStub(channel)
+    return health.Check(health_pb2.HealthCheckRequest(), timeout=seconds)
 
 
 def _get_info(channel: grpc.Channel, seconds: float) -> wire.GetInfoResponse:
