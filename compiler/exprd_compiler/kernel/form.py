@@ -194,17 +194,24 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """A vector or matrix for BLAS: one unit stride, the other as leading dimension."""
+    """A vector or matrix for BLAS: one unit stride, the other as leading dimension.
+
+    `batch` has a stride for each batch axis of the product, 0 where the operand is repeated.
+    """
 
     buffer: Buffer
     offset: IntExpr
     step: IntExpr
     transposed: bool = False
+    batch: tuple[IntExpr, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Blas:
-    """out = alpha * a @ b, or added to out, of extents (m, k) @ (k, n); n is None for a vector."""
+    """out = alpha * a @ b, or added to out, of extents (m, k) @ (k, n); n is None for a vector.
+
+    With `batch` extents there are as many such products, one per batch position.
+    """
 
     routine: str
     dtype: str
@@ -216,6 +223,7 @@ class Blas:
     n: IntExpr | None
     alpha: float
     add: bool
+    batch: tuple[IntExpr, ...] = ()
 
 
 Step: TypeAlias = Check | Fetch | Kernel | Blas

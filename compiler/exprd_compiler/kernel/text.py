@@ -97,7 +97,9 @@ class _Printer:
         sizes = self._list(e for e in (step.m, step.k, step.n) if e is not None)
         sign = "+=" if step.add else "="
         operands = f"{self._operand(step.a)}, {self._operand(step.b)}"
-        return f"{step.routine} b{step.out.number} {sign} {step.alpha} * ({operands}) of ({sizes})"
+        batch = f" for each of ({self._list(step.batch)})" if step.batch else ""
+        product = f"{step.alpha} * ({operands}) of ({sizes}){batch}"
+        return f"{step.routine} b{step.out.number} {sign} {product}"
 
     def _operand(self, operand: Operand) -> str:
         flag = "'" if operand.transposed else ""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exprd_compiler.backends.llvm import layout, memory
-from exprd_compiler.backends.llvm.blas import NO_TRANSPOSE, ROW_MAJOR, TRANSPOSE
 from exprd_compiler.backends.llvm.kernels import emit_kernel, fail_with
+from exprd_compiler.backends.llvm.products import EntryScope, write_product
 from exprd_compiler.backends.llvm.scalar import LLVMBuilder
 from exprd_compiler.backends.llvm.signature import Signature
 from exprd_compiler.backends.llvm.support import bytes_function, slot_function
@@ -18,7 +18,7 @@ from exprd_compiler.backends.llvm.text import FunctionText, ModuleText, Value, c
 from exprd_compiler.backends.llvm.types import item_size
 from exprd_compiler.errors import CompilerBug
 from exprd_compiler.ir.integer import IntExpr
-from exprd_compiler.kernel.form import Blas, Buffer, Check, Fetch, Kernel, Operand, Plan, Step
+from exprd_compiler.kernel.form import Blas, Buffer, Check, Fetch, Kernel, Plan, Step
 from exprd_compiler.kernel.slots import buffers_of
 
 _POINTER_BYTES = 8
@@ -84,7 +84,15 @@ class _EntryWriter:
                 self._call_kernel(step)
             case Blas():
                 self._cancel_point()
-                self._call_blas(step)
+                write_product(self._scope(), step)
+
+    def _scope(self) -> EntryScope:
+        return EntryScope(
+            module=self.module,
+            function=self.function,
+            address=self._address,
+            integer=self._integer,
+        )
 
     def _exit_if(self, condition: Value, status: int) -> None:
         leave, stay = self.function.label("leave"), self.function.label("stay")
@@ -126,60 +134,6 @@ class _EntryWriter:
         name = self.kernels[signature.key]
         status = self.function.emit(f"call i32 @{name}({operands})", "int32")
         self._exit_if(self.k.compare("ne", status, constant(layout.OK, "int32")), layout.FAILED)
-
-    # ---- BLAS
-    def _call_blas(self, step: Blas) -> None:
-        """One routine call; nothing for no results, zeros for an empty sum."""
-        columns = constant(1, "int64") if step.n is None else self._integer(step.n)
-        rows, inner = self._integer(step.m), self._integer(step.k)
-        size = self.k.mul(self.k.mul(rows, columns), constant(item_size(step.dtype), "int64"))
-        call_text = self._routine(step, rows, columns, inner)
-        out, zero = self._address(step.out), constant(0, "int64")
-        labels = [self.function.label(hint) for hint in ("some", "empty", "blas", "done")]
-        some, empty, call, done = labels
-        self.function.branch(self.k.compare("eq", size, zero), done, some)
-        self.function.begin(some)
-        self.function.branch(self.k.compare("eq", inner, zero), empty, call)
-        self.function.begin(empty)
-        if not step.add:
-            self.module.declare("llvm.memset.p0.i64", "void", ["ptr", "i8", "i64", "i1"])
-            clear = f"ptr {out.text}, i8 0, i64 {size.text}, i1 false"
-            self.function.line(f"call void @llvm.memset.p0.i64({clear})")
-        self.function.jump(done)
-        self.function.begin(call)
-        self.function.line(call_text)
-        self.function.jump(done)
-        self.function.begin(done)
-
-    def _routine(self, step: Blas, rows: Value, columns: Value, inner: Value) -> str:
-        """The call instruction, its operands computed here."""
-        a, b, out = self._operand(step.a), self._operand(step.b), self._address(step.out)
-        flag_a, flag_b = (TRANSPOSE if x.transposed else NO_TRANSPOSE for x in (step.a, step.b))
-        m, n, k = (self._short(value) for value in (rows, columns, inner))
-        alpha, beta = (constant(x, step.dtype).typed for x in (step.alpha, float(step.add)))
-        lda, order = self._step_of(step.a), f"i32 {ROW_MAJOR}"
-        if step.routine == "gemm":
-            left = (order, f"i32 {flag_a}", f"i32 {flag_b}", m, n, k, alpha, a.typed, lda)
-            arguments: tuple[str, ...] = (*left, b.typed, self._step_of(step.b), beta, out.typed, n)
-        else:
-            stored = (k, m) if step.a.transposed else (m, k)
-            matrix = (order, f"i32 {flag_a}", *stored, alpha, a.typed, lda)
-            arguments = (*matrix, b.typed, "i32 1", beta, out.typed, "i32 1")
-        name = f"exprd_{'s' if step.dtype == 'float32' else 'd'}{step.routine}"
-        self.module.declare(name, "void", [argument.split(" ")[0] for argument in arguments])
-        return f"call void @{name}({', '.join(arguments)})"
-
-    def _operand(self, operand: Operand) -> Value:
-        base = self._address(operand.buffer)
-        offset = self._integer(operand.offset)
-        return memory.element_pointer(self.k, base, operand.buffer.dtype, offset)
-
-    def _step_of(self, operand: Operand) -> str:
-        wide = self.k.maximum(self._integer(operand.step), constant(1, "int64"))
-        return self._short(wide)
-
-    def _short(self, value: Value) -> str:
-        return self.function.emit(f"trunc i64 {value.text} to i32", "int32").typed
 
     # ---- buffers
     def _address(self, buffer: Buffer) -> Value:
