@@ -17,9 +17,11 @@ UNSIGNED: Final = ("uint8", "uint16", "uint32", "uint64")
 INTEGERS: Final = SIGNED + UNSIGNED
 DISCRETE: Final = ("bool", *INTEGERS)
 FLOATS: Final = ("float32", "float64")
-DTYPES: Final = DISCRETE + FLOATS
+DTYPES: Final = DISCRETE + FLOATS  # the real ones, for which most ops exist
+COMPLEX: Final = ("complex64", "complex128")
+EVERY: Final = DTYPES + COMPLEX
 
-ITEMSIZE: Final = {name: np.dtype(name).itemsize for name in DTYPES}
+ITEMSIZE: Final = {name: np.dtype(name).itemsize for name in EVERY}
 
 # Theano's upgrade_to_float: the float type that a transcendental function of an integer gives.
 _FLOAT_OF: Final = {
@@ -39,10 +41,10 @@ def check_dtype(name: str) -> str:
     """The dtype itself, if exprd has it.
 
     Raises:
-        DTypeError: the name is not one of `DTYPES`.
+        DTypeError: the name is not one of `EVERY`.
     """
-    if name not in DTYPES:
-        raise DTypeError(f"unknown dtype {name!r}", hint=f"one of {', '.join(DTYPES)}")
+    if name not in EVERY:
+        raise DTypeError(f"unknown dtype {name!r}", hint=f"one of {', '.join(EVERY)}")
     return name
 
 
@@ -67,3 +69,22 @@ def is_float(name: str) -> bool:
 def is_discrete(name: str) -> bool:
     """Whether the dtype is bool or an integer type."""
     return name in DISCRETE
+
+
+def is_complex(name: str) -> bool:
+    """Whether the dtype is a complex floating-point type."""
+    return name in COMPLEX
+
+
+_PART: Final = {"complex64": "float32", "complex128": "float64"}
+_COMPLEX_OF: Final = {"float32": "complex64", "float64": "complex128"}
+
+
+def part_of(name: str) -> str:
+    """The dtype of the real and imaginary part of a complex dtype; a real dtype itself."""
+    return _PART.get(name, name)
+
+
+def complex_of(name: str) -> str:
+    """The complex dtype whose parts hold values of this dtype."""
+    return name if name in COMPLEX else _COMPLEX_OF[promote(float_of(name), "float32")]

@@ -5,6 +5,8 @@
     type  = dtype[extent,...]                   an extent that is not known is ?
     array = type{number, ...} | type"base64"    the little-endian bytes when the numbers are many
 
+A complex element is two numbers, its real and its imaginary part.
+
 Reading gives back exactly what was written, to the bit. Nothing here knows of graphs.
 """
 
@@ -21,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from exprd_compiler.errors import GraphError
-from exprd_compiler.ir.dtype import DTYPES, ITEMSIZE, is_float
+from exprd_compiler.ir.dtype import EVERY, ITEMSIZE, is_complex, is_float, part_of
 from exprd_compiler.ir.node import Array, Const
 from exprd_compiler.ir.type import TensorType
 
@@ -30,7 +32,7 @@ READABLE: Final = 8
 # Tuples within tuples: deeper ones than any op has are refused, since reading them recurses.
 MAX_DEPTH: Final = 32
 
-TYPE: Final = rf"(?:{'|'.join(DTYPES)})\[[0-9?,]*\]"
+TYPE: Final = rf"(?:{'|'.join(EVERY)})\[[0-9?,]*\]"
 STRING: Final = r'"(?:[^"\\]|\\.)*"'
 _WORDS: Final[dict[str, Any]] = {"none": None, "true": True, "false": False}
 _TOKEN: Final = re.compile(
@@ -73,7 +75,8 @@ def write_array(array: Array) -> str:
     """The literal of an array."""
     given = TensorType(array.dtype.name, array.shape)
     if array.size <= READABLE:
-        numbers = [str(item).lower() for item in array.reshape(-1)]
+        parts = array.reshape(-1).view(part_of(given.dtype))
+        numbers = [str(item).lower() for item in parts]
         # a NaN may carry bits that its name does not tell
         if "nan" not in numbers or _from_numbers(given, numbers).tobytes() == array.tobytes():
             return f"{given}{{{', '.join(numbers)}}}"
@@ -108,14 +111,18 @@ def _from_numbers(given: TensorType, numbers: list[str]) -> Array:
     if given.dtype == "bool":
         values: list[Any] = [_WORDS[number] for number in numbers]
     else:
-        values = list(map(float if is_float(given.dtype) else int, numbers))
+        real = is_float(given.dtype) or is_complex(given.dtype)
+        values = list(map(float if real else int, numbers))
     with np.errstate(all="ignore"):
-        return np.array(values, given.dtype).reshape([extent or 0 for extent in given.shape])
+        flat = np.array(values, part_of(given.dtype)).view(given.dtype)
+    return flat.reshape([extent or 0 for extent in given.shape])
 
 
 def _from_bytes(given: TensorType, text: str) -> Array:
     shape = [extent or 0 for extent in given.shape]
-    array = np.frombuffer(base64.b64decode(text, validate=True), f"u{ITEMSIZE[given.dtype]}")
+    array = np.frombuffer(
+        base64.b64decode(text, validate=True), f"u{ITEMSIZE[part_of(given.dtype)]}"
+    )
     if given.dtype == "bool" and array.size and array.max() > 1:
         raise GraphError("a bool is 0 or 1")
     return array.view(given.dtype).reshape(shape)

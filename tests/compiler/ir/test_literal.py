@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from exprd_compiler.errors import GraphError
-from exprd_compiler.ir.dtype import DTYPES
+from exprd_compiler.ir.dtype import EVERY
 from exprd_compiler.ir.literal import Reader, write_value
 from exprd_compiler.ir.node import Const
 from exprd_compiler.ir.type import TensorType
 
 TYPES = st.builds(
     TensorType,
-    st.sampled_from(DTYPES),
+    st.sampled_from(EVERY),
     st.lists(st.none() | st.integers(0, 2**12), max_size=5).map(tuple),
 )
-ARRAYS = st.sampled_from(DTYPES).flatmap(
+ARRAYS = st.sampled_from(EVERY).flatmap(
     lambda dtype: arrays.arrays(dtype, arrays.array_shapes(min_dims=0, max_side=4))
 )
 SIMPLE = st.none() | st.booleans() | st.integers() | st.text() | TYPES | ARRAYS.map(Const)
