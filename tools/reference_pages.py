@@ -11,12 +11,13 @@ from pathlib import Path
 
 from exprd_compiler import errors
 from exprd_compiler.ir.dtype import DTYPES
-from exprd_compiler.ir.node import NO_GRAD, Op
+from exprd_compiler.ir.node import NO_GRAD, NO_PATH, ZERO_GRAD, Op
 from exprd_compiler.ops.table import OP_SET_VERSION, OPS
 from tools.rewrites_page import rewrites_page
 
 DOCS = Path(__file__).parents[1] / "docs"
 KINDS = ("bool", "int", "uint", "float")
+GRADIENTS = {repr(NO_GRAD): "none", repr(ZERO_GRAD): "zero", repr(NO_PATH): "no path"}
 
 OPS_HEAD = f"""# Ops
 
@@ -46,7 +47,7 @@ def ops_page() -> str:
 
 
 def _op_row(op: Op) -> str:
-    gradient = "none" if op.grad is NO_GRAD else "yes"
+    gradient = GRADIENTS.get(repr(op.grad), "yes")
     inside = type(op.lowering).__name__
     doc = op.doc.replace("|", "\\|")
     return f"| `{op.name}` | {doc} | {_dtypes(op)} | {gradient} | {inside} | {op.theano} |"

@@ -4,7 +4,9 @@
     |- GraphError            the caller built something wrong           INVALID_ARGUMENT
     |  |- DTypeError         (also TypeError)
     |  |- ShapeError         (also ValueError) at build time or at run time
-    |  |- NotDifferentiable  |- DisconnectedInput
+    |  |- ArgumentError      (also TypeError and ValueError)
+    |  |- NotDifferentiable  (also TypeError and ValueError)
+    |  |- DisconnectedInput  (also ValueError)
     |  |- UnusedInput        |- MissingInput
     |- CallError             wrong arguments of a compiled function      INVALID_ARGUMENT
     |- IndexOutOfRange       (also IndexError)                           OUT_OF_RANGE
@@ -76,7 +78,11 @@ class ShapeError(GraphError, ValueError):
     """Ranks, extents or patterns do not fit. Only axes that are statically 1 broadcast."""
 
 
-class NotDifferentiable(GraphError):
+class ArgumentError(GraphError, TypeError, ValueError):
+    """An argument of a graph builder means nothing there. The message says which ones do."""
+
+
+class NotDifferentiable(GraphError, TypeError, ValueError):
     """A gradient was asked through an op that has none. Use consider_constant, or another cost."""
 
 

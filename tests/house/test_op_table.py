@@ -7,10 +7,11 @@ import typing
 import pytest
 
 from exprd_compiler.ir import lowering
-from exprd_compiler.ir.node import NO_GRAD, THROUGH_EXPANSION, Op
+from exprd_compiler.ir.node import NO_GRAD, NO_PATH, THROUGH_EXPANSION, ZERO_GRAD, Op
 from exprd_compiler.ops.table import OPS
 
 ALL_OPS = tuple(OPS.values())
+GRADIENTS = (NO_GRAD, ZERO_GRAD, NO_PATH, THROUGH_EXPANSION)
 
 
 def test_the_table_is_keyed_by_wire_name() -> None:
@@ -22,7 +23,7 @@ def test_the_table_is_keyed_by_wire_name() -> None:
 def test_an_op_declares_type_meaning_gradient_and_one_lowering(op: Op) -> None:
     assert callable(op.type)
     assert callable(op.numpy)
-    assert op.grad is NO_GRAD or op.grad is THROUGH_EXPANSION or callable(op.grad)
+    assert any(op.grad is kind for kind in GRADIENTS) or callable(op.grad)
     assert type(op.lowering) in typing.get_args(lowering.Lowering)
     assert op.since >= 1
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from exprd_compiler.errors import GraphError
 from exprd_compiler.ir.dtype import check_dtype
+from exprd_compiler.ir.half import constant_array
 from exprd_compiler.ir.lowering import Expand, Lowering
 from exprd_compiler.ir.type import TensorType
 
 Array: TypeAlias = NDArray[Any]
 Attrs: TypeAlias = tuple[tuple[str, Any], ...]
-GradRule: TypeAlias = Callable[..., "Sequence[Node | None]"]
+GradRule: TypeAlias = Callable[..., "Sequence[Node | Undefined | None]"]
 
 
 class NoGrad:
@@ -28,6 +29,20 @@ class NoGrad:
 
     def __repr__(self) -> str:
         return "NO_GRAD"
+
+
+class ZeroGrad:
+    """The statement that an op is a step function: it is connected, its gradients are zero."""
+
+    def __repr__(self) -> str:
+        return "ZERO_GRAD"
+
+
+class NoPath:
+    """The statement that no value of an input counts, only extents: inputs are disconnected."""
+
+    def __repr__(self) -> str:
+        return "NO_PATH"
 
 
 class ThroughExpansion:
@@ -38,7 +53,19 @@ class ThroughExpansion:
 
 
 NO_GRAD: Final = NoGrad()
+ZERO_GRAD: Final = ZeroGrad()
+NO_PATH: Final = NoPath()
 THROUGH_EXPANSION: Final = ThroughExpansion()
+
+
+@dataclass(frozen=True, slots=True)
+class Undefined:
+    """What a gradient rule gives for an input by which the op cannot be differentiated."""
+
+    why: str
+
+
+Grad: TypeAlias = GradRule | NoGrad | ZeroGrad | NoPath | ThroughExpansion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +93,8 @@ class Op:
         since: op-set version in which it appeared.
         type: `type(*input types, **attrs) -> TensorType`, or GraphError for what it cannot take.
         numpy: `numpy(*arrays, **attrs) -> array`, the meaning.
-        grad: `grad(g, y, *xs, **attrs)` gives one node (or None: no path) per input, or NO_GRAD,
-            or THROUGH_EXPANSION.
+        grad: `grad(g, y, *xs, **attrs)` gives, per input, a node, None (no path) or Undefined; or
+            one statement for all inputs: NO_GRAD, ZERO_GRAD, NO_PATH, THROUGH_EXPANSION.
         lowering: the one way to native code.
         dtypes: dtypes of the tensor inputs for which the op exists (tests are generated for them).
         examples: shapes and attributes for the generated tests.
@@ -79,7 +106,7 @@ class Op:
     since: int = 1
     type: Callable[..., TensorType]
     numpy: Callable[..., Any]
-    grad: GradRule | NoGrad | ThroughExpansion
+    grad: Grad
     lowering: Lowering
     dtypes: tuple[str, ...]
     examples: tuple[Example, ...]
@@ -142,25 +169,31 @@ class Node:
 
 
 class Const:
-    """An immutable array as an attribute: equal and hashed by dtype, shape and bytes."""
+    """An immutable array as an attribute: equal and hashed by dtype, shape and bytes.
 
-    __slots__ = ("_hash", "array")
+    Attributes:
+        array: the elements; those of bfloat16 are in float32 where numpy does not have it.
+        dtype: their element type.
+    """
+
+    __slots__ = ("_hash", "array", "dtype")
     array: Array
+    dtype: str
 
     def __init__(self, value: Any, dtype: str | None = None) -> None:
-        array = np.array(value, dtype=dtype, order="C", copy=True)
-        check_dtype(array.dtype.name)
+        array, name = constant_array(value, dtype)
+        self.dtype = check_dtype(name)
         if array.dtype.byteorder == ">":
             raise GraphError("constants are little-endian", op="constant")
         array.flags.writeable = False
         self.array = array
-        self._hash = hash((array.dtype.name, array.shape, array.tobytes()))
+        self._hash = hash((name, array.shape, array.tobytes()))
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Const)
             and self._hash == other._hash
-            and self.array.dtype == other.array.dtype
+            and self.dtype == other.dtype
             and self.array.shape == other.array.shape
             and self.array.tobytes() == other.array.tobytes()
         )

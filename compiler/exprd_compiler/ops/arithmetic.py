@@ -9,8 +9,9 @@ import numpy as np
 
 from exprd_compiler.ir.dtype import DTYPES, INTEGERS, check_dtype, is_float
 from exprd_compiler.ir.lowering import Scalar
-from exprd_compiler.ir.node import Array, Example, Node, Op
+from exprd_compiler.ir.node import ZERO_GRAD, Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
+from exprd_compiler.ops.events import NOT_HELD
 from exprd_compiler.ops.families import elementwise, upcast_to_float
 from exprd_compiler.ops.leaves import const
 
@@ -58,7 +59,12 @@ cast: Op = Op(
     type=_cast_type,
     numpy=_cast_numpy,
     grad=_cast_grad,
-    lowering=Scalar(lambda k, x, dtype: k.cast(x, dtype), lambda dtypes, _: dtypes, cheap=True),
+    lowering=Scalar(
+        body=lambda k, x, dtype: k.cast(x, dtype),
+        operands=lambda dtypes, _: dtypes,
+        cheap=True,
+        events=(NOT_HELD,),
+    ),
     dtypes=DTYPES,
     examples=tuple(
         Example(shapes=(shape,), attrs={"dtype": dtype}, low=0.0, high=100.0)
@@ -159,7 +165,7 @@ sign: Op = elementwise(
     arity=1,
     numpy=np.sign,
     body=_sign_body,
-    grad=lambda _g, _y, a: (zeros_like(a),),
+    grad=ZERO_GRAD,
     cheap=True,
     doc="-1, 0 or 1 by the sign; NaN stays NaN.",
 )

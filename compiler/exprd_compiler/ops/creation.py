@@ -11,7 +11,7 @@ from exprd_compiler.errors import GraphError, ShapeError
 from exprd_compiler.ir.dtype import DTYPES, promote
 from exprd_compiler.ir.integer import IntExpr, as_expr, const, equal, less
 from exprd_compiler.ir.lowering import Expand, Generate, HostContext, Layout, View
-from exprd_compiler.ir.node import Array, Example, Node, Op
+from exprd_compiler.ir.node import NO_PATH, Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.index import subtensor
 from exprd_compiler.ops.movement import Spec, check_spec, dimshuffle, filled, shape_i
@@ -71,7 +71,7 @@ shape = Op(
     name="shape",
     type=_shape_type,
     numpy=lambda x: np.array(x.shape, "int64"),
-    grad=lambda _g, _y, _x: (None,),
+    grad=NO_PATH,
     lowering=Expand(_shape_expand),
     dtypes=DTYPES,
     examples=(Example(shapes=((3, 4),)), Example(shapes=((0,),))),

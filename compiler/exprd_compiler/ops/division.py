@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from exprd_compiler.ir.dtype import DTYPES, is_float
-from exprd_compiler.ir.node import Op
-from exprd_compiler.ops.arithmetic import mul, neg, sqr, true_div, zeros_like
+from exprd_compiler.ir.node import ZERO_GRAD, Op
+from exprd_compiler.ops.arithmetic import mul, neg, sqr, true_div
+from exprd_compiler.ops.events import BY_ZERO, LEAST_BY_MINUS_ONE
 from exprd_compiler.ops.families import elementwise, upcast_to_float
 
 
@@ -63,7 +64,8 @@ int_div: Op = elementwise(
     arity=2,
     numpy=np.floor_divide,
     body=lambda k, a, b: (_float_div if is_float(a.dtype) else _integer_div)(k, a, b),
-    grad=lambda _g, _y, a, b: (zeros_like(a), zeros_like(b)),
+    grad=ZERO_GRAD,
+    events=(BY_ZERO, LEAST_BY_MINUS_ONE),
     low=0.3,
     doc="Quotient rounded down; of integers by zero 0, the least integer by -1 itself.",
 )
@@ -74,6 +76,7 @@ mod: Op = elementwise(
     numpy=np.remainder,
     body=lambda k, a, b: (_float_mod if is_float(a.dtype) else _integer_mod)(k, a, b),
     grad=lambda g, _y, a, b: (g, neg(mul(g, int_div(a, b)))),
+    events=(BY_ZERO,),
     low=0.3,
     doc="Remainder of int_div, with the sign of the divisor; of integers by zero 0.",
 )

@@ -13,8 +13,8 @@ import numpy as np
 
 from exprd_compiler.errors import DTypeError, GraphError, ShapeError
 from exprd_compiler.ir.dtype import DTYPES, FLOATS, INTEGERS, float_of, is_discrete, promote
-from exprd_compiler.ir.lowering import Reduce, Scalar
-from exprd_compiler.ir.node import Array, Example, GradRule, NoGrad, Op
+from exprd_compiler.ir.lowering import Event, Reduce, Scalar
+from exprd_compiler.ir.node import Array, Example, Grad, Op
 from exprd_compiler.ir.type import MAX_EXTENT, TensorType, broadcast_shape
 
 NUMBERS: Final = INTEGERS + FLOATS
@@ -107,7 +107,7 @@ def elementwise(
     arity: int,
     numpy: Callable[..., Any],
     body: Callable[..., Any],
-    grad: GradRule | NoGrad,
+    grad: Grad,
     doc: str,
     result: Result = upcast,
     operands: Operands = as_result,
@@ -115,6 +115,7 @@ def elementwise(
     low: float = -3.0,
     high: float = 3.0,
     cheap: bool = False,
+    events: tuple[Event, ...] = (),
 ) -> Op:
     """An op applied element by element over the broadcast shape of its inputs."""
     return Op(
@@ -122,7 +123,7 @@ def elementwise(
         type=_elementwise_type(name, arity, result, operands, dtypes),
         numpy=_elementwise_numpy(numpy, result, operands),
         grad=grad,
-        lowering=Scalar(body, operands, cheap),
+        lowering=Scalar(body, operands, cheap, events),
         dtypes=dtypes,
         examples=tuple(Example(shapes=s, low=low, high=high) for s in _SHAPES[arity]),
         theano="Elemwise",
@@ -133,7 +134,7 @@ def elementwise(
 def float_function(
     name: str,
     numpy: Callable[..., Any],
-    grad: GradRule | NoGrad,
+    grad: Grad,
     doc: str,
     low: float,
     high: float,
@@ -154,7 +155,7 @@ def float_function(
 
 
 def comparison(
-    name: str, predicate: str, numpy: Callable[..., Any], grad: GradRule, doc: str
+    name: str, predicate: str, numpy: Callable[..., Any], grad: Grad, doc: str
 ) -> Op:
     """An elementwise comparison with a bool result."""
     return elementwise(
@@ -221,7 +222,7 @@ def reduction(
     *,
     numpy: Callable[..., Any],
     lowering: Reduce,
-    grad: GradRule | NoGrad,
+    grad: Grad,
     doc: str,
     result: Callable[[str], str],
     theano: str,

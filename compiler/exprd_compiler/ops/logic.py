@@ -9,30 +9,25 @@ from typing import Any
 import numpy as np
 
 from exprd_compiler.ir.dtype import DISCRETE, DTYPES, INTEGERS, is_float, promote
-from exprd_compiler.ir.node import Node, Op
+from exprd_compiler.ir.node import ZERO_GRAD, Node, Op
 from exprd_compiler.ops.arithmetic import zeros_like
+from exprd_compiler.ops.events import OUTSIDE_WIDTH
 from exprd_compiler.ops.families import as_common, boolean, comparison, elementwise
 from exprd_compiler.ops.leaves import const
 
-
-def _flat(_g: Node, _y: Node, *xs: Node) -> Sequence[Node | None]:
-    """The gradient of a step function: zero wherever it exists."""
-    return [zeros_like(x) for x in xs]
-
-
-lt: Op = comparison("lt", "lt", np.less, _flat, "a < b.")
-le: Op = comparison("le", "le", np.less_equal, _flat, "a <= b.")
-gt: Op = comparison("gt", "gt", np.greater, _flat, "a > b.")
-ge: Op = comparison("ge", "ge", np.greater_equal, _flat, "a >= b.")
-eq: Op = comparison("eq", "eq", np.equal, _flat, "a == b.")
-neq: Op = comparison("neq", "ne", np.not_equal, _flat, "a != b.")
+lt: Op = comparison("lt", "lt", np.less, ZERO_GRAD, "a < b.")
+le: Op = comparison("le", "le", np.less_equal, ZERO_GRAD, "a <= b.")
+gt: Op = comparison("gt", "gt", np.greater, ZERO_GRAD, "a > b.")
+ge: Op = comparison("ge", "ge", np.greater_equal, ZERO_GRAD, "a >= b.")
+eq: Op = comparison("eq", "eq", np.equal, ZERO_GRAD, "a == b.")
+neq: Op = comparison("neq", "ne", np.not_equal, ZERO_GRAD, "a != b.")
 
 and_: Op = elementwise(
     "and",
     arity=2,
     numpy=np.bitwise_and,
     body=lambda k, a, b: k.and_(a, b),
-    grad=_flat,
+    grad=ZERO_GRAD,
     dtypes=DISCRETE,
     cheap=True,
     doc="Bitwise and; of bools the logical one.",
@@ -43,7 +38,7 @@ or_: Op = elementwise(
     arity=2,
     numpy=np.bitwise_or,
     body=lambda k, a, b: k.or_(a, b),
-    grad=_flat,
+    grad=ZERO_GRAD,
     dtypes=DISCRETE,
     cheap=True,
     doc="Bitwise or; of bools the logical one.",
@@ -54,7 +49,7 @@ xor: Op = elementwise(
     arity=2,
     numpy=np.bitwise_xor,
     body=lambda k, a, b: k.xor(a, b),
-    grad=_flat,
+    grad=ZERO_GRAD,
     dtypes=DISCRETE,
     cheap=True,
     doc="Bitwise exclusive or; of bools the logical one.",
@@ -65,7 +60,7 @@ invert: Op = elementwise(
     arity=1,
     numpy=np.invert,
     body=lambda k, a: k.not_(a),
-    grad=_flat,
+    grad=ZERO_GRAD,
     dtypes=DISCRETE,
     cheap=True,
     doc="Bitwise complement; of bools the negation.",
@@ -77,9 +72,10 @@ left_shift: Op = elementwise(
     arity=2,
     numpy=np.left_shift,
     body=lambda k, a, b: k.shl(a, b),
-    grad=_flat,
+    grad=ZERO_GRAD,
     dtypes=INTEGERS,
     cheap=True,
+    events=(OUTSIDE_WIDTH,),
     low=0.0,
     doc="a times 2 to the power b; 0 where b is negative or not below the width.",
 )
@@ -89,9 +85,10 @@ right_shift: Op = elementwise(
     arity=2,
     numpy=np.right_shift,
     body=lambda k, a, b: k.shr(a, b),
-    grad=_flat,
+    grad=ZERO_GRAD,
     dtypes=INTEGERS,
     cheap=True,
+    events=(OUTSIDE_WIDTH,),
     low=0.0,
     doc="a over 2 to the power b, rounded down; only the sign where b is negative or too large.",
 )
@@ -109,7 +106,7 @@ def _kind(name: str, numpy: Any, of_float: Callable[[Any, Any], Any], doc: str) 
         arity=1,
         numpy=numpy,
         body=body,
-        grad=_flat,
+        grad=ZERO_GRAD,
         result=boolean,
         operands=as_common,
         dtypes=DTYPES,
@@ -145,7 +142,8 @@ def _switch_operands(_: Sequence[str], result: str) -> Sequence[str]:
 
 def _switch_grad(g: Node, _y: Node, condition: Node, _a: Node, _b: Node) -> Sequence[Node | None]:
     zero = const(0, g.dtype)
-    return (None, switch(condition, g, zero), switch(condition, zero, g))
+    # as Theano has it, a little more of the condition takes the same branch
+    return (zeros_like(condition), switch(condition, g, zero), switch(condition, zero, g))
 
 
 def _switch_body(k: Any, condition: Any, a: Any, b: Any) -> Any:

@@ -20,7 +20,7 @@ from exprd_compiler.ir.integer import (
     select,
 )
 from exprd_compiler.ir.lowering import Host, HostContext, Layout, View
-from exprd_compiler.ir.node import Array, Example, Node, Op
+from exprd_compiler.ir.node import NO_PATH, Array, Example, Node, Op
 from exprd_compiler.ir.type import Extent, TensorType
 from exprd_compiler.ops.families import check_ints
 
@@ -110,7 +110,7 @@ shape_i: Op = Op(
     name="shape_i",
     type=_shape_i_type,
     numpy=lambda x, *, axis: np.asarray(x.shape[axis], "int64"),
-    grad=lambda _g, _y, _x, **_: (None,),
+    grad=NO_PATH,
     lowering=Host(lambda extents, *, axis: extents[axis]),
     dtypes=DTYPES,
     examples=(

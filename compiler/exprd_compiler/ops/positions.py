@@ -12,7 +12,7 @@ import numpy as np
 from exprd_compiler.ir.dtype import INTEGERS
 from exprd_compiler.ir.integer import IntExpr, maximum
 from exprd_compiler.ir.lowering import Extents, Generate
-from exprd_compiler.ir.node import Array, Example, Node, Op
+from exprd_compiler.ir.node import NO_PATH, Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.arithmetic import mul
 from exprd_compiler.ops.leaves import const
@@ -36,7 +36,7 @@ iota = Op(
     name="iota",
     type=_iota_type,
     numpy=_iota_numpy,
-    grad=lambda _g, _y, *dims, **_: [None] * len(dims),
+    grad=NO_PATH,
     lowering=Generate(lambda _k, positions, **_: positions[0], _iota_extents, hosts=1),
     dtypes=INTEGERS,
     examples=(

@@ -10,9 +10,9 @@ import numpy as np
 from exprd_compiler.errors import ShapeError
 from exprd_compiler.ir.dtype import DTYPES, FLOATS, INTEGERS, is_discrete
 from exprd_compiler.ir.lowering import ArgReduce, Expand, Reduce
-from exprd_compiler.ir.node import NO_GRAD, THROUGH_EXPANSION, Array, Example, Node, Op
+from exprd_compiler.ir.node import THROUGH_EXPANSION, ZERO_GRAD, Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
-from exprd_compiler.ops.arithmetic import cast, mul, second, true_div, zeros_like
+from exprd_compiler.ops.arithmetic import cast, mul, second, true_div
 from exprd_compiler.ops.families import check_axes, drop_axes, reduction, sum_dtype
 from exprd_compiler.ops.leaves import const
 from exprd_compiler.ops.logic import eq, switch
@@ -142,7 +142,7 @@ def _truth(
         name,
         numpy=lambda x, axes: fold(x, axis=axes),
         lowering=Reduce(name, combine, lambda _: identity, lambda _: "bool"),
-        grad=lambda _g, _y, x, **_: (zeros_like(x),),
+        grad=ZERO_GRAD,
         result=lambda _: "bool",
         theano="CAReduce",
         doc=doc,
@@ -192,7 +192,7 @@ def _position(name: str, fold: Callable[..., Any], predicate: str, what: str) ->
         name=name,
         type=rule,
         numpy=meaning,
-        grad=NO_GRAD,
+        grad=ZERO_GRAD,
         lowering=ArgReduce(_beats(predicate)),
         dtypes=DTYPES,
         examples=(
