@@ -6,7 +6,7 @@ LLVM nor lanes; extents and layouts are `IntExpr`s. The kernel floor decides fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
@@ -22,10 +22,11 @@ class ScalarBuilder(Protocol):
     """What a backend hands to a scalar body: arithmetic on values that know their dtype.
 
     Both operands of an arithmetic method have the same dtype; integers wrap around; comparisons
-    give "bool"; `minimum` and `maximum` propagate NaN as numpy's do.
+    give "bool"; `minimum` and `maximum` propagate NaN as numpy's do. Of complex values there are
+    sums, differences, products, quotients, negatives and `eq` and `ne`; `pair` makes one of parts.
     """
 
-    def const(self, value: float, dtype: str) -> Scalar_: ...
+    def const(self, value: complex, dtype: str) -> Scalar_: ...
     def add(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
     def sub(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
     def mul(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
@@ -45,6 +46,9 @@ class ScalarBuilder(Protocol):
     def shr(self, a: Scalar_, b: Scalar_) -> Scalar_: ...
     def select(self, condition: Scalar_, a: Scalar_, b: Scalar_) -> Scalar_: ...
     def cast(self, a: Scalar_, dtype: str) -> Scalar_: ...
+    def pair(self, re: Scalar_, im: Scalar_) -> Scalar_: ...
+    def real(self, z: Scalar_) -> Scalar_: ...
+    def imag(self, z: Scalar_) -> Scalar_: ...
     def call(self, name: str, *args: Scalar_) -> Scalar_: ...
 
 
@@ -76,18 +80,41 @@ class Leaf:
     """Nothing to compute: an input, a shared variable or a constant."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A case of a scalar body whose value is defined but rarely wanted; calls count its elements.
+
+    Attributes:
+        kind: its name, the same for ever.
+        test: `test(k, *xs, **attrs)` says whether elements are such a case; the operands are those
+            of the body.
+        dtypes: operand dtypes for which it can happen.
+        when: for which attributes it can happen.
+    """
+
+    kind: str
+    test: Callable[..., Scalar_]
+    dtypes: tuple[str, ...]
+    when: Callable[[Mapping[str, Any]], bool] = lambda _: True
+
+    def possible(self, operands: Sequence[str], attrs: Mapping[str, Any]) -> bool:
+        """Whether the body can meet it on operands of these dtypes."""
+        return all(dtype in self.dtypes for dtype in operands) and self.when(attrs)
+
+
 @dataclass(frozen=True, slots=True)
 class Scalar:
     """Elementwise over the broadcast shape of the inputs.
 
     `operands(dtypes, result)` names the dtype to which each input is cast before the scalar
     `body(k, *xs, **attrs)` sees it.
-    `cheap` bodies may be repeated in several kernels rather than stored.
+    `cheap` bodies may be repeated in several kernels rather than stored; `events` are counted.
     """
 
     body: Callable[..., Scalar_]
     operands: Callable[[Sequence[str], str], Sequence[str]]
     cheap: bool = False
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

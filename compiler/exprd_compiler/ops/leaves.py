@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from exprd_compiler.errors import CompilerBug, GraphError
+from exprd_compiler.ir.dtype import is_complex
 from exprd_compiler.ir.lowering import Leaf
 from exprd_compiler.ir.node import NO_GRAD, Array, Const, Node, Op
 from exprd_compiler.ir.type import TensorType
@@ -41,7 +42,7 @@ shared = _leaf("shared", "A variable whose value lives with the engine.")
 
 constant = Op(
     name="constant",
-    type=lambda *, value: TensorType(value.array.dtype.name, value.array.shape),
+    type=lambda *, value: TensorType(value.dtype, value.array.shape),
     numpy=lambda *, value: value.array,
     grad=NO_GRAD,
     lowering=Leaf(),
@@ -67,10 +68,16 @@ def constant_value(node: Node) -> Array | None:
     return node["value"].array if node.op is constant else None
 
 
-def scalar_value(node: Node) -> float | int | bool | None:
+def repeated_value(node: Node) -> complex | None:
     """The number if the node is a constant of one repeated element, else None."""
     array = constant_value(node)
     if array is None or array.size == 0:
         return None
     first = array.reshape(-1)[0]
-    return first.item() if array.size == 1 or bool(np.all(array == first)) else None
+    number: complex = first.item()
+    return number if array.size == 1 or bool(np.all(array == first)) else None
+
+
+def scalar_value(node: Node) -> float | int | bool | None:
+    """The number if the node is a constant of one repeated real element, else None."""
+    return None if is_complex(node.dtype) else repeated_value(node)  # type: ignore[return-value]

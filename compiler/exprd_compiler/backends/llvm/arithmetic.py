@@ -7,15 +7,18 @@ division by zero gives 0, a shift beyond the width gives what is left of the num
 
 from __future__ import annotations
 
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from exprd_compiler.backends.llvm import complex as complex_
 from exprd_compiler.backends.llvm import conversion
 from exprd_compiler.backends.llvm.text import Value, constant
 from exprd_compiler.backends.llvm.types import (
     SCALARS,
     bit_width,
     bits_dtype,
+    is_complex,
     is_float,
     is_signed,
     register_type,
@@ -56,11 +59,11 @@ class Arithmetic:
 
     # --- values ---------------------------------------------------------------------------------
 
-    def const(self, value: float, dtype: str) -> Value:
+    def const(self, value: complex, dtype: str) -> Value:
         """A constant in all lanes."""
         return constant(value, dtype, self.lanes)
 
-    def like(self, value: float, x: Value) -> Value:
+    def like(self, value: complex, x: Value) -> Value:
         """A constant of the dtype and lanes of ``x``."""
         return constant(value, x.dtype, x.lanes)
 
@@ -68,6 +71,8 @@ class Arithmetic:
         """A one-lane value in all lanes."""
         if x.lanes == self.lanes:
             return x
+        if is_complex(x.dtype):
+            return complex_.each(self.function, self.broadcast, x)
         wide = register_type(x.dtype, self.lanes)
         one = self._emit(f"insertelement {wide} poison, {x.typed}, i64 0", x.dtype)
         mask = register_type("int32", self.lanes)
@@ -87,10 +92,14 @@ class Arithmetic:
 
     def mul(self, a: Value, b: Value) -> Value:
         """The product."""
+        if is_complex(a.dtype):
+            return complex_.mul(self, a, b)
         return self._arithmetic("mul", a, b)
 
     def div(self, a: Value, b: Value) -> Value:
         """The quotient; of integers towards zero, with x / 0 = 0 and MIN / -1 = MIN."""
+        if is_complex(a.dtype):
+            return complex_.div(self, a, b)
         return self._binary("fdiv", a, b) if is_float(a.dtype) else self._integer_div("div", a, b)
 
     def rem(self, a: Value, b: Value) -> Value:
@@ -99,6 +108,8 @@ class Arithmetic:
 
     def neg(self, a: Value) -> Value:
         """The negative; of a float it flips the sign bit, of NaN and zero as well."""
+        if is_complex(a.dtype):
+            return complex_.each(self.function, self.neg, a)
         if is_float(a.dtype):
             return self._emit(f"fneg {a.typed}", a.dtype, a.lanes)
         return self.sub(self.like(0, a), a)
@@ -134,6 +145,8 @@ class Arithmetic:
 
     def compare(self, predicate: str, a: Value, b: Value) -> Value:
         """``lt le gt ge eq ne`` as numpy means them; a bool."""
+        if is_complex(a.dtype):
+            return complex_.compare(self, predicate, a, b)
         ordered, signed, unsigned = _PREDICATES[predicate]
         if is_float(a.dtype):
             return self._emit(f"fcmp {ordered} {a.typed}, {b.text}", "bool", a.lanes)
@@ -142,6 +155,9 @@ class Arithmetic:
 
     def select(self, condition: Value, a: Value, b: Value) -> Value:
         """``a`` where the condition holds, else ``b``."""
+        if is_complex(a.dtype):
+            chosen = partial(self.select, condition)
+            return complex_.each(self.function, chosen, a, b)
         return self._emit(f"select {condition.typed}, {a.typed}, {b.typed}", a.dtype, a.lanes)
 
     def and_(self, a: Value, b: Value) -> Value:
@@ -176,6 +192,20 @@ class Arithmetic:
     def _shift_inside(self, count: Value) -> Value:
         limit = self.like(bit_width(count.dtype), count)  # unsigned: a negative count is huge
         return self._emit(f"icmp ult {count.typed}, {limit.text}", "bool", count.lanes)
+
+    # --- complex numbers ------------------------------------------------------------------------
+
+    def pair(self, re: Value, im: Value) -> Value:
+        """The complex number of two parts of one float dtype."""
+        return complex_.pair(self.function, re, im)
+
+    def real(self, z: Value) -> Value:
+        """The real part of a complex number."""
+        return complex_.part(self.function, z, 0)
+
+    def imag(self, z: Value) -> Value:
+        """The imaginary part of a complex number."""
+        return complex_.part(self.function, z, 1)
 
     # --- float anatomy --------------------------------------------------------------------------
 
@@ -231,6 +261,8 @@ class Arithmetic:
         return self._emit(f"{opcode} {a.typed}, {b.text}", a.dtype, a.lanes)
 
     def _arithmetic(self, name: str, a: Value, b: Value) -> Value:
+        if is_complex(a.dtype):
+            return complex_.each(self.function, partial(self._arithmetic, name), a, b)
         return self._binary(f"f{name}" if is_float(a.dtype) else name, a, b)
 
     def _integer_div(self, name: str, a: Value, b: Value) -> Value:

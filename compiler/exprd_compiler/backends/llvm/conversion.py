@@ -10,13 +10,18 @@ memory answers otherwise than its loop over a stride; this is the latter):
     float -> uint32          as int64, then the low bits are kept
     float -> uint64          below 2**63 as int64; else x - 2**63 as int64, top bit flipped
     anything -> bool         x != 0, so that NaN is true
+
+Whatever becomes a 16-bit float is rounded once: where it passes through float32, that rounds to odd
+before (see ``ir.half``). Values of 16-bit floats are kept as float32, so the way back is free.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exprd_compiler.backends.llvm.types import SCALARS, is_float, is_signed
+from exprd_compiler.backends.llvm import complex as complex_
+from exprd_compiler.backends.llvm.types import SCALARS, is_complex, is_float, is_signed
+from exprd_compiler.ir.dtype import HALVES
 
 if TYPE_CHECKING:
     from exprd_compiler.backends.llvm.arithmetic import Arithmetic
@@ -27,6 +32,12 @@ def cast(k: Arithmetic, x: Value, dtype: str) -> Value:
     """``x`` converted to ``dtype``."""
     if x.dtype == dtype:
         return x
+    if is_complex(x.dtype) or is_complex(dtype):
+        return complex_.cast(k, x, dtype)
+    if x.dtype in HALVES:
+        return cast(k, _labelled(x, "float32"), dtype)
+    if dtype in HALVES:
+        return _ROUNDED[dtype](k, _odd_single(k, x))
     if dtype == "bool":
         return k.compare("ne", x, k.like(0, x))
     if is_float(x.dtype):
@@ -34,6 +45,11 @@ def cast(k: Arithmetic, x: Value, dtype: str) -> Value:
     if is_float(dtype):
         return k.convert("sitofp" if is_signed(x.dtype) else "uitofp", x, dtype)
     return _resize_integer(k, x, dtype)
+
+
+def _labelled(x: Value, dtype: str) -> Value:
+    """The same register as a value of another dtype."""
+    return type(x)(x.text, dtype, x.lanes)
 
 
 def _resize_float(k: Arithmetic, x: Value, dtype: str) -> Value:
@@ -44,7 +60,7 @@ def _resize_float(k: Arithmetic, x: Value, dtype: str) -> Value:
 def _resize_integer(k: Arithmetic, x: Value, dtype: str) -> Value:
     source, target = SCALARS[x.dtype], SCALARS[dtype]
     if target.bits == source.bits:  # signedness lies in the operations, not in the register
-        return type(x)(x.text, dtype, x.lanes)
+        return _labelled(x, dtype)
     if target.bits < source.bits:
         return k.convert("trunc", x, dtype)
     return k.convert("sext" if source.kind == "signed" else "zext", x, dtype)
@@ -72,3 +88,56 @@ def _float_to_uint64(k: Arithmetic, x: Value) -> Value:
     low = _indefinite(k, k.select(high, k.sub(x, half), x), "int64")
     flip = k.select(high, k.like(-(1 << 63), low), k.like(0, low))
     return _resize_integer(k, k.xor(low, flip), "uint64")
+
+
+# ---- to 16-bit floats
+def to_float16(k: Arithmetic, x: Value) -> Value:
+    """A float32 rounded to float16, kept as a float32."""
+    stored = k.convert("fptrunc", x, "half")
+    return _labelled(k.convert("fpext", stored, "float32"), "float16")
+
+
+def to_bfloat16(k: Arithmetic, x: Value) -> Value:
+    """A float32 rounded to bfloat16, kept as a float32: the upper half of its bits."""
+    bits = k.bits(x)
+    odd = k.and_(k.shr(bits, k.like(16, bits)), k.like(1, bits))
+    nearest = k.add(k.add(bits, k.like(0x7FFF, bits)), odd)
+    quiet = k.or_(bits, k.like(0x400000, bits))
+    kept = k.and_(k.select(k.compare("ne", x, x), quiet, nearest), k.like(-0x10000, bits))
+    return _labelled(k.from_bits(kept, "float32"), "bfloat16")
+
+
+_ROUNDED = {"float16": to_float16, "bfloat16": to_bfloat16}
+
+
+def _odd_single(k: Arithmetic, x: Value) -> Value:
+    """A number in float32; between two of those it is the odd one, so that rounding goes on."""
+    if x.dtype == "float32" or (not is_float(x.dtype) and SCALARS[x.dtype].bits <= 16):
+        return cast(k, x, "float32")
+    x = x if x.dtype == "float64" else cast(k, _odd_whole(k, x), "float64")
+    near = _resize_float(k, x, "float32")
+    back = _resize_float(k, near, "float64")
+    bits = k.bits(near)
+    low = k.and_(bits, k.like(1, bits))
+    between = k.and_(k.compare("eq", low, k.like(0, low)), _differ(k, back, x))
+    away = k.compare("gt", k.abs(back), k.abs(x))
+    step = k.select(away, k.like(-1, bits), k.like(1, bits))
+    return k.from_bits(k.add(bits, k.select(between, step, k.like(0, bits))), "float32")
+
+
+def _differ(k: Arithmetic, a: Value, b: Value) -> Value:
+    """Whether two numbers differ; no NaN does."""
+    return k.or_(k.compare("lt", a, b), k.compare("gt", a, b))
+
+
+def _odd_whole(k: Arithmetic, x: Value) -> Value:
+    """An integer that float64 holds: a large one ends in a bit for whatever was behind it."""
+    if SCALARS[x.dtype].bits < 64:
+        return x
+    low = k.like(0x7FF, x)
+    odd = k.and_(k.or_(x, k.add(k.and_(x, low), low)), k.not_(low))
+    size = k.like(1 << 53, x)
+    small = k.compare("le", x, size)
+    if is_signed(x.dtype):
+        small = k.and_(small, k.compare("ge", x, k.neg(size)))
+    return k.select(small, x, odd)

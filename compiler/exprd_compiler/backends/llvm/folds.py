@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from exprd_compiler.backends.llvm import complex as complex_
 from exprd_compiler.backends.llvm.loops import Lanes
 from exprd_compiler.backends.llvm.scalar import LLVMBuilder
 from exprd_compiler.backends.llvm.text import Value, constant
-from exprd_compiler.backends.llvm.types import register_type
+from exprd_compiler.backends.llvm.types import is_complex, register_type
 from exprd_compiler.ir.lowering import Reduce
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def finish(function: FunctionText, fold: Fold, state: Sequence[Value], *, across
 
 
 def _half(function: FunctionText, value: Value, first: int, count: int) -> Value:
+    if is_complex(value.dtype):
+        return complex_.each(function, lambda part: _half(function, part, first, count), value)
     if count == 1:
         return function.emit(f"extractelement {value.typed}, i64 {first}", value.dtype)
     lanes = ", ".join(f"i32 {first + lane}" for lane in range(count))

@@ -16,6 +16,7 @@ from exprd_compiler.backends.llvm.loops import ZERO, Lanes, counted, lane_number
 from exprd_compiler.backends.llvm.scalar import LLVMBuilder
 from exprd_compiler.backends.llvm.signature import Signature
 from exprd_compiler.backends.llvm.text import FunctionText, ModuleText, Value, constant
+from exprd_compiler.backends.llvm.types import bit_width
 from exprd_compiler.errors import CompilerBug
 from exprd_compiler.ir.integer import IntExpr
 from exprd_compiler.ir.lowering import Generate, Scalar
@@ -41,14 +42,15 @@ if TYPE_CHECKING:
 # on the width of registers and independent instructions hide latency.
 NARROW_LANES: Final = 32
 WIDE_LANES: Final = 16
+_LANES: Final = {64: WIDE_LANES, 128: WIDE_LANES // 2}
 
 
 def lanes_of(kernel: Kernel) -> int:
-    """The lanes of a kernel's vectors: fewer as soon as one value has 64 bits."""
+    """The lanes of a kernel's vectors: fewer as soon as one value has 64 bits, or 128."""
     if kernel.vector < 0:
         return 1
-    wide = any(value.dtype.endswith("64") for value in kernel.values)
-    return WIDE_LANES if wide else NARROW_LANES
+    widest = max([bit_width(value.dtype) for value in kernel.values], default=0)
+    return _LANES.get(widest, NARROW_LANES)
 
 
 def emit_kernel(module: ModuleText, name: str, kernel: Kernel, signature: Signature) -> None:
@@ -391,7 +393,9 @@ class _KernelWriter:
         return self.integer_of[expr]
 
 
-def fail_with(function: FunctionText, context: Value, site: int, values: Sequence[Value]) -> None:
+def fail_with(
+    function: FunctionText, context: Value, site: int | str, values: Sequence[Value]
+) -> None:
     """Record a site and its values in the context and leave with FAILED."""
     where = function.emit(f"getelementptr i8, ptr {context.text}, i64 {SITE_OFFSET}", "ptr")
     function.line(f"store i32 {site}, ptr {where.text}, align 4")

@@ -1,7 +1,8 @@
 """Loads and stores of a kernel: contiguous, repeated, strided and indexed, one lane or many.
 
 A contiguous access has two forms behind one branch, for a full vector and for the masked tail.
-Elements in memory are bytes for bool; everything else is as in registers.
+Elements in memory are bytes for bool and two neighbours for complex numbers; everything else is as
+in registers.
 """
 
 from __future__ import annotations
@@ -9,9 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from exprd_compiler.backends.llvm.complex import doubled, interleaved, pair, part, separated
 from exprd_compiler.backends.llvm.loops import Lanes, lane_numbers
 from exprd_compiler.backends.llvm.text import Value, constant
-from exprd_compiler.backends.llvm.types import item_size, memory_type, vector
+from exprd_compiler.backends.llvm.types import (
+    alignment,
+    is_complex,
+    memory_type,
+    part_dtype,
+    vector,
+)
 
 if TYPE_CHECKING:
     from exprd_compiler.backends.llvm.scalar import LLVMBuilder
@@ -27,6 +35,8 @@ def element_pointer(k: LLVMBuilder, base: Value, dtype: str, offset: Value) -> V
 
 def _to_register(k: LLVMBuilder, raw: str, dtype: str, lanes: int) -> Value:
     """The result of a load instruction as a register value; bytes become bool."""
+    if is_complex(dtype) and lanes > 1:
+        return separated(k, k.function.emit(raw, part_dtype(dtype), 2 * lanes))
     if dtype != "bool":
         return k.function.emit(raw, dtype, lanes)
     byte = k.function.emit(raw, "uint8", lanes)
@@ -36,6 +46,8 @@ def _to_register(k: LLVMBuilder, raw: str, dtype: str, lanes: int) -> Value:
 
 def _to_memory(k: LLVMBuilder, value: Value) -> Value:
     """The value as it lies in memory; bool becomes bytes."""
+    if is_complex(value.dtype) and value.lanes > 1:
+        return interleaved(k, value)
     if value.dtype != "bool":
         return value
     wide = vector("i8", value.lanes)
@@ -45,14 +57,14 @@ def _to_memory(k: LLVMBuilder, value: Value) -> Value:
 # ---- one lane
 def load_one(k: LLVMBuilder, pointer: Value, dtype: str) -> Value:
     """One element."""
-    kind, align = memory_type(dtype, 1), item_size(dtype)
+    kind, align = memory_type(dtype, 1), alignment(dtype)
     return _to_register(k, f"load {kind}, ptr {pointer.text}, align {align}", dtype, 1)
 
 
 def store_one(k: LLVMBuilder, value: Value, pointer: Value) -> None:
     """Write one element."""
     raw = _to_memory(k, value)
-    k.function.line(f"store {raw.typed}, ptr {pointer.text}, align {item_size(value.dtype)}")
+    k.function.line(f"store {raw.typed}, ptr {pointer.text}, align {alignment(value.dtype)}")
 
 
 # ---- contiguous vectors
@@ -81,7 +93,7 @@ def load_many(k: LLVMBuilder, wanted: Sequence[tuple[Value, str]], lanes: Lanes)
 
 def _load_full(k: LLVMBuilder, pointer: Value, dtype: str) -> Value:
     kind = memory_type(dtype, k.lanes)
-    raw = f"load {kind}, ptr {pointer.text}, align {item_size(dtype)}"
+    raw = f"load {kind}, ptr {pointer.text}, align {alignment(dtype)}"
     return _to_register(k, raw, dtype, k.lanes)
 
 
@@ -94,11 +106,17 @@ def _masked_name(operation: str, dtype: str, lanes: int) -> str:
 
 def _load_masked(k: LLVMBuilder, pointer: Value, dtype: str, mask: Value) -> Value:
     kind = memory_type(dtype, k.lanes)
-    name = _masked_name("load", dtype, k.lanes)
-    k.function.module.declare(name, kind, ["ptr", mask.type, kind])
-    address = f"ptr align {item_size(dtype)} {pointer.text}"
-    raw = f"call {kind} @{name}({address}, {mask.typed}, {kind} zeroinitializer)"
+    inside = _mask_of(k, mask, dtype)
+    name = _masked_name("load", part_dtype(dtype), inside.lanes)
+    k.function.module.declare(name, kind, ["ptr", inside.type, kind])
+    address = f"ptr align {alignment(dtype)} {pointer.text}"
+    raw = f"call {kind} @{name}({address}, {inside.typed}, {kind} zeroinitializer)"
     return _to_register(k, raw, dtype, k.lanes)
+
+
+def _mask_of(k: LLVMBuilder, mask: Value, dtype: str) -> Value:
+    """The mask of what the lanes hold in memory."""
+    return doubled(k, mask) if is_complex(dtype) else mask
 
 
 def store_many(k: LLVMBuilder, wanted: Sequence[tuple[Value, Value]], lanes: Lanes) -> None:
@@ -106,7 +124,7 @@ def store_many(k: LLVMBuilder, wanted: Sequence[tuple[Value, Value]], lanes: Lan
     if not wanted:
         return
     function = k.function
-    raw = [(_to_memory(k, value), pointer, item_size(value.dtype)) for value, pointer in wanted]
+    raw = [(_to_memory(k, value), pointer, alignment(value.dtype)) for value, pointer in wanted]
     whole, tail, join = (function.label(hint) for hint in ("whole", "tail", "stored"))
     function.branch(lanes.full, whole, tail)
     function.begin(whole)
@@ -115,10 +133,11 @@ def store_many(k: LLVMBuilder, wanted: Sequence[tuple[Value, Value]], lanes: Lan
     function.jump(join)
     function.begin(tail)
     for value, pointer, align in raw:
-        name = _masked_name("store", value.dtype, k.lanes)
-        function.module.declare(name, "void", [value.type, "ptr", lanes.mask.type])
+        mask = lanes.mask if value.lanes == k.lanes else doubled(k, lanes.mask)
+        name = _masked_name("store", value.dtype, value.lanes)
+        function.module.declare(name, "void", [value.type, "ptr", mask.type])
         address = f"ptr align {align} {pointer.text}"
-        function.line(f"call void @{name}({value.typed}, {address}, {lanes.mask.typed})")
+        function.line(f"call void @{name}({value.typed}, {address}, {mask.typed})")
     function.jump(join)
     function.begin(join)
 
@@ -145,10 +164,24 @@ def _scattered_name(operation: str, dtype: str, lanes: int) -> str:
 def gather(k: LLVMBuilder, pointer: Value, dtype: str, offsets: Value, mask: Value) -> Value:
     """One element per lane at offsets from an address; lanes outside the mask are 0, unread."""
     where = _addresses(k, pointer, dtype, offsets)
+    if is_complex(dtype):
+        inner = part_dtype(dtype)
+        re, im = (_gathered(k, at, inner, mask) for at in (where, _behind(k, where, inner)))
+        return pair(k.function, re, im)
+    return _gathered(k, where, dtype, mask)
+
+
+def _behind(k: LLVMBuilder, where: Value, dtype: str) -> Value:
+    """Per lane, the address of the next element."""
+    kind = memory_type(dtype, 1)
+    return k.function.emit(f"getelementptr {kind}, {where.typed}, i64 1", "ptr", k.lanes)
+
+
+def _gathered(k: LLVMBuilder, where: Value, dtype: str, mask: Value) -> Value:
     kind = memory_type(dtype, k.lanes)
     name = _scattered_name("gather", dtype, k.lanes)
     k.function.module.declare(name, kind, [where.type, mask.type, kind])
-    address = f"{where.type} align {item_size(dtype)} {where.text}"
+    address = f"{where.type} align {alignment(dtype)} {where.text}"
     raw = f"call {kind} @{name}({address}, {mask.typed}, {kind} zeroinitializer)"
     return _to_register(k, raw, dtype, k.lanes)
 
@@ -156,8 +189,17 @@ def gather(k: LLVMBuilder, pointer: Value, dtype: str, offsets: Value, mask: Val
 def scatter(k: LLVMBuilder, value: Value, pointer: Value, offsets: Value, mask: Value) -> None:
     """Write one element per lane inside the mask at offsets from an address."""
     where = _addresses(k, pointer, value.dtype, offsets)
+    if is_complex(value.dtype):
+        inner = part_dtype(value.dtype)
+        _scattered(k, part(k.function, value, 0), where, mask)
+        _scattered(k, part(k.function, value, 1), _behind(k, where, inner), mask)
+    else:
+        _scattered(k, value, where, mask)
+
+
+def _scattered(k: LLVMBuilder, value: Value, where: Value, mask: Value) -> None:
     raw = _to_memory(k, value)
     name = _scattered_name("scatter", value.dtype, k.lanes)
     k.function.module.declare(name, "void", [raw.type, where.type, mask.type])
-    address = f"{where.type} align {item_size(value.dtype)} {where.text}"
+    address = f"{where.type} align {alignment(value.dtype)} {where.text}"
     k.function.line(f"call void @{name}({raw.typed}, {address}, {mask.typed})")

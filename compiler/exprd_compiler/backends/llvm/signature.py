@@ -45,7 +45,7 @@ class Signature:
                 yield ("tuple", len(parts))
                 for part in parts:
                     yield from self._encoded(part)
-            case float():
+            case float() | complex():
                 yield repr(item)
             case _ if is_dataclass(item) and not isinstance(item, type):
                 yield type(item).__name__

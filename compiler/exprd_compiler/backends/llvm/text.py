@@ -10,7 +10,14 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from exprd_compiler.backends.llvm.types import SCALARS, register_type, suffix
+from exprd_compiler.backends.llvm.types import (
+    SCALARS,
+    is_complex,
+    part_dtype,
+    register_type,
+    suffix,
+)
+from exprd_compiler.errors import CompilerBug
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,9 +42,14 @@ class Value:
         return f"{self.type} {self.text}"
 
 
-def constant(value: float, dtype: str, lanes: int = 1) -> Value:
+def constant(value: complex, dtype: str, lanes: int = 1) -> Value:
     """A constant, the same in all lanes; floats are printed exactly, as bit patterns."""
-    text = _literal(value, dtype)
+    if is_complex(dtype):
+        re, im = (constant(x, part_dtype(dtype), lanes) for x in (value.real, value.imag))
+        return Value(f"{{ {re.typed}, {im.typed} }}", dtype, lanes)
+    if value.imag:
+        raise CompilerBug(f"{value} is not a constant of {dtype}")
+    text = _literal(value.real, dtype)
     if lanes > 1:
         text = f"splat ({SCALARS[dtype].register} {text})"
     return Value(text, dtype, lanes)
