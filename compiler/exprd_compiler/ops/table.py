@@ -13,6 +13,7 @@ from exprd_compiler.errors import UnsupportedVersion
 from exprd_compiler.ir.node import Op
 from exprd_compiler.ops import (
     arithmetic,
+    backward,
     choice,
     creation,
     diagonals,
@@ -65,6 +66,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
     choice,
     linalg,
     nnet,
+    backward,
 )
 
 
