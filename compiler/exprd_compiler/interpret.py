@@ -139,11 +139,16 @@ def _check_broadcast(node: Node, arrays: list[Array]) -> None:
             with suppress(IndexError):  # the meaning tells of it
                 _check_fits(node, 1, arrays, _written(node, arrays).shape)
         case Library() if len(arrays) > 2:
-            _check_fits(node, 2, arrays, arrays[0].shape[:-1] + arrays[1].shape[1:])
+            _check_fits(node, 2, arrays, _product_shape(arrays[0].shape, arrays[1].shape))
         case _ if node.op is alloc:
             _check_fits(node, 0, arrays, [int(e) for e in filled(node["shape"], arrays[1:])])
         case _:
             pass
+
+
+def _product_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a matrix product over batch axes."""
+    return (*np.broadcast_shapes(a[:-2], b[:-2]), *a[-2:-1], *b[1:][-1:])
 
 
 def _written(node: Node, arrays: list[Array]) -> Array:

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from exprd_compiler.errors import CompilerBug
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.integer import IntExpr, const, less
-from exprd_compiler.ir.lowering import Assign, Host, Join, Layout, Leaf, Library, Scan, Scatter
+from exprd_compiler.ir.lowering import Assign, Host, Join, Layout, Leaf, Library, Routine, Scan, Scatter
 from exprd_compiler.ir.node import Node
 from exprd_compiler.kernel.access import Labels, align
+from exprd_compiler.kernel.counting import counted_once
 from exprd_compiler.kernel.form import (
     Access,
     Blas,
@@ -28,6 +29,7 @@ from exprd_compiler.kernel.form import (
 )
 from exprd_compiler.kernel.group import Group, Grouping
 from exprd_compiler.kernel.lower import KernelBuilder, label
+from exprd_compiler.kernel.routine import routine_call
 from exprd_compiler.kernel.scan import later_places, scan
 from exprd_compiler.kernel.schedule import schedule
 from exprd_compiler.kernel.shapes import Shapes, value_inputs
@@ -38,7 +40,7 @@ from exprd_compiler.ops.movement import contiguous_strides
 
 _BLAS_LIMIT = 2**31 - 1
 # Lowerings that no other node shares a kernel with.
-_STANDING = (Assign, Join, Library, Scan, Scatter)
+_STANDING = (Assign, Join, Library, Routine, Scan, Scatter)
 
 
 def make_plan(graph: Graph) -> Plan:
@@ -100,6 +102,11 @@ class _Planner:
             self.buffer_of[node] = self._new_buffer(node.dtype, extents, place, index)
         return self.buffer_of[node]
 
+    def _temporary(self, dtype: str, extents: tuple[IntExpr, ...]) -> Buffer:
+        """Storage for one step alone."""
+        self.temporaries += 1
+        return self._new_buffer(dtype, extents, "temporary", self.temporaries - 1)
+
     def _builder(self, axes: Iterable[IntExpr]) -> KernelBuilder:
         return KernelBuilder(tuple(axes), self.shapes, self.storage, self.grouping, self._buffer)
 
@@ -121,7 +128,7 @@ class _Planner:
                     self._lower_group(item) if isinstance(item, Group) else self._lower_node(item)
                 )
                 self.steps.setdefault(level, []).extend(made)
-        steps = self._in_order(last)
+        steps = tuple(counted_once(self._in_order(last)))
         slots, slot_of = assign_slots(self.buffers, steps)
         return Plan(
             arguments=tuple(node.ndim for node in self.graph.leaves),
@@ -132,6 +139,7 @@ class _Planner:
             slots=slots,
             slot_of=slot_of,
             constants=tuple(node["value"].array for node in self.constants),
+            counters=tuple(self.shapes.counters.made),
         )
 
     def _outputs(self) -> list[Buffer]:
@@ -202,6 +210,10 @@ class _Planner:
         match node.op.lowering:
             case Library():
                 return self._blas(node)
+            case Routine():
+                return [
+                    routine_call(node, self.shapes, self.storage, self._buffer, self._temporary)
+                ]
             case Assign():
                 return [self._copied(node, node.inputs[0]), self._assigned(node)]
             case Join():
@@ -291,8 +303,8 @@ class _Planner:
         a, b, *rest = node.inputs
         out = self.buffer_of[node]
         before: list[Step] = [self._copied(node, rest[0], node["beta"])] if rest else []
-        m, k = self.shapes[a]
-        n = self.shapes[b][1] if b.ndim == 2 else None
+        m, k = self.shapes[a][-2:]
+        n = self.shapes[b][-1] if b.ndim > 1 else None
         routine = node.op.lowering.routine if isinstance(node.op.lowering, Library) else ""
         text = "extent {} is beyond what BLAS takes"
         for extent in (m, k, *(() if n is None else (n,))):
@@ -308,6 +320,7 @@ class _Planner:
             n,
             node["alpha"],
             bool(rest),
+            self.shapes[node][:-2],
         )
         return [*before, call]
 
@@ -319,7 +332,13 @@ class _Planner:
         found = leading(layout)
         if found is None:
             raise CompilerBug("BLAS cannot step through this operand", op=node.op.name)
-        return Operand(buffer, layout.offset, *found)
+        return Operand(buffer, layout.offset, *found, _batch_strides(layout))
+
+
+def _batch_strides(layout: Layout) -> tuple[IntExpr, ...]:
+    """The strides of all axes but the last two, 0 for those of one element."""
+    pairs = zip(layout.extents[:-2], layout.strides[:-2], strict=True)
+    return tuple(const(0) if extent.known == 1 else stride for extent, stride in pairs)
 
 
 def _loops(extents: tuple[IntExpr, ...]) -> tuple[tuple[IntExpr, ...], Labels]:

@@ -28,12 +28,14 @@ from exprd_compiler.ir.lowering import (
     Leaf,
     Library,
     Reduce,
+    Routine,
     Scalar,
     Scan,
     Scatter,
     View,
 )
 from exprd_compiler.ir.node import Node
+from exprd_compiler.kernel.counting import Counters
 from exprd_compiler.kernel.form import Check, Site
 from exprd_compiler.ops.families import drop_axes
 from exprd_compiler.ops.leaves import constant, constant_value
@@ -49,6 +51,8 @@ def host_inputs(node: Node) -> tuple[Node, ...]:
             return node.inputs[2:]
         case Generate(hosts=hosts):
             return node.inputs[:hosts]
+        case Routine(operands=operands):
+            return node.inputs[operands:]
         case _:
             return ()
 
@@ -62,6 +66,8 @@ def value_inputs(node: Node) -> tuple[Node, ...]:
             return node.inputs[:2]
         case Generate(hosts=hosts):
             return node.inputs[hosts:]
+        case Routine(operands=operands):
+            return node.inputs[:operands]
         case Host():
             return ()
         case _:
@@ -115,6 +121,7 @@ class Shapes:
     def __init__(self, arguments: Sequence[Node]) -> None:
         self.checks: list[Check] = []
         self.sites: list[Site] = []
+        self.counters = Counters()
         self.fetched: list[Node] = []
         self._argument = {node: index for index, node in enumerate(arguments)}
         self._extents: dict[Node, Extents] = {}
@@ -310,12 +317,22 @@ class Shapes:
             if y.type.shape[axis] != 1:
                 self._unify(view[lead + axis], mine, _differ(lead + axis))
 
+    def _routine(self, node: Node) -> Extents:
+        rule = node.op.lowering
+        if not isinstance(rule, Routine):
+            raise CompilerBug("not a routine", op=node.op.name)
+        operands = [self[x] for x in node.inputs[: rule.operands]]
+        return rule.extents(self, operands, *self.integers(host_inputs(node)), **node.attributes)
+
     def _library(self, node: Node) -> Extents:
         rule = node.op.lowering
         if not isinstance(rule, Library):
             raise CompilerBug("not a library call", op=node.op.name)
         a, b = (self[x] for x in node.inputs[:2])
-        self._unify(a[-1], b[0], "the inner extents {} and {} of a product differ")
+        self._unify(a[-1], b[-2:][0], "the inner extents {} and {} of a product differ")
+        for axis in range(len(b) - 2):
+            if 1 not in (a[axis].known, b[axis].known):
+                self._unify(a[axis], b[axis], _differ(axis))
         inputs = [self._canonical(self._extents[x]) for x in node.inputs]
         out = rule.extents(*inputs)
         for x in node.inputs[2:]:
@@ -350,6 +367,7 @@ _DERIVE: Final[dict[type, Callable[[Shapes, Node], Extents]]] = {
     Join: Shapes._joined,
     Scan: lambda shapes, node: shapes[node.inputs[0]],
     Library: Shapes._library,
+    Routine: Shapes._routine,
     Host: lambda _, __: (),
     Expand: _unexpected,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exprd_compiler.ir.integer import IntExpr, const, maximum, nonnegative
-from exprd_compiler.ir.lowering import Layout, Library, View
+from exprd_compiler.ir.lowering import Layout, Library, Routine, View
 from exprd_compiler.ir.node import Node
 from exprd_compiler.kernel.shapes import Shapes
 from exprd_compiler.ops.movement import contiguous_strides
@@ -51,6 +51,10 @@ class Storage:
             for operand in node.inputs[:2]:
                 if not _steppable(self._layout[operand]):
                     self._copy(operand)
+        if isinstance(rule, Routine):
+            for operand in node.inputs[: rule.operands]:
+                if not _contiguous(self._layout[operand]):
+                    self._copy(operand)
         self._own(node)
 
     def _own(self, node: Node) -> None:
@@ -73,15 +77,18 @@ def _contiguous(layout: Layout) -> bool:
 
 
 def _steppable(layout: Layout) -> bool:
-    """Whether BLAS can step through: a vector of stride 1, a matrix with one unit stride."""
+    """Whether BLAS can step through: a vector of stride 1, matrices with one unit stride."""
     if len(layout.strides) == 1:
         return layout.strides[0].known == 1
     return leading(layout) is not None
 
 
 def leading(layout: Layout) -> tuple[IntExpr, bool] | None:
-    """The leading dimension and whether transposed; None for a matrix BLAS cannot step through."""
-    (m, n), (down, right) = layout.extents, layout.strides
+    """The leading dimension of the matrices on the last two axes, and whether transposed.
+
+    None for matrices that BLAS cannot step through.
+    """
+    (m, n), (down, right) = layout.extents[-2:], layout.strides[-2:]
     if right.known == 1 or n.known == 1:
         step, transposed = _step(down, m, n), False
     elif down.known == 1 or m.known == 1:

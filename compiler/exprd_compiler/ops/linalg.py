@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
 from exprd_compiler.errors import GraphError, ShapeError
-from exprd_compiler.ir.dtype import DTYPES, FLOATS, is_discrete, promote
+from exprd_compiler.ir.dtype import DTYPES, promote
 from exprd_compiler.ir.integer import IntExpr
 from exprd_compiler.ir.lowering import Expand, Extents, Library
 from exprd_compiler.ir.node import NO_GRAD, Array, Example, Node, Op
-from exprd_compiler.ir.type import TensorType
+from exprd_compiler.ir.type import TensorType, broadcast_shape
 from exprd_compiler.ops.arithmetic import cast, mul
-from exprd_compiler.ops.families import drop_axes, sum_dtype
 from exprd_compiler.ops.movement import dimshuffle
 from exprd_compiler.ops.reduce import sum_
 
@@ -24,8 +23,24 @@ def transpose(x: Node) -> Node:
     return dimshuffle(x, order=(1, 0))
 
 
+# Element types that BLAS has, and those that are computed in one of them and rounded once.
+BLAS_DTYPES: Final = ("float32", "float64")
+_WIDER: Final = {"float16": "float32", "bfloat16": "float32"}
+
+
+def blas_dtype(dtype: str) -> str | None:
+    """The element type in which BLAS computes products of this one; None for products by sums."""
+    wide = _WIDER.get(dtype, dtype)
+    return wide if wide in BLAS_DTYPES else None
+
+
+def in_dtype(x: Node, dtype: str) -> Node:
+    """The value in a dtype; itself if it has it."""
+    return x if x.dtype == dtype else cast(x, dtype=dtype)
+
+
 def _check_inner(name: str, a: TensorType, b: TensorType) -> None:
-    inner, other = a.shape[-1], b.shape[0]
+    inner, other = a.shape[-1], b.shape[-2:][0]
     if inner is not None and other is not None and inner != other:
         raise ShapeError(f"inner extents of {a} and {b} differ", op=name)
 
@@ -64,22 +79,24 @@ def _dot_grad(g: Node, _y: Node, a: Node, b: Node) -> Sequence[Node]:
 
 def _by_sum(a: Node, b: Node) -> Node:
     """The product as a sum: for vectors, and for element types that BLAS does not have."""
-    dtype = promote(a.dtype, b.dtype)
     left = dimshuffle(a, order=(*range(a.ndim), *([-1] * (b.ndim - 1))))
     right = dimshuffle(b, order=(*([-1] * (a.ndim - 1)), *range(b.ndim)))
-    total = sum_(mul(left, right), axes=(a.ndim - 1,))
-    return total if sum_dtype(dtype) == dtype else cast(total, dtype=dtype)
+    return in_dtype(sum_(mul(left, right), axes=(a.ndim - 1,)), promote(a.dtype, b.dtype))
 
 
-def _dot_expand(a: Node, b: Node) -> Node:
-    dtype = promote(a.dtype, b.dtype)
-    if is_discrete(dtype) or a.ndim == b.ndim == 1:
-        return _by_sum(a, b)
-    a, b = (x if x.dtype == dtype else cast(x, dtype=dtype) for x in (a, b))
+def _by_blas(a: Node, b: Node) -> Node:
     if a.ndim == 1:
         return gemv(transpose(b), a, alpha=1.0, beta=0.0)
     form = gemv if b.ndim == 1 else gemm
     return form(a, b, alpha=1.0, beta=0.0)
+
+
+def _dot_expand(a: Node, b: Node) -> Node:
+    dtype = promote(a.dtype, b.dtype)
+    wide = blas_dtype(dtype)
+    if wide is None or a.ndim == b.ndim == 1:
+        return _by_sum(a, b)
+    return in_dtype(_by_blas(in_dtype(a, wide), in_dtype(b, wide)), dtype)
 
 
 _PAIRS: Final = (
@@ -113,52 +130,74 @@ def _check_factors(name: str, alpha: float, beta: float) -> None:
         raise GraphError(f"alpha and beta are floats, got {alpha!r} and {beta!r}", op=name)
 
 
-def _blas_type(name: str, ranks: tuple[int, int], *types: TensorType) -> TensorType:
-    if len(types) not in (2, 3) or (types[0].ndim, types[1].ndim) != ranks:
-        raise GraphError(f"cannot take {', '.join(map(str, types))}", op=name)
+def _blas_type(name: str, *types: TensorType) -> TensorType:
     a, b = types[0], types[1]
-    if len({t.dtype for t in types}) != 1 or a.dtype not in FLOATS:
-        raise GraphError("takes operands of one float dtype", op=name)
+    if len({t.dtype for t in types}) != 1 or a.dtype not in BLAS_DTYPES:
+        hint = f"one of {', '.join(BLAS_DTYPES)}"
+        raise GraphError("takes operands of one float dtype", op=name, hint=hint)
     _check_inner(name, a, b)
-    out = TensorType(a.dtype, a.shape[:-1] + b.shape[1:])
+    batch = broadcast_shape([a.shape[:-2], b.shape[:-2]], name)
+    out = TensorType(a.dtype, (*batch, a.shape[-2], *b.shape[1:][-1:]))
     if len(types) == 3 and types[2].ndim != out.ndim:
         raise ShapeError(f"cannot add {types[2]} to {out}", op=name)
     return out
 
 
 def _blas_numpy(a: Array, b: Array, *c: Array, alpha: float, beta: float) -> Array:
+    if a.shape[-1] != b.shape[-2:][0]:
+        raise ShapeError(f"inner extents of {a.shape} and {b.shape} differ", op="dot")
     with np.errstate(all="ignore"):
-        out = a.dtype.type(alpha) * _dot_numpy(a, b)
+        out = a.dtype.type(alpha) * np.matmul(a, b)
         return np.asarray(out + c[0].dtype.type(beta) * c[0] if c else out)
 
 
 def _blas_extents(a: Extents, b: Extents, *_: Extents) -> tuple[IntExpr, ...]:
-    return (*drop_axes(a, (len(a) - 1,)), *b[1:])
+    batch = (y if x.known == 1 else x for x, y in zip(a[:-2], b[:-2], strict=True))
+    return (*batch, a[-2], *b[1:][-1:])
 
 
-def _blas(name: str, ranks: tuple[int, int], shapes: Sequence[Sequence[int]], theano: str) -> Op:
+def _blas(
+    name: str,
+    fits: Callable[[int, int], bool],
+    shapes: Sequence[Sequence[int]],
+    theano: str,
+    doc: str,
+) -> Op:
     plain, added = {"alpha": 1.5, "beta": 0.0}, {"alpha": -0.5, "beta": 2.0}
     ab = (tuple(shapes[0]), tuple(shapes[1]))
 
     def rule(*types: TensorType, alpha: float, beta: float) -> TensorType:
         _check_factors(name, alpha, beta)
-        return _blas_type(name, ranks, *types)
+        if len(types) not in (2, 3) or not fits(types[0].ndim, types[1].ndim):
+            raise GraphError(f"cannot take {', '.join(map(str, types))}", op=name)
+        return _blas_type(name, *types)
 
     return Op(
         name=name,
         type=rule,
         numpy=_blas_numpy,
         grad=NO_GRAD,
-        lowering=Library(name, _blas_extents),
-        dtypes=FLOATS,
+        lowering=Library(name.removeprefix("batched_"), _blas_extents),
+        dtypes=BLAS_DTYPES,
         examples=(
             Example(shapes=ab, attrs=plain),
             Example(shapes=(*ab, tuple(shapes[2])), attrs=added),
         ),
         theano=theano,
-        doc="alpha * a @ b + beta * c by BLAS; made by the compiler from dot.",
+        doc=f"{doc} by BLAS; made by the compiler.",
     )
 
 
-gemv = _blas("gemv", (2, 1), ((7, 5), (5,), (7,)), "Gemv")
-gemm = _blas("gemm", (2, 2), ((7, 5), (5, 9), (7, 9)), "Gemm")
+_PRODUCT: Final = "alpha * a @ b + beta * c"
+
+gemv = _blas(
+    "gemv", lambda a, b: (a, b) == (2, 1), ((7, 5), (5,), (7,)), "Gemv", f"{_PRODUCT} for a vector"
+)
+gemm = _blas("gemm", lambda a, b: (a, b) == (2, 2), ((7, 5), (5, 9), (7, 9)), "Gemm", f"{_PRODUCT}")
+batched_gemm = _blas(
+    "batched_gemm",
+    lambda a, b: a == b > 2,
+    ((2, 3, 7, 5), (2, 1, 5, 9), (2, 3, 7, 9)),
+    "BatchedDot",
+    f"{_PRODUCT} for the matrices on the last two axes, one per position on those before,",
+)

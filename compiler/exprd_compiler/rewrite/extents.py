@@ -158,8 +158,12 @@ def _iota(extents: Extents, node: Node) -> Sequence[Extent] | None:
 
 def _product(extents: Extents, node: Node) -> Sequence[Extent]:
     a, b = (extents.of(x) for x in node.inputs[:2])
-    extents.unify(a[-1], b[0])
-    return [*a[:-1], *b[1:]]
+    extents.unify(a[-1], b[-2:][0])
+    batch = [
+        y if x == 1 else x if y == 1 else extents.unify(x, y)
+        for x, y in zip(a[:-2], b[:-2], strict=True)
+    ]
+    return [*batch, *a[-2:-1], *b[1:][-1:]]
 
 
 def _gather(extents: Extents, node: Node) -> Sequence[Extent]:
@@ -213,6 +217,7 @@ _RULES: Final[dict[Op, Callable[[Extents, Node], Sequence[Extent] | None]]] = {
     linalg.dot: _product,
     linalg.gemv: _product,
     linalg.gemm: _product,
+    linalg.batched_gemm: _product,
     index.gather: _gather,
     index.scatter: _first,
     index.assign: _first,

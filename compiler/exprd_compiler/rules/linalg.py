@@ -13,12 +13,12 @@ from exprd_compiler.ir.dtype import FLOATS
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.arithmetic import add, mul, neg, sub
 from exprd_compiler.ops.leaves import scalar_value
-from exprd_compiler.ops.linalg import dot, gemm, gemv, transpose
+from exprd_compiler.ops.linalg import batched_gemm, dot, gemm, gemv, transpose
 from exprd_compiler.ops.movement import dimshuffle
 from exprd_compiler.rewrite.rules import Match, Rule
 from exprd_compiler.rules.expansion import expand
 
-_CALLS: Final = (gemv, gemm)
+_CALLS: Final = (gemv, gemm, batched_gemm)
 
 
 def _transposed(m: Match) -> Node | None:
