@@ -1,4 +1,4 @@
-"""Writes the pages of the docs that are tables in the code: ops.md, errors.md and rewrites.md.
+"""Writes the pages of the docs that are tables in the code: ops, errors, rewrites and options.
 
 Run `make docs` after a change to the op table or to the exception tree; a test compares the pages
 with what this program makes. It reads the code and never the pages.
@@ -13,6 +13,7 @@ from exprd_compiler import errors
 from exprd_compiler.ir.dtype import DTYPES
 from exprd_compiler.ir.node import NO_GRAD, NO_PATH, ZERO_GRAD, Op
 from exprd_compiler.ops.table import OP_SET_VERSION, OPS
+from tools.options_page import options_page
 from tools.rewrites_page import rewrites_page
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -81,6 +82,7 @@ def pages() -> dict[Path, str]:
         DOCS / "ops.md": ops_page(),
         DOCS / "errors.md": errors_page(),
         DOCS / "rewrites.md": rewrites_page(),
+        DOCS / "options.md": options_page(),
     }
 
 

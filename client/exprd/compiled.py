@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from exprd.buffers import Buffer
-from exprd.errors import locate
+from exprd.errors import explain, locate
 from exprd.io import In
 from exprd.origin import Origin
 from exprd.session import Session
@@ -181,6 +181,7 @@ class Function:
             return self._run(values, keep)
         except ExprdError as error:
             locate(error, self._origins)
+            explain(error, self._graph, values)
             raise
 
     def _taken(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[InputValue]:

@@ -100,6 +100,8 @@ def as_array(value: object) -> NDArray[Any]:
 
 
 def _number(value: float) -> NDArray[Any]:
+    if config.cast_policy == "numpy+floatX":
+        return np.asarray(value, config.floatX if type(value) is float else "int64")
     if isinstance(value, int):
         dtype = next((d for d in (*SIGNED, "uint64") if _holds(d, value)), None)
         if dtype is None:

@@ -69,7 +69,10 @@ class EmbeddedTransport:
     def compile(self, job: CompileJob) -> CompiledInfo:
         """Compiles a graph in this process."""
         choices = values.CompileChoices(
-            mode=job.mode, including=job.including, excluding=job.excluding
+            mode=job.mode,
+            target=job.target,
+            including=job.including,
+            excluding=job.excluding,
         )
         info = self._engine.compile(
             values.CompileCall(

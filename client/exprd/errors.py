@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from exprd.config import config
+from exprd.convert import is_array
 from exprd.origin import Origin
 from exprd_compiler.errors import (
     CallError,
@@ -32,6 +34,8 @@ from exprd_compiler.errors import (
     UnsupportedVersion,
     UnusedInput,
 )
+from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.text import print_graph
 
 UnusedInputError = UnusedInput
 MissingInputError = MissingInput
@@ -66,6 +70,21 @@ __all__ = [
     "UnusedInput",
     "UnusedInputError",
 ]
+
+
+def explain(error: ExprdError, graph: Graph, values: Sequence[object]) -> None:
+    """Adds the arguments of a call and the graph to its error, where the user asked for more."""
+    if config.exception_verbosity != "high":
+        return
+    given = "\n".join(f"  argument {place}: {_shown(x)}" for place, x in enumerate(values))
+    error.add_note(f"arguments of the call:\n{given or '  none'}")
+    error.add_note(f"graph before compilation:\n{print_graph(graph)}")
+
+
+def _shown(value: object) -> str:
+    if is_array(value):
+        return f"array of {value.dtype}, shape {value.shape}, strides {value.strides}"
+    return repr(value)[:200]
 
 
 def locate(error: ExprdError, origins: Sequence[Origin | None]) -> None:

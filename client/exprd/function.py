@@ -15,6 +15,7 @@ from exprd.config import config
 from exprd.convert import is_mapping, is_sequence
 from exprd.errors import locate
 from exprd.io import In, declared_inputs
+from exprd.mode import Mode, get_mode
 from exprd.origin import here
 from exprd.session import current_session
 from exprd.transport import CompileJob
@@ -26,7 +27,7 @@ __all__ = ["function"]
 def function(
     inputs: Sequence[Any],
     outputs: object = None,
-    mode: str | None = None,
+    mode: Mode | str | None = None,
     updates: Pairs | None = None,
     givens: Pairs | None = None,
     no_default_updates: bool | Sequence[object] = False,
@@ -43,7 +44,7 @@ def function(
         inputs: variables, or `In` objects, in a list.
         outputs: what a call returns: one expression gives an array, a list a list of arrays, a dict
             a dict; None gives [], for the sake of the updates.
-        mode: name of the compilation mode; `config.mode` by default.
+        mode: a `Mode` or the name of one; `config.mode` by default.
         updates: pairs (shared variable, new value). All new values are computed from the old ones.
         givens: pairs (variable, replacement); the replacements are independent of each other.
         no_default_updates: True, or the list of shared variables whose default update is left out.
@@ -75,7 +76,7 @@ def function(
         assembled,
         [_with_downcast(entry, allow_input_downcast) for entry in declared],
         layout,
-        mode=mode or config.mode,
+        mode=get_mode(mode),
         name=name,
         place=f"{caller.file}:{caller.line}",
     )
@@ -125,7 +126,7 @@ def _compiled(
     inputs: Sequence[In],
     layout: Layout,
     *,
-    mode: str,
+    mode: Mode,
     name: str | None,
     place: str,
 ) -> Function:
@@ -134,7 +135,14 @@ def _compiled(
     bindings = tuple(variable.bind(session) for variable in assembled.shared)
     graph, origins = numbered(assembled.graph)
     # the file and line of the caller stay here: no place of a source travels
-    job = CompileJob(graph=graph, bindings=bindings, mode=mode, name=name or "")
+    job = CompileJob(
+        graph=graph,
+        bindings=bindings,
+        mode=mode.level,
+        target=mode.target,
+        excluding=mode.excluded,
+        name=name or "",
+    )
     try:
         info = session.transport.compile(job)
     except ExprdError as error:

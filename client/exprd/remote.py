@@ -147,6 +147,7 @@ class RemoteTransport:
         request = wire.CompileRequest(
             client_id=self.client_id,
             mode=job.mode,
+            target=job.target,
             options=wire.CompileOptions(including=job.including, excluding=job.excluding),
             bindings=[
                 wire.VariableBinding(slot=slot, uuid=name) for slot, name in enumerate(job.bindings)

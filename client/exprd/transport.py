@@ -66,6 +66,7 @@ class CompileJob:
     graph: Graph
     bindings: tuple[str, ...] = ()
     mode: str = "FAST_RUN"
+    target: str = "cpu"
     including: tuple[str, ...] = ()
     excluding: tuple[str, ...] = ()
     name: str = ""

@@ -6,6 +6,7 @@ does not: name, type and origin live there.
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from exprd.config import config
 from exprd.convert import as_array, as_node, dtype_name
 from exprd.operators import Operators
 from exprd.origin import Origin, mark, origin_of
 from exprd.types import filter_value
-from exprd_compiler.errors import ShapeError
+from exprd_compiler.errors import DTypeError, ShapeError
 from exprd_compiler.ir import type as ir_type
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.leaves import const, constant_value, input_
@@ -274,8 +276,24 @@ def variable_of(node: Node) -> TensorVariable:
 
 
 def _fresh(node: Node) -> TensorVariable:
+    if node.dtype == "float64" and config.warn_float64 != "ignore":
+        _warn_float64(node)
     kind = TensorConstant if constant_value(node) is not None else TensorVariable
     return attach(kind(node))
+
+
+def _warn_float64(node: Node) -> None:
+    """What `config.warn_float64` asks for, in Theano's words."""
+    text = (
+        f"you are creating a variable of dtype float64, by {node.op.name};"
+        f" you asked to be told with warn_float64={config.warn_float64}"
+    )
+    if config.warn_float64 == "raise":
+        raise DTypeError(text, hint="cast an operand to float32")
+    if config.warn_float64 == "pdb":
+        breakpoint()
+    else:
+        warnings.warn(text, stacklevel=4)
 
 
 def attach(variable: V) -> V:
