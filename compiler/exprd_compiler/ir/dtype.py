@@ -6,22 +6,30 @@ only: what a python number becomes beside a tensor is the client's policy, not a
 
 from __future__ import annotations
 
-from typing import Final
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, Final
 
 import numpy as np
 
-from exprd_compiler.errors import DTypeError
+from exprd_compiler.errors import DTypeError, MissingExtra
 
 SIGNED: Final = ("int8", "int16", "int32", "int64")
 UNSIGNED: Final = ("uint8", "uint16", "uint32", "uint64")
 INTEGERS: Final = SIGNED + UNSIGNED
 DISCRETE: Final = ("bool", *INTEGERS)
-FLOATS: Final = ("float32", "float64")
+HALVES: Final = ("float16", "bfloat16")  # computed in float32, rounded after each op
+WIDE_FLOATS: Final = ("float32", "float64")  # those that processors and BLAS compute in
+FLOATS: Final = HALVES + WIDE_FLOATS
 DTYPES: Final = DISCRETE + FLOATS  # the real ones, for which most ops exist
 COMPLEX: Final = ("complex64", "complex128")
 EVERY: Final = DTYPES + COMPLEX
 
-ITEMSIZE: Final = {name: np.dtype(name).itemsize for name in EVERY}
+# numpy has no bfloat16 of its own; by its package it learns the name.
+with suppress(ImportError):
+    import_module("ml_dtypes")
+
+ITEMSIZE: Final = {name: 2 if name in HALVES else np.dtype(name).itemsize for name in EVERY}
 
 # Theano's upgrade_to_float: the float type that a transcendental function of an integer gives.
 _FLOAT_OF: Final = {
@@ -48,12 +56,40 @@ def check_dtype(name: str) -> str:
     return name
 
 
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """The numpy dtype of this name.
+
+    Raises:
+        MissingExtra: it is bfloat16, and the package that has it is not installed.
+    """
+    try:
+        return np.dtype(name)
+    except TypeError:
+        if name != "bfloat16":
+            raise
+        raise MissingExtra(
+            "arrays of bfloat16 need the package ml_dtypes",
+            hint="pip install 'exprd[bfloat16]', or cast to float32 within the graph",
+        ) from None
+
+
 def promote(*names: str) -> str:
-    """The smallest dtype that holds all of these, as numpy promotes arrays."""
+    """The smallest dtype that holds all of these, as numpy promotes arrays.
+
+    What numpy says of float16 holds for bfloat16 too; together they are float32.
+    """
     out = names[0]
     for name in names[1:]:
-        out = out if out == name else np.promote_types(out, name).name
+        out = out if out == name else _promoted(out, name)
     return out
+
+
+def _promoted(a: str, b: str) -> str:
+    if "bfloat16" not in (a, b):
+        return np.promote_types(a, b).name
+    other = b if a == "bfloat16" else a
+    wide = np.promote_types("float16", other).name
+    return {"float16": "float32"}.get(other, "bfloat16" if wide == "float16" else wide)
 
 
 def float_of(name: str) -> str:

@@ -23,7 +23,8 @@ from typing import Any, Final
 import numpy as np
 
 from exprd_compiler.errors import GraphError
-from exprd_compiler.ir.dtype import EVERY, ITEMSIZE, is_complex, is_float, part_of
+from exprd_compiler.ir.dtype import EVERY, ITEMSIZE, is_complex, is_float, numpy_dtype, part_of
+from exprd_compiler.ir.half import constant_array, widened
 from exprd_compiler.ir.node import Array, Const
 from exprd_compiler.ir.type import TensorType
 
@@ -75,7 +76,7 @@ def write_array(array: Array) -> str:
     """The literal of an array."""
     given = TensorType(array.dtype.name, array.shape)
     if array.size <= READABLE:
-        parts = array.reshape(-1).view(part_of(given.dtype))
+        parts = widened(array.reshape(-1).view(numpy_dtype(part_of(given.dtype))))
         numbers = [str(item).lower() for item in parts]
         # a NaN may carry bits that its name does not tell
         if "nan" not in numbers or _from_numbers(given, numbers).tobytes() == array.tobytes():
@@ -114,7 +115,7 @@ def _from_numbers(given: TensorType, numbers: list[str]) -> Array:
         real = is_float(given.dtype) or is_complex(given.dtype)
         values = list(map(float if real else int, numbers))
     with np.errstate(all="ignore"):
-        flat = np.array(values, part_of(given.dtype)).view(given.dtype)
+        flat = constant_array(values, part_of(given.dtype))[0].view(numpy_dtype(given.dtype))
     return flat.reshape([extent or 0 for extent in given.shape])
 
 
@@ -125,7 +126,7 @@ def _from_bytes(given: TensorType, text: str) -> Array:
     )
     if given.dtype == "bool" and array.size and array.max() > 1:
         raise GraphError("a bool is 0 or 1")
-    return array.view(given.dtype).reshape(shape)
+    return array.view(numpy_dtype(given.dtype)).reshape(shape)
 
 
 class Reader:

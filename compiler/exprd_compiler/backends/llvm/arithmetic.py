@@ -24,6 +24,7 @@ from exprd_compiler.backends.llvm.types import (
     register_type,
 )
 from exprd_compiler.errors import CompilerBug
+from exprd_compiler.ir.dtype import HALVES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,7 +101,9 @@ class Arithmetic:
         """The quotient; of integers towards zero, with x / 0 = 0 and MIN / -1 = MIN."""
         if is_complex(a.dtype):
             return complex_.div(self, a, b)
-        return self._binary("fdiv", a, b) if is_float(a.dtype) else self._integer_div("div", a, b)
+        return (
+            self._arithmetic("div", a, b) if is_float(a.dtype) else self._integer_div("div", a, b)
+        )
 
     def rem(self, a: Value, b: Value) -> Value:
         """The remainder of integer ``div``, with the sign of ``a``; x rem 0 = 0."""
@@ -263,6 +266,8 @@ class Arithmetic:
     def _arithmetic(self, name: str, a: Value, b: Value) -> Value:
         if is_complex(a.dtype):
             return complex_.each(self.function, partial(self._arithmetic, name), a, b)
+        if a.dtype in HALVES:
+            return conversion.in_single(self, partial(self._arithmetic, name), a, b)
         return self._binary(f"f{name}" if is_float(a.dtype) else name, a, b)
 
     def _integer_div(self, name: str, a: Value, b: Value) -> Value:

@@ -24,6 +24,8 @@ from exprd_compiler.backends.llvm.types import SCALARS, is_complex, is_float, is
 from exprd_compiler.ir.dtype import HALVES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exprd_compiler.backends.llvm.arithmetic import Arithmetic
     from exprd_compiler.backends.llvm.text import Value
 
@@ -90,24 +92,58 @@ def _float_to_uint64(k: Arithmetic, x: Value) -> Value:
     return _resize_integer(k, k.xor(low, flip), "uint64")
 
 
-# ---- to 16-bit floats
-def to_float16(k: Arithmetic, x: Value) -> Value:
-    """A float32 rounded to float16, kept as a float32."""
-    stored = k.convert("fptrunc", x, "half")
-    return _labelled(k.convert("fpext", stored, "float32"), "float16")
+# ---- 16-bit floats
+STORED = {"float16": "half", "bfloat16": "uint16"}
+"""What a 16-bit float is in memory, as a dtype of a register."""
 
 
-def to_bfloat16(k: Arithmetic, x: Value) -> Value:
-    """A float32 rounded to bfloat16, kept as a float32: the upper half of its bits."""
+def from_stored(k: Arithmetic, raw: Value, dtype: str) -> Value:
+    """A 16-bit float out of what was loaded."""
+    if dtype == "float16":
+        return _labelled(k.convert("fpext", raw, "float32"), dtype)
+    bits = k.convert("zext", raw, "int32")
+    return _labelled(k.from_bits(_shifted(k, "shl", bits), "float32"), dtype)
+
+
+def to_stored(k: Arithmetic, x: Value) -> Value:
+    """What to store of a 16-bit float; exact."""
+    if x.dtype == "float16":
+        return k.convert("fptrunc", x, STORED[x.dtype])
+    return k.convert("trunc", _shifted(k, "lshr", k.bits(x)), STORED[x.dtype])
+
+
+def single(x: Value) -> Value:
+    """A 16-bit float as the float32 that it is in registers; others as they are."""
+    return _labelled(x, "float32") if x.dtype in HALVES else x
+
+
+def in_single(k: Arithmetic, compute: Callable[..., Value], *values: Value) -> Value:
+    """The result of a computation on 16-bit floats: that in float32, rounded."""
+    return cast(k, compute(*map(single, values)), values[0].dtype)
+
+
+def _shifted(k: Arithmetic, opcode: str, bits: Value) -> Value:
+    """The bits moved by half of their number."""
+    half = k.like(16, bits)
+    return k.function.emit(f"{opcode} {bits.typed}, {half.text}", bits.dtype, bits.lanes)
+
+
+def _to_float16(k: Arithmetic, x: Value) -> Value:
+    stored = k.convert("fptrunc", x, STORED["float16"])
+    return from_stored(k, stored, "float16")
+
+
+def _to_bfloat16(k: Arithmetic, x: Value) -> Value:
+    """To nearest, ties to even; then the lower half of the bits is 0. A NaN stays one."""
     bits = k.bits(x)
-    odd = k.and_(k.shr(bits, k.like(16, bits)), k.like(1, bits))
+    odd = k.and_(_shifted(k, "lshr", bits), k.like(1, bits))
     nearest = k.add(k.add(bits, k.like(0x7FFF, bits)), odd)
     quiet = k.or_(bits, k.like(0x400000, bits))
     kept = k.and_(k.select(k.compare("ne", x, x), quiet, nearest), k.like(-0x10000, bits))
     return _labelled(k.from_bits(kept, "float32"), "bfloat16")
 
 
-_ROUNDED = {"float16": to_float16, "bfloat16": to_bfloat16}
+_ROUNDED = {"float16": _to_float16, "bfloat16": _to_bfloat16}
 
 
 def _odd_single(k: Arithmetic, x: Value) -> Value:

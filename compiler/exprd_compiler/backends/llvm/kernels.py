@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from exprd_compiler.backends.llvm import folds, memory
+from exprd_compiler.backends.llvm.conversion import single
 from exprd_compiler.backends.llvm.dependence import Dependence
 from exprd_compiler.backends.llvm.layout import FAILED, OK, SITE_OFFSET, VALUES_OFFSET
 from exprd_compiler.backends.llvm.loops import ZERO, Lanes, counted, lane_numbers, lanes_at
@@ -18,6 +19,7 @@ from exprd_compiler.backends.llvm.signature import Signature
 from exprd_compiler.backends.llvm.text import FunctionText, ModuleText, Value, constant
 from exprd_compiler.backends.llvm.types import bit_width
 from exprd_compiler.errors import CompilerBug
+from exprd_compiler.ir.dtype import HALVES
 from exprd_compiler.ir.integer import IntExpr
 from exprd_compiler.ir.lowering import Generate, Scalar
 from exprd_compiler.kernel.form import (
@@ -275,8 +277,9 @@ class _KernelWriter:
             raise CompilerBug("no scalar body", op=value.op.name)
         k = self._builder(self._lanes_for(ref))
         operands = self._operands(k, value.refs, value.operands)
-        result: Value = rule.body(k, *operands, **dict(value.attrs))
-        return result
+        result: Value = rule.body(k, *map(single, operands), **dict(value.attrs))
+        # bodies compute 16-bit floats in float32; only their result is rounded
+        return k.cast(result, value.dtype) if value.dtype in HALVES else result
 
     def _make(self, ref: int, value: Make) -> Value:
         rule = value.op.lowering

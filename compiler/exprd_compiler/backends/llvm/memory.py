@@ -1,8 +1,8 @@
 """Loads and stores of a kernel: contiguous, repeated, strided and indexed, one lane or many.
 
 A contiguous access has two forms behind one branch, for a full vector and for the masked tail.
-Elements in memory are bytes for bool and two neighbours for complex numbers; everything else is as
-in registers.
+Elements in memory are bytes for bool, two neighbours for complex numbers, 16 bits for floats that have
+no more; everything else is as in registers.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from exprd_compiler.backends.llvm.complex import doubled, interleaved, pair, part, separated
+from exprd_compiler.backends.llvm.conversion import STORED, from_stored, to_stored
 from exprd_compiler.backends.llvm.loops import Lanes, lane_numbers
 from exprd_compiler.backends.llvm.text import Value, constant
 from exprd_compiler.backends.llvm.types import (
@@ -20,6 +21,7 @@ from exprd_compiler.backends.llvm.types import (
     part_dtype,
     vector,
 )
+from exprd_compiler.ir.dtype import HALVES
 
 if TYPE_CHECKING:
     from exprd_compiler.backends.llvm.scalar import LLVMBuilder
@@ -37,6 +39,8 @@ def _to_register(k: LLVMBuilder, raw: str, dtype: str, lanes: int) -> Value:
     """The result of a load instruction as a register value; bytes become bool."""
     if is_complex(dtype) and lanes > 1:
         return separated(k, k.function.emit(raw, part_dtype(dtype), 2 * lanes))
+    if dtype in HALVES:
+        return from_stored(k, k.function.emit(raw, STORED[dtype], lanes), dtype)
     if dtype != "bool":
         return k.function.emit(raw, dtype, lanes)
     byte = k.function.emit(raw, "uint8", lanes)
@@ -48,6 +52,8 @@ def _to_memory(k: LLVMBuilder, value: Value) -> Value:
     """The value as it lies in memory; bool becomes bytes."""
     if is_complex(value.dtype) and value.lanes > 1:
         return interleaved(k, value)
+    if value.dtype in HALVES:
+        return to_stored(k, value)
     if value.dtype != "bool":
         return value
     wide = vector("i8", value.lanes)
@@ -100,7 +106,7 @@ def _load_full(k: LLVMBuilder, pointer: Value, dtype: str) -> Value:
 def _masked_name(operation: str, dtype: str, lanes: int) -> str:
     stored = "uint8" if dtype == "bool" else dtype
     kind = memory_type(stored, 1)
-    spelled = {"float": "f32", "double": "f64"}.get(kind, kind)
+    spelled = {"half": "f16", "float": "f32", "double": "f64"}.get(kind, kind)
     return f"llvm.masked.{operation}.v{lanes}{spelled}.p0"
 
 

@@ -6,13 +6,16 @@ IR. Nothing is deduplicated here: whoever calls it knows which values are the sa
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from exprd_compiler.backends.llvm.arithmetic import Arithmetic
+from exprd_compiler.backends.llvm.conversion import in_single
 from exprd_compiler.backends.llvm.math_table import LONG, MATH
 from exprd_compiler.backends.llvm.text import Value
 from exprd_compiler.backends.llvm.types import register_type
 from exprd_compiler.errors import CompilerBug
+from exprd_compiler.ir.dtype import HALVES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +38,8 @@ class LLVMBuilder(Arithmetic):
         body = MATH.get(name)
         if body is None:
             raise CompilerBug(f"the builder has no function {name!r}; known: {', '.join(MATH)}")
+        if args[0].dtype in HALVES:
+            return in_single(self, partial(self.call, name), *args)
         if name in LONG or self.function.inlined == INLINE_LIMIT:
             return self._call_internal(name, body, args)
         self.function.inlined += 1

@@ -54,7 +54,7 @@ SCALARS: Mapping[str, Scalar] = MappingProxyType(
         **{f"uint{bits}": _integer(bits, "unsigned") for bits in (8, 16, 32, 64)},
     }
 )
-"""Every dtype of a register, with ``ptr`` for addresses and ``half`` for float16 as it is stored."""
+"""Every dtype of a register, with ``ptr`` for addresses and ``half`` for stored float16."""
 
 
 def is_float(dtype: str) -> bool:
