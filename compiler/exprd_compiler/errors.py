@@ -7,7 +7,7 @@
     |  |- ArgumentError      (also TypeError and ValueError)
     |  |- NotDifferentiable  (also TypeError and ValueError)
     |  |- DisconnectedInput  (also ValueError)
-    |  |- UnusedInput        |- MissingInput
+    |  |- NotVectorizable    |- UnusedInput        |- MissingInput
     |- CallError             wrong arguments of a compiled function      INVALID_ARGUMENT
     |- IndexOutOfRange       (also IndexError)                           OUT_OF_RANGE
     |- UnknownHandle         never existed, released, or lapsed          NOT_FOUND
@@ -88,6 +88,10 @@ class NotDifferentiable(GraphError, TypeError, ValueError):
 
 class DisconnectedInput(GraphError, ValueError):
     """A gradient was asked for a variable on which the cost does not depend."""
+
+
+class NotVectorizable(GraphError):
+    """An op cannot carry a batch axis. Give static extents, or write the batch out."""
 
 
 class UnusedInput(GraphError):
