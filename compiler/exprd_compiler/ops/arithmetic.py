@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from exprd_compiler.ir.dtype import DTYPES, INTEGERS, check_dtype, is_float
+from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.lowering import Scalar
 from exprd_compiler.ir.node import ZERO_GRAD, Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
@@ -46,8 +47,8 @@ def _float_to_integer(x: Array, dtype: str) -> Array:
 def _cast_numpy(x: Array, *, dtype: str) -> Array:
     with np.errstate(all="ignore"):
         if is_float(x.dtype.name) and dtype in INTEGERS:
-            return np.asarray(_float_to_integer(x, dtype))
-        return x.astype(dtype)
+            return np.asarray(_float_to_integer(widened(x), dtype))
+        return converted(x, dtype)
 
 
 def _cast_grad(g: Node, _y: Node, x: Node, *, dtype: str) -> Sequence[Node | None]:

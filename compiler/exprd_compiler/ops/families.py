@@ -13,6 +13,7 @@ import numpy as np
 
 from exprd_compiler.errors import DTypeError, GraphError, ShapeError
 from exprd_compiler.ir.dtype import DTYPES, FLOATS, INTEGERS, float_of, is_discrete, promote
+from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.lowering import Event, Reduce, Scalar
 from exprd_compiler.ir.node import Array, Example, Grad, Op
 from exprd_compiler.ir.type import MAX_EXTENT, TensorType, broadcast_shape
@@ -95,8 +96,8 @@ def _elementwise_numpy(fn: Callable[..., Any], result: Result, operands: Operand
         out = result(names)
         cast = operands(names, out)
         with np.errstate(all="ignore"):
-            value = fn(*[a.astype(d, copy=False) for a, d in zip(arrays, cast, strict=True)])
-            return np.asarray(value).astype(out, copy=False)
+            value = fn(*[widened(converted(a, d)) for a, d in zip(arrays, cast, strict=True)])
+            return converted(np.asarray(value), out)
 
     return meaning
 
@@ -235,7 +236,7 @@ def reduction(
         return TensorType(result(x.dtype), drop_axes(x.shape, axes))
 
     def meaning(x: Array, *, axes: tuple[int, ...]) -> Array:
-        return np.asarray(numpy(x, axes)).astype(result(x.dtype.name), copy=False)
+        return converted(np.asarray(numpy(x, axes)), result(x.dtype.name))
 
     cases = _REDUCED + (_EMPTY if lowering.empty == "identity" else ())
     return Op(

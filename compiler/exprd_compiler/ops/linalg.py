@@ -9,6 +9,7 @@ import numpy as np
 
 from exprd_compiler.errors import GraphError, ShapeError
 from exprd_compiler.ir.dtype import DTYPES, promote
+from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.integer import IntExpr
 from exprd_compiler.ir.lowering import Expand, Extents, Library
 from exprd_compiler.ir.node import NO_GRAD, Array, Example, Node, Op
@@ -57,8 +58,8 @@ def _dot_numpy(a: Array, b: Array) -> Array:
     if a.shape[-1] != b.shape[0]:
         raise ShapeError(f"inner extents of {a.shape} and {b.shape} differ", op="dot")
     with np.errstate(all="ignore"):
-        out = np.dot(a, b)
-    return np.asarray(out).astype(promote(a.dtype.name, b.dtype.name), copy=False)
+        out = np.dot(widened(a), widened(b))
+    return converted(np.asarray(out), promote(a.dtype.name, b.dtype.name))
 
 
 def _outer(a: Node, b: Node) -> Node:
@@ -95,7 +96,7 @@ def _dot_expand(a: Node, b: Node) -> Node:
     dtype = promote(a.dtype, b.dtype)
     wide = blas_dtype(dtype)
     if wide is None or a.ndim == b.ndim == 1:
-        return _by_sum(a, b)
+        return in_dtype(_by_sum(*(in_dtype(x, wide) if wide else x for x in (a, b))), dtype)
     return in_dtype(_by_blas(in_dtype(a, wide), in_dtype(b, wide)), dtype)
 
 

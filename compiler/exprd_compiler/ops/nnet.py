@@ -9,11 +9,13 @@ import numpy as np
 
 from exprd_compiler.errors import DTypeError, ShapeError
 from exprd_compiler.ir.dtype import FLOATS
+from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.ir.node import Array, Example, GradRule, Node, Op
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.arithmetic import mul, sub, true_div
 from exprd_compiler.ops.families import check_ints
+from exprd_compiler.ops.halves import single_expansion, single_gradient
 from exprd_compiler.ops.reduce import expand_axes, max_, sum_
 from exprd_compiler.ops.transcendental import exp, log
 
@@ -24,8 +26,9 @@ def _over_axis(x: Node, fold: Op, axis: int) -> Node:
 
 def _softmax_numpy(x: Array, *, axis: int) -> Array:
     with np.errstate(all="ignore"):
-        e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
-        return np.asarray(e / np.sum(e, axis=axis, keepdims=True))
+        wide = widened(x)
+        e = np.exp(wide - np.max(wide, axis=axis, keepdims=True, initial=-np.inf))
+        return converted(np.asarray(e / np.sum(e, axis=axis, keepdims=True)), x.dtype.name)
 
 
 def _softmax_expand(x: Node, *, axis: int) -> Node:
@@ -40,8 +43,10 @@ def _softmax_grad(g: Node, y: Node, _x: Node, *, axis: int) -> Sequence[Node]:
 
 def _log_softmax_numpy(x: Array, *, axis: int) -> Array:
     with np.errstate(all="ignore"):
-        shifted = x - np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-        return np.asarray(shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True)))
+        wide = widened(x)
+        shifted = wide - np.max(wide, axis=axis, keepdims=True, initial=-np.inf)
+        total = np.sum(np.exp(shifted), axis=axis, keepdims=True)
+        return converted(np.asarray(shifted - np.log(total)), x.dtype.name)
 
 
 def _log_softmax_expand(x: Node, *, axis: int) -> Node:
@@ -71,8 +76,8 @@ def _normalizer(
         name=name,
         type=rule,
         numpy=numpy,
-        grad=grad,
-        lowering=Expand(expand),
+        grad=single_gradient(grad),
+        lowering=Expand(single_expansion(expand)),
         dtypes=FLOATS,
         examples=tuple(Example(shapes=(s,), attrs={"axis": a}) for s, a in _SHAPES),
         theano=name.title().replace("_", ""),

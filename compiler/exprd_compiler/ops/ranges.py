@@ -9,6 +9,7 @@ import numpy as np
 
 from exprd_compiler.errors import GraphError
 from exprd_compiler.ir.dtype import DTYPES, FLOATS, INTEGERS, is_float, promote
+from exprd_compiler.ir.half import converted
 from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.ir.node import THROUGH_EXPANSION, Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
@@ -49,7 +50,7 @@ def _arange_numpy(start: Array, stop: Array, step: Array) -> Array:
     dtype = promote(*[x.dtype.name for x in (start, stop, step)])
     wide = "float64" if is_float(dtype) else "int64"
     a, b, c = (x.astype(wide).item() for x in (start, stop, step))
-    return np.asarray(a + c * np.arange(_numpy_length(a, b, c))).astype(dtype)
+    return converted(np.asarray(a + c * np.arange(_numpy_length(a, b, c))), dtype)
 
 
 def _whole_length(start: Node, stop: Node, step: Node) -> Node:
@@ -110,7 +111,7 @@ def _linspace_numpy(
     out: Array = a + np.arange(count) * ((b - a) / max(count - endpoint, 1))
     if endpoint and count > 1:
         out[-1] = b
-    return out.astype(dtype)
+    return converted(out, dtype)
 
 
 def _linspace_expand(

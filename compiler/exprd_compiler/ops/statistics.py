@@ -13,6 +13,7 @@ import numpy as np
 
 from exprd_compiler.errors import DTypeError, GraphError
 from exprd_compiler.ir.dtype import DTYPES, FLOATS, INTEGERS
+from exprd_compiler.ir.half import converted
 from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.ir.node import (
     THROUGH_EXPANSION,
@@ -26,6 +27,7 @@ from exprd_compiler.ir.node import (
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.arithmetic import abs_, add, cast, mul, sqr, sqrt, sub, true_div
 from exprd_compiler.ops.families import check_axes, check_ints, drop_axes
+from exprd_compiler.ops.halves import single_expansion, single_gradient
 from exprd_compiler.ops.leaves import const
 from exprd_compiler.ops.logic import isfinite, maximum, neq, switch
 from exprd_compiler.ops.reduce import (
@@ -85,7 +87,7 @@ def _float_numpy(fold: Callable[..., Any]) -> Callable[..., Array]:
     def meaning(x: Array, *, axes: tuple[int, ...], **attrs: Any) -> Array:
         with np.errstate(all="ignore"):
             value = fold(x.astype("float64"), axes, **attrs)
-            return np.asarray(value).astype(mean_dtype(x.dtype.name))
+            return converted(np.asarray(value), mean_dtype(x.dtype.name))
 
     return meaning
 
@@ -103,8 +105,8 @@ def _statistic(
         name=name,
         type=_float_type(name),
         numpy=_float_numpy(numpy),
-        grad=grad,
-        lowering=Expand(expand),
+        grad=grad if isinstance(grad, ThroughExpansion) else single_gradient(grad),
+        lowering=Expand(single_expansion(expand)),
         dtypes=DTYPES,
         examples=examples,
         theano="Elemwise",
@@ -222,7 +224,7 @@ norm: Op = Op(
     type=_norm_type,
     numpy=_float_numpy(_norm_numpy),
     grad=THROUGH_EXPANSION,
-    lowering=Expand(_norm_expand),
+    lowering=Expand(single_expansion(_norm_expand)),
     dtypes=DTYPES,
     examples=_examples(
         tuple({"order": order} for order in (2.0, 1.0, np.inf, 3.0, -np.inf, 2.0, 0.0, 0.5))

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
-from exprd_compiler.ir.dtype import DISCRETE, FLOATS, INTEGERS, ITEMSIZE, SIGNED, is_discrete
+from exprd_compiler.ir.dtype import DISCRETE, FLOATS, INTEGERS, ITEMSIZE, SIGNED, is_discrete, promote
 from exprd_compiler.ir.lowering import Scalar
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.arithmetic import cast, mul, neg, true_div
@@ -41,7 +39,7 @@ def holds(dtype: str, other: str) -> bool:
     """Whether every value of `other` is a value of `dtype`."""
     if dtype in FLOATS and other in INTEGERS:
         return ITEMSIZE[other] < ITEMSIZE[dtype]
-    return bool(np.can_cast(other, dtype, "safe"))
+    return promote(dtype, other) == dtype
 
 
 def _merge_casts(m: Match) -> Node | None:

@@ -1,8 +1,8 @@
 """Loads and stores of a kernel: contiguous, repeated, strided and indexed, one lane or many.
 
 A contiguous access has two forms behind one branch, for a full vector and for the masked tail.
-Elements in memory are bytes for bool, two neighbours for complex numbers, 16 bits for floats that have
-no more; everything else is as in registers.
+Elements in memory are bytes for bool, two neighbours for complex numbers, 16 bits for floats that
+have no more; everything else is as in registers.
 """
 
 from __future__ import annotations
