@@ -19,22 +19,23 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from exprd_compiler.backends.executable import Executable, Interface
+from exprd_compiler.backends.executable import Executable, Guard, Interface
 from exprd_compiler.backends.llvm.entry import emit_module
 from exprd_compiler.backends.llvm.jit import compile_ir
 from exprd_compiler.backends.llvm.objects import ObjectCache
 from exprd_compiler.backends.llvm.target import host_level
 from exprd_compiler.errors import CompilerBug
+from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.node import Array
 from exprd_compiler.ir.type import TensorType
-from exprd_compiler.kernel.form import Site
+from exprd_compiler.kernel.form import Counter, Site
 from exprd_compiler.kernel.listing import Listed, listing
 from exprd_compiler.kernel.plan import make_plan
 from exprd_compiler.options import CompileOptions
 from exprd_compiler.passes.levels import optimize
 
-_MAGIC = b"exprd artifact 2\n"
+_MAGIC = b"exprd artifact 3\n"
 
 
 class Function(Protocol):
@@ -42,6 +43,12 @@ class Function(Protocol):
 
     def __call__(self, arguments: Sequence[Array]) -> list[Array]:
         """Outputs, then new values, from inputs, then values of shared variables."""
+        ...
+
+    def run(
+        self, arguments: Sequence[Array], guard: Guard | None = None
+    ) -> tuple[list[Array], tuple[EventCount, ...]]:
+        """The same, run by a guard that may stop it, and the events that were met."""
         ...
 
 
@@ -71,6 +78,7 @@ class Artifact:
             "names": self.interface.names,
             "outputs": [_type_to_json(t) for t in self.interface.outputs],
             "sites": [asdict(site) for site in self.interface.sites],
+            "counters": [asdict(counter) for counter in self.interface.counters],
             "slots": self.interface.slots,
             "constants": len(self.interface.constants),
             "listing": [asdict(item) for item in self.listing],
@@ -102,8 +110,9 @@ class Artifact:
             names=tuple(head["names"]),
             outputs=tuple(map(_type_from_json, head["outputs"])),
             sites=tuple(Site(**site) for site in head["sites"]),
+            counters=tuple(Counter(**counter) for counter in head["counters"]),
             slots=head["slots"],
-            constants=tuple(np.load(arrays, allow_pickle=False) for _ in range(head["constants"])),
+            constants=tuple(read_array(arrays) for _ in range(head["constants"])),
         )
         return Artifact(
             image=data[start + size : end],
@@ -153,6 +162,7 @@ def compile_artifact(graph: Graph, options: CompileOptions, cache: Path | None =
         names=tuple(node.name or "" for node in graph.leaves),
         outputs=tuple(node.type for node in graph.roots),
         sites=plan.sites,
+        counters=plan.counters,
         slots=plan.slots,
         constants=plan.constants,
     )

@@ -22,6 +22,7 @@ from exprd_compiler.errors import (
     MissingInput,
     ShapeError,
 )
+from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.graph import Graph, toposort
 from exprd_compiler.ir.lowering import Assign, Gather, Leaf, Library, Scalar, Scatter
 from exprd_compiler.ir.node import Array, Node
@@ -29,13 +30,17 @@ from exprd_compiler.ir.origin import blame
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.creation import alloc
 from exprd_compiler.ops.diagonals import diagonal
+from exprd_compiler.ops.events import events_met
 from exprd_compiler.ops.index import assign, numpy_index
 from exprd_compiler.ops.leaves import constant
 from exprd_compiler.ops.movement import filled
 
 
 def evaluate(
-    graph: Graph, inputs: Sequence[Any], shared: Sequence[Any] = ()
+    graph: Graph,
+    inputs: Sequence[Any],
+    shared: Sequence[Any] = (),
+    met: list[EventCount] | None = None,
 ) -> tuple[list[Array], list[Array]]:
     """The outputs of a call, and the new values of the updated variables in order of the updates.
 
@@ -43,6 +48,7 @@ def evaluate(
         graph: what to run.
         inputs: one array per input.
         shared: the value of each shared variable.
+        met: where the events that nodes meet are noted.
 
     Raises:
         CallError: a value does not fit its leaf.
@@ -54,17 +60,20 @@ def evaluate(
         if len(leaves) != len(values):
             raise CallError(f"{len(values)} values for {len(leaves)} {what}")
     given = dict(zip(graph.leaves, (*inputs, *shared), strict=True))
-    values = evaluate_nodes(graph.roots, given)
+    values = evaluate_nodes(graph.roots, given, met)
     count = len(graph.outputs)
     return values[:count], values[count:]
 
 
-def evaluate_nodes(nodes: Sequence[Node], given: Mapping[Node, Any]) -> list[Array]:
+def evaluate_nodes(
+    nodes: Sequence[Node], given: Mapping[Node, Any], met: list[EventCount] | None = None
+) -> list[Array]:
     """The values of nodes as new arrays.
 
     Args:
         nodes: what to compute.
         given: values of leaves, or of any other nodes, which are then not computed.
+        met: where the events that nodes meet are noted.
 
     Raises:
         CallError: a given value does not fit its node.
@@ -79,7 +88,10 @@ def evaluate_nodes(nodes: Sequence[Node], given: Mapping[Node, Any]) -> list[Arr
             if node in given:
                 values[node] = _fitting(node, given[node])
                 continue
-            values[node] = _run(node, [values[x] for x in node.inputs])
+            arrays = [values[x] for x in node.inputs]
+            values[node] = _run(node, arrays)
+            if met is not None:
+                met += events_met(node, arrays)
             for x in node.inputs:  # a value is dropped after its last use
                 uses[x] -= 1
                 if not uses[x]:

@@ -2,7 +2,8 @@
 
 Arguments are checked once against their types; outputs are fresh memory that numpy arrays own.
 Calls may run at the same time: each takes an execution context of its own, and the interpreter
-lock is released while native code runs.
+lock is released while native code runs. A call can be asked to stop: a guard, which runs the native
+code, is given the means.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -22,9 +23,10 @@ from exprd_compiler.backends.llvm import layout
 from exprd_compiler.backends.llvm.blas import host_blas
 from exprd_compiler.backends.llvm.jit import Linked
 from exprd_compiler.errors import CallError, CompilerBug, ExprdError, ShapeError
+from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.node import Array
 from exprd_compiler.ir.type import TensorType
-from exprd_compiler.kernel.form import Site
+from exprd_compiler.kernel.form import Counter, Site
 
 _WORD: Final = 8  # bytes of an address or extent
 _PLAIN: Final = 0x0101  # numpy's flags C_CONTIGUOUS and ALIGNED
@@ -33,6 +35,14 @@ _as_array: Final[Callable[..., Array]] = np.asarray
 _free = _LIBC.free
 _free.argtypes = (ctypes.c_void_p,)
 _free.restype = None
+
+
+class Guard(Protocol):
+    """Whoever runs native code on behalf of a caller that may want it to stop."""
+
+    def __call__(self, native: Callable[[], int], stop: Callable[[], None], /) -> int:
+        """The status of `native()`; `stop` may be called while it runs, and not afterwards."""
+        ...
 
 
 class _Memory:
@@ -58,8 +68,8 @@ class _Context:
 
     __slots__ = ("address", "buffer", "call", "passed", "slots")
 
-    def __init__(self, slots: int, frame: _Frame) -> None:
-        size = layout.SLOTS_OFFSET + slots * layout.SLOT_BYTES
+    def __init__(self, slots: int, counters: int, frame: _Frame) -> None:
+        size = layout.counters_offset(slots) + counters * layout.COUNTER_BYTES
         self.buffer = (ctypes.c_char * size)()
         self.address = ctypes.addressof(self.buffer)
         self.call = (ctypes.c_char * frame.size)()
@@ -71,6 +81,15 @@ class _Context:
     def cancel(self) -> None:
         """Ask the running call to stop at its next cancel point."""
         ctypes.c_int32.from_address(self.address + layout.CANCEL_OFFSET).value = 1
+
+    def resume(self) -> None:
+        """Forget that a call was to stop."""
+        ctypes.c_int32.from_address(self.address + layout.CANCEL_OFFSET).value = 0
+
+    def counts(self, counters: int) -> tuple[int, ...]:
+        """What the last call counted."""
+        first = layout.counters_offset(self.slots)
+        return struct.unpack_from(f"<{counters}q", self.buffer, first)
 
     def site(self) -> int:
         """The site of the last failure."""
@@ -110,7 +129,7 @@ class _Frame:
 
     def context(self, interface: Interface) -> _Context:
         """A context with the addresses of the constants in place."""
-        made = _Context(interface.slots, self)
+        made = _Context(interface.slots, len(interface.counters), self)
         addresses = [data_address(c) for c in interface.constants]
         self.constants.pack_into(made.call, self.given.size, *addresses)
         return made
@@ -127,6 +146,7 @@ class Interface:
         sites: error sites.
         slots: temporary slots of a context.
         constants: arrays passed behind the arguments.
+        counters: what a call counts.
     """
 
     arguments: tuple[TensorType, ...]
@@ -135,6 +155,7 @@ class Interface:
     sites: tuple[Site, ...]
     slots: int
     constants: tuple[Array, ...]
+    counters: tuple[Counter, ...] = ()
 
 
 class Executable:
@@ -150,19 +171,27 @@ class Executable:
         signature = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)
         self._entry = signature(self._linked.address(layout.ENTRY))
         self._frame = _Frame(interface)
-        self._wanted = [(np.dtype(t.dtype), t.ndim, _known(t)) for t in interface.arguments]
-        self._made = [(np.dtype(t.dtype).str, t.ndim) for t in interface.outputs]
+        self._wanted = [(numpy_dtype(t.dtype), t.ndim, _known(t)) for t in interface.arguments]
+        self._made = [(numpy_dtype(t.dtype), t.ndim) for t in interface.outputs]
         self._idle: deque[_Context] = deque()
 
     def __call__(self, arguments: Sequence[Array]) -> list[Array]:
-        """Outputs, then new values of updated variables, as fresh arrays.
+        """Outputs, then new values of updated variables, as fresh arrays; see `run`."""
+        return self.run(arguments)[0]
+
+    def run(
+        self, arguments: Sequence[Array], guard: Guard | None = None
+    ) -> tuple[list[Array], tuple[EventCount, ...]]:
+        """Outputs, then new values of updated variables, as fresh arrays, and the events met.
 
         Args:
             arguments: inputs, then values of shared variables, of the exact dtypes and ranks.
+            guard: runs the native code and may stop it.
 
         Raises:
             CallError: count, dtype, rank or a static extent differs.
             ShapeError, IndexOutOfRange: what native code found.
+            Cancelled: the guard stopped it.
         """
         frame = self._frame
         arrays, extents = self._checked(arguments)
@@ -171,12 +200,26 @@ class Executable:
         except IndexError:
             context = frame.context(self.interface)
         frame.given.pack_into(context.call, 0, *extents, *map(data_address, arrays))
-        status = self._entry(*context.passed)
+        status = self._entry(*context.passed) if guard is None else self._guarded(guard, context)
         outputs = self._collected(frame.found.unpack_from(context.call, frame.results))
         if status != layout.OK:
             raise self._error(status, context)
+        counts = self._counted(context) if self.interface.counters else ()
         self._idle.append(context)
-        return outputs
+        return outputs, counts
+
+    def _guarded(self, guard: Guard, context: _Context) -> int:
+        status = guard(lambda: self._entry(*context.passed), context.cancel)
+        context.resume()  # it may have been asked when all was done
+        return status
+
+    def _counted(self, context: _Context) -> tuple[EventCount, ...]:
+        counters = self.interface.counters
+        return tuple(
+            EventCount(counter.kind, counter.op, counter.origin, count)
+            for counter, count in zip(counters, context.counts(len(counters)), strict=True)
+            if count
+        )
 
     def _checked(self, arguments: Sequence[Array]) -> tuple[list[Array], list[int]]:
         """The arguments as contiguous arrays, and all their extents."""
@@ -208,11 +251,12 @@ class Executable:
         """Arrays over the memory that the entry handed out, those before a failure included."""
         out: list[Array] = []
         place = 0
-        for typestr, rank in self._made:
+        for dtype, rank in self._made:
             address = results[place]
             if address:
                 shape = results[place + 1 : place + 1 + rank]
-                out.append(_as_array(_Memory(address, shape, typestr)))
+                array = _as_array(_Memory(address, shape, dtype.str))
+                out.append(array if array.dtype is dtype else array.view(dtype))
             place += 1 + rank
         return out
 

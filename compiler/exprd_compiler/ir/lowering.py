@@ -90,12 +90,15 @@ class Event:
             of the body.
         dtypes: operand dtypes for which it can happen.
         when: for which attributes it can happen.
+        suspicion: a quicker test that is true wherever `test` is, and else seldom; best one that
+            the body makes anyway.
     """
 
     kind: str
     test: Callable[..., Scalar_]
     dtypes: tuple[str, ...]
     when: Callable[[Mapping[str, Any]], bool] = lambda _: True
+    suspicion: Callable[..., Scalar_] | None = None
 
     def possible(self, operands: Sequence[str], attrs: Mapping[str, Any]) -> bool:
         """Whether the body can meet it on operands of these dtypes."""
@@ -212,6 +215,33 @@ class Library:
     extents: Callable[..., Extents]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routine:
+    """One call of a function of our own over operands that lie whole and in order in memory.
+
+    The first `operands` inputs are those, all others are 0-d integers known to the entry.
+
+    Attributes:
+        name: the function, as the backend knows it.
+        operands: how many operands there are.
+        extents: `extents(h, extents of the operands, *integers, **attrs)` gives the shape, and
+            asks `h` for the checks that are due before the call.
+        sizes: `sizes(extents of the operands, extents of the result)` gives what the function takes.
+        scratch: `scratch(dtypes of the operands, sizes)` gives dtype and length of temporaries.
+        message: text of the IndexOutOfRange with which the function can fail, one {} per value;
+            "" if it cannot.
+    """
+
+    name: str
+    operands: int
+    extents: Callable[..., Extents]
+    sizes: Callable[[Sequence[Extents], Extents], Sequence[IntExpr]]
+    scratch: Callable[[Sequence[str], Sequence[IntExpr]], Sequence[tuple[str, IntExpr]]] = (
+        lambda _dtypes, _sizes: ()
+    )
+    message: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """A 0-d integer that follows from extents alone: `value(extents of the input, **attrs)`."""
@@ -239,6 +269,7 @@ Lowering: TypeAlias = (
     | Join
     | Scan
     | Library
+    | Routine
     | Host
     | Expand
 )

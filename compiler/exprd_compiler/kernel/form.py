@@ -1,7 +1,7 @@
 """The kernel form and the plan: what a graph has become when all that is left is emission.
 
     Plan   = buffers, steps in order, error sites
-    Step   = Check | Fetch | Kernel | Blas
+    Step   = Check | Fetch | Kernel | Blas | RoutineCall
     Kernel = for grid axes: scalar values, then per stage: for row axes: values, folds, stores
 
 A kernel's values are in SSA form, a reference is a position in `values`. Extents, strides and
@@ -72,7 +72,7 @@ class Load:
 class Number:
     """A constant."""
 
-    value: float
+    value: complex
     dtype: str
 
 
@@ -94,13 +94,19 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """A scalar body on values cast to the given dtypes."""
+    """A scalar body on values cast to the given dtypes.
+
+    `counters` number the events that the op can meet, in order; they count elements over the loop
+    axes in `domain`.
+    """
 
     op: Op
     attrs: Attrs
     refs: tuple[int, ...]
     operands: tuple[str, ...]
     dtype: str
+    counters: tuple[int, ...] = ()
+    domain: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +232,30 @@ class Blas:
     batch: tuple[IntExpr, ...] = ()
 
 
-Step: TypeAlias = Check | Fetch | Kernel | Blas
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutineCall:
+    """One call of a function of our own on whole buffers.
+
+    Attributes:
+        routine: its name.
+        attrs: those of the op.
+        operands: buffers with the offset of the first element.
+        out: what it fills.
+        scratch: temporaries of this step alone.
+        sizes: the integers it takes.
+        site: the error site with which it may fail.
+    """
+
+    routine: str
+    attrs: Attrs
+    operands: tuple[tuple[Buffer, IntExpr], ...]
+    out: Buffer
+    scratch: tuple[Buffer, ...]
+    sizes: tuple[IntExpr, ...]
+    site: int
+
+
+Step: TypeAlias = Check | Fetch | Kernel | Blas | RoutineCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +269,15 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class Counter:
+    """What one counter of a call counts: kind of event, op and node."""
+
+    kind: str
+    op: str
+    origin: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A compiled graph before emission.
 
@@ -248,6 +286,7 @@ class Plan:
         buffers: all storage.
         steps: in order of execution.
         sites: error sites, referred to by position.
+        counters: what a call counts, referred to by position.
         outputs: the buffer of each root.
         slots: number of temporary slots; `slot_of` maps buffer numbers to slots.
         constants: the arrays of the constant buffers, passed behind the arguments.
@@ -261,3 +300,4 @@ class Plan:
     slots: int
     slot_of: dict[int, int]
     constants: tuple[Array, ...]
+    counters: tuple[Counter, ...] = ()

@@ -41,7 +41,7 @@ from exprd_compiler.kernel.group import Group, Grouping
 from exprd_compiler.kernel.shapes import Shapes
 from exprd_compiler.kernel.storage import Storage
 from exprd_compiler.ops.arithmetic import cast, mul
-from exprd_compiler.ops.leaves import scalar_value
+from exprd_compiler.ops.leaves import repeated_value
 from exprd_compiler.ops.movement import contiguous_strides
 
 
@@ -160,7 +160,7 @@ class KernelBuilder:
         return self._add(Apply(cast, (("dtype", dtype),), (ref,), (have,), dtype))
 
     def _value(self, node: Node, loops: Labels) -> int:
-        number = scalar_value(node)
+        number = repeated_value(node)
         if number is not None:
             return self._add(Number(number, node.dtype))
         if isinstance(node.op.lowering, Host):
@@ -185,7 +185,7 @@ class KernelBuilder:
             return self._loaded(self._storage.base(source), layout, loops, node.dtype)
         match rule:
             case Scalar():
-                return self._applied(node, self._inputs(node, loops), rule)
+                return self._applied(node, self._inputs(node, loops), rule, loops)
             case Generate():
                 return self._made(node, loops)
             case Gather():
@@ -202,10 +202,13 @@ class KernelBuilder:
             if inner is not None
         )
 
-    def _applied(self, node: Node, refs: tuple[int, ...], rule: Scalar) -> int:
+    def _applied(self, node: Node, refs: tuple[int, ...], rule: Scalar, loops: Labels) -> int:
         names = [self.values[ref].dtype for ref in refs]
         wanted = tuple(rule.operands(names, node.dtype))
-        return self._add(Apply(node.op, node.attrs, refs, wanted, node.dtype))
+        counters = self._shapes.counters.of(node, wanted)
+        domain = tuple(sorted({loop for loop in loops if loop is not None})) if counters else ()
+        made = Apply(node.op, node.attrs, refs, wanted, node.dtype, counters, domain)
+        return self._add(made)
 
     def _made(self, node: Node, loops: Labels) -> int:
         positions = tuple(

@@ -11,7 +11,17 @@ from collections.abc import Iterable
 from exprd_compiler.errors import CompilerBug
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.integer import IntExpr, const, less
-from exprd_compiler.ir.lowering import Assign, Host, Join, Layout, Leaf, Library, Routine, Scan, Scatter
+from exprd_compiler.ir.lowering import (
+    Assign,
+    Host,
+    Join,
+    Layout,
+    Leaf,
+    Library,
+    Routine,
+    Scan,
+    Scatter,
+)
 from exprd_compiler.ir.node import Node
 from exprd_compiler.kernel.access import Labels, align
 from exprd_compiler.kernel.counting import counted_once

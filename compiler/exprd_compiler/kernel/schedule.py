@@ -11,6 +11,7 @@ from dataclasses import replace
 from exprd_compiler.ir.integer import IntExpr
 from exprd_compiler.kernel.form import (
     Access,
+    Apply,
     Fold,
     Kernel,
     Load,
@@ -86,6 +87,9 @@ def _moved(value: Value, order: Sequence[int]) -> Value:
             return replace(value, access=_moved_access(value.access, order))
         case Position():
             return replace(value, axis=order.index(value.axis))
+        case Apply() if value.domain:
+            domain = [order.index(axis) for axis in value.domain if axis in order]
+            return replace(value, domain=tuple(sorted(domain)))
         case Fold() if value.position >= 0:
             return replace(value, position=order.index(value.position))
         case _:
@@ -99,7 +103,8 @@ def _merged(kernel: Kernel) -> Kernel:
     named |= {v.position for v in kernel.values if isinstance(v, Fold)}
     for axis in range(len(kernel.axes) - 2, -1, -1):
         same_kind = (axis < kernel.grid) == (axis + 1 < kernel.grid)
-        if same_kind and not named & {axis, axis + 1} and _even(kernel, axis):
+        free = not named & {axis, axis + 1} and _both(kernel, axis)
+        if same_kind and free and _even(kernel, axis):
             return _merged(_merge(kernel, axis))
     return kernel
 
@@ -110,6 +115,12 @@ def _even(kernel: Kernel, axis: int) -> bool:
         access.strides[axis] is access.strides[axis + 1] * extent
         for access in _accesses(kernel.values, kernel.stores)
     )
+
+
+def _both(kernel: Kernel, axis: int) -> bool:
+    """Whether whatever counts elements along one of two neighbouring loops does so along both."""
+    applied = (value for value in kernel.values if isinstance(value, Apply))
+    return all(len({axis, axis + 1} & {*value.domain}) != 1 for value in applied)
 
 
 def _merge(kernel: Kernel, axis: int) -> Kernel:

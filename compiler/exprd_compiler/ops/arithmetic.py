@@ -7,14 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from exprd_compiler.ir.dtype import DTYPES, INTEGERS, check_dtype, is_float
+from exprd_compiler.errors import DTypeError
+from exprd_compiler.ir.dtype import (
+    COMPLEX,
+    DTYPES,
+    EVERY,
+    INTEGERS,
+    check_dtype,
+    is_complex,
+    is_float,
+)
 from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.lowering import Scalar
 from exprd_compiler.ir.node import ZERO_GRAD, Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.events import NOT_HELD
-from exprd_compiler.ops.families import elementwise, upcast_to_float
+from exprd_compiler.ops.families import NUMBERS, elementwise, upcast_to_float
 from exprd_compiler.ops.leaves import const
+from exprd_compiler.ops.parts import as_given, complex_, conjugate, imag, part_result, real
 
 
 def _typed(value: float, node: Node) -> Node:
@@ -23,6 +33,12 @@ def _typed(value: float, node: Node) -> Node:
 
 # ---- cast comes first: gradients of everything else use it
 def _cast_type(x: TensorType, *, dtype: str) -> TensorType:
+    if is_complex(x.dtype) and not (is_complex(check_dtype(dtype)) or dtype == "bool"):
+        raise DTypeError(
+            f"a cast from {x.dtype} to {dtype} would lose the imaginary part",
+            op="cast",
+            hint="use real(x), imag(x) or abs(x)",
+        )
     return x.with_dtype(check_dtype(dtype))
 
 
@@ -52,7 +68,8 @@ def _cast_numpy(x: Array, *, dtype: str) -> Array:
 
 
 def _cast_grad(g: Node, _y: Node, x: Node, *, dtype: str) -> Sequence[Node | None]:
-    return (cast(g, dtype=x.dtype),)
+    part = real(g) if is_complex(g.dtype) and not is_complex(x.dtype) else g
+    return (cast(part, dtype=x.dtype),)
 
 
 cast: Op = Op(
@@ -66,10 +83,16 @@ cast: Op = Op(
         cheap=True,
         events=(NOT_HELD,),
     ),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(
-        Example(shapes=(shape,), attrs={"dtype": dtype}, low=0.0, high=100.0)
-        for dtype in DTYPES
+        Example(
+            shapes=(shape,),
+            attrs={"dtype": dtype},
+            low=0.0,
+            high=100.0,
+            dtypes=EVERY if is_complex(dtype) or dtype == "bool" else DTYPES,
+        )
+        for dtype in EVERY
         for shape in ((), (37,), (3, 4))
     ),
     theano="Elemwise",
@@ -88,7 +111,7 @@ add: Op = elementwise(
     numpy=np.add,
     body=sum_of,
     grad=lambda g, _y, _a, _b: (g, g),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     cheap=True,
     doc="Sum; of bools, the logical or.",
 )
@@ -99,29 +122,47 @@ sub: Op = elementwise(
     numpy=np.subtract,
     body=lambda k, a, b: k.sub(a, b),
     grad=lambda g, _y, _a, _b: (g, neg(g)),
+    dtypes=NUMBERS + COMPLEX,
     cheap=True,
     doc="Difference.",
 )
 
+
+def _product(a: Array, b: Array) -> Array:
+    """Of complex numbers as native code has it; numpy's vector loops round one product less."""
+    if not is_complex(a.dtype.name):
+        return np.asarray(np.multiply(a, b))
+    re = a.real * b.real - a.imag * b.imag
+    out = np.empty(re.shape, a.dtype)
+    out.real, out.imag = re, a.real * b.imag + a.imag * b.real
+    return out
+
+
 mul: Op = elementwise(
     "mul",
     arity=2,
-    numpy=np.multiply,
+    numpy=_product,
     body=lambda k, a, b: k.mul(a, b),
-    grad=lambda g, _y, a, b: (mul(g, b), mul(g, a)),
-    dtypes=DTYPES,
+    grad=lambda g, _y, a, b: (mul(g, conjugate(b)), mul(g, conjugate(a))),
+    dtypes=EVERY,
     cheap=True,
     doc="Product; of bools, the logical and.",
 )
+
+
+def _quotient_grad(g: Node, y: Node, _a: Node, b: Node) -> Sequence[Node]:
+    below = conjugate(b)
+    return (true_div(g, below), neg(true_div(mul(g, conjugate(y)), below)))
+
 
 true_div: Op = elementwise(
     "true_div",
     arity=2,
     numpy=np.true_divide,
     body=lambda k, a, b: k.div(a, b),
-    grad=lambda g, y, _a, b: (true_div(g, b), neg(true_div(mul(g, y), b))),
+    grad=_quotient_grad,
     result=upcast_to_float,
-    dtypes=DTYPES,
+    dtypes=EVERY,
     low=0.3,
     doc="Quotient as a float.",
 )
@@ -132,18 +173,36 @@ neg: Op = elementwise(
     numpy=np.negative,
     body=lambda k, a: k.neg(a),
     grad=lambda g, _y, _a: (neg(g),),
+    dtypes=NUMBERS + COMPLEX,
     cheap=True,
     doc="Negative.",
 )
+
+
+def _abs_body(k: Any, a: Any) -> Any:
+    return k.call("hypot", k.real(a), k.imag(a)) if is_complex(a.dtype) else k.abs(a)
+
+
+def _abs_grad(g: Node, y: Node, a: Node) -> Sequence[Node]:
+    """Of a complex number its direction, and 0 at 0."""
+    if not is_complex(a.dtype):
+        return (mul(g, sign(a)),)
+    safe = add(y, sub(_typed(1, y), sign(y)))  # 1 at 0
+    slope = true_div(g, safe)
+    return (complex_(mul(real(a), slope), mul(imag(a), slope)),)
+
 
 abs_: Op = elementwise(
     "abs",
     arity=1,
     numpy=np.abs,
-    body=lambda k, a: k.abs(a),
-    grad=lambda g, _y, a: (mul(g, sign(a)),),
+    body=_abs_body,
+    grad=_abs_grad,
+    result=part_result,
+    operands=as_given,
+    dtypes=NUMBERS + COMPLEX,
     cheap=True,
-    doc="Absolute value.",
+    doc="Absolute value; of a complex number its distance from 0.",
 )
 
 
@@ -178,8 +237,8 @@ second: Op = elementwise(
     body=lambda _k, _a, b: b,
     grad=lambda g, _y, _a, _b: (None, g),
     result=lambda dtypes: dtypes[1],
-    operands=lambda dtypes, _: dtypes,
-    dtypes=DTYPES,
+    operands=as_given,
+    dtypes=EVERY,
     cheap=True,
     doc="The second operand in the broadcast shape of both (Theano's fill).",
 )
@@ -187,9 +246,10 @@ second: Op = elementwise(
 sqr: Op = elementwise(
     "sqr",
     arity=1,
-    numpy=np.square,
+    numpy=lambda a: _product(a, a),
     body=lambda k, a: k.mul(a, a),
-    grad=lambda g, _y, a: (mul(g, mul(a, _typed(2, a))),),
+    grad=lambda g, _y, a: (mul(g, mul(conjugate(a), _typed(2, a))),),
+    dtypes=NUMBERS + COMPLEX,
     cheap=True,
     doc="Square.",
 )

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from exprd_compiler.ir.dtype import DTYPES, is_float
+from exprd_compiler.ir.dtype import EVERY, is_float
 from exprd_compiler.ir.node import ZERO_GRAD, Op
 from exprd_compiler.ops.arithmetic import mul, neg, sqr, true_div
 from exprd_compiler.ops.events import BY_ZERO, LEAST_BY_MINUS_ONE
 from exprd_compiler.ops.families import elementwise, upcast_to_float
+from exprd_compiler.ops.parts import conjugate
 
 
 def _signs_differ(k: Any, rest: Any, divisor: Any) -> Any:
@@ -86,9 +87,9 @@ reciprocal: Op = elementwise(
     arity=1,
     numpy=lambda x: np.divide(1, x, dtype=x.dtype),
     body=lambda k, x: k.div(k.const(1, x.dtype), x),
-    grad=lambda g, _y, x: (neg(true_div(g, sqr(x))),),
+    grad=lambda g, _y, x: (neg(true_div(g, sqr(conjugate(x)))),),
     result=upcast_to_float,
-    dtypes=DTYPES,
+    dtypes=EVERY,
     low=0.3,
     doc="1 / x as a float (Theano's inv).",
 )

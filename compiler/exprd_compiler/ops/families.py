@@ -12,7 +12,15 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from exprd_compiler.errors import DTypeError, GraphError, ShapeError
-from exprd_compiler.ir.dtype import DTYPES, FLOATS, INTEGERS, float_of, is_discrete, promote
+from exprd_compiler.ir.dtype import (
+    DTYPES,
+    FLOATS,
+    INTEGERS,
+    float_of,
+    is_complex,
+    is_discrete,
+    promote,
+)
 from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.lowering import Event, Reduce, Scalar
 from exprd_compiler.ir.node import Array, Example, Grad, Op
@@ -83,7 +91,8 @@ def _elementwise_type(
         for dtype in (*names, *operands(names, out)):
             if dtype not in dtypes:
                 of = "" if dtype in names else f", in which {' and '.join(names)} meet"
-                hint = f"cast to one of {', '.join(dtypes)}"
+                real = "apply it to real(x), imag(x), abs(x) or angle(x)"
+                hint = real if is_complex(dtype) else f"cast to one of {', '.join(dtypes)}"
                 raise DTypeError(f"does not exist for {dtype}{of}", op=name, hint=hint)
         return TensorType(out, broadcast_shape([t.shape for t in types], name))
 
@@ -156,7 +165,12 @@ def float_function(
 
 
 def comparison(
-    name: str, predicate: str, numpy: Callable[..., Any], grad: Grad, doc: str
+    name: str,
+    predicate: str,
+    numpy: Callable[..., Any],
+    grad: Grad,
+    doc: str,
+    dtypes: tuple[str, ...] = DTYPES,
 ) -> Op:
     """An elementwise comparison with a bool result."""
     return elementwise(
@@ -168,7 +182,7 @@ def comparison(
         doc=doc,
         result=boolean,
         operands=as_common,
-        dtypes=DTYPES,
+        dtypes=dtypes,
         cheap=True,
     )
 

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from exprd_compiler.ir.dtype import DISCRETE, DTYPES, INTEGERS, is_float, promote
+from exprd_compiler.ir.dtype import (
+    DISCRETE,
+    DTYPES,
+    EVERY,
+    INTEGERS,
+    is_complex,
+    is_float,
+    promote,
+)
 from exprd_compiler.ir.node import ZERO_GRAD, Node, Op
 from exprd_compiler.ops.arithmetic import zeros_like
 from exprd_compiler.ops.events import OUTSIDE_WIDTH
@@ -19,8 +27,8 @@ lt: Op = comparison("lt", "lt", np.less, ZERO_GRAD, "a < b.")
 le: Op = comparison("le", "le", np.less_equal, ZERO_GRAD, "a <= b.")
 gt: Op = comparison("gt", "gt", np.greater, ZERO_GRAD, "a > b.")
 ge: Op = comparison("ge", "ge", np.greater_equal, ZERO_GRAD, "a >= b.")
-eq: Op = comparison("eq", "eq", np.equal, ZERO_GRAD, "a == b.")
-neq: Op = comparison("neq", "ne", np.not_equal, ZERO_GRAD, "a != b.")
+eq: Op = comparison("eq", "eq", np.equal, ZERO_GRAD, "a == b.", EVERY)
+neq: Op = comparison("neq", "ne", np.not_equal, ZERO_GRAD, "a != b.", EVERY)
 
 and_: Op = elementwise(
     "and",
@@ -96,9 +104,12 @@ right_shift: Op = elementwise(
 
 # ---- what kind of number it is
 def _kind(name: str, numpy: Any, of_float: Callable[[Any, Any], Any], doc: str) -> Op:
-    """A predicate of floats; integers are finite numbers."""
+    """A predicate of floats; integers are finite numbers, complex ones what their parts are."""
 
     def body(k: Any, x: Any) -> Any:
+        if is_complex(x.dtype):
+            re, im = (of_float(k, part) for part in (k.real(x), k.imag(x)))
+            return k.and_(re, im) if name == "isfinite" else k.or_(re, im)
         return of_float(k, x) if is_float(x.dtype) else k.const(int(name == "isfinite"), "bool")
 
     return elementwise(
@@ -109,7 +120,7 @@ def _kind(name: str, numpy: Any, of_float: Callable[[Any, Any], Any], doc: str) 
         grad=ZERO_GRAD,
         result=boolean,
         operands=as_common,
-        dtypes=DTYPES,
+        dtypes=EVERY,
         cheap=True,
         doc=doc,
     )
@@ -158,7 +169,7 @@ switch: Op = elementwise(
     grad=_switch_grad,
     result=_switch_result,
     operands=_switch_operands,
-    dtypes=DTYPES,
+    dtypes=EVERY,
     doc="a where the condition is not zero, else b; both are computed.",
 )
 

@@ -8,12 +8,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from exprd_compiler.ir.dtype import DTYPES, ITEMSIZE, is_discrete
+from exprd_compiler.ir.dtype import DTYPES, EVERY, ITEMSIZE, is_complex, is_discrete
 from exprd_compiler.ir.node import Array, Node, Op
 from exprd_compiler.ops.arithmetic import add, cast, mul, sub, true_div
+from exprd_compiler.ops.complex_exp import complex_exp
+from exprd_compiler.ops.events import TO_NEGATIVE_POWER
 from exprd_compiler.ops.families import NUMBERS, elementwise, float_function, upcast_to_float
 from exprd_compiler.ops.leaves import const, scalar_value
 from exprd_compiler.ops.logic import eq, switch
+from exprd_compiler.ops.parts import conjugate
 
 LN2: Final = math.log(2.0)
 LN10: Final = math.log(10.0)
@@ -23,8 +26,17 @@ def _one(x: Node) -> Node:
     return const(1, x.dtype)
 
 
-exp: Op = float_function(
-    "exp", np.exp, lambda g, y, _x: (mul(g, y),), "e to the power x.", low=-5, high=5
+exp: Op = elementwise(
+    "exp",
+    arity=1,
+    numpy=np.exp,
+    body=lambda k, x: complex_exp(k, x) if is_complex(x.dtype) else k.call("exp", x),
+    grad=lambda g, y, _x: (mul(g, conjugate(y)),),
+    result=upcast_to_float,
+    dtypes=EVERY,
+    low=-5,
+    high=5,
+    doc="e to the power x.",
 )
 
 expm1: Op = float_function(
@@ -198,6 +210,7 @@ pow_: Op = elementwise(
     numpy=_pow_numpy,
     body=_pow_body,
     grad=_pow_grad,
+    events=(TO_NEGATIVE_POWER,),
     low=0.1,
     high=3.0,
     dtypes=NUMBERS,

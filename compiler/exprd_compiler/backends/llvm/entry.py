@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exprd_compiler.backends.llvm import layout, memory
+from exprd_compiler.backends.llvm.counting import cancel_point
 from exprd_compiler.backends.llvm.kernels import emit_kernel, fail_with
 from exprd_compiler.backends.llvm.products import EntryScope, write_product
+from exprd_compiler.backends.llvm.routines import write_routine_call
 from exprd_compiler.backends.llvm.scalar import LLVMBuilder
 from exprd_compiler.backends.llvm.signature import Signature
 from exprd_compiler.backends.llvm.support import bytes_function, slot_function
@@ -18,7 +20,7 @@ from exprd_compiler.backends.llvm.text import FunctionText, ModuleText, Value, c
 from exprd_compiler.backends.llvm.types import item_size
 from exprd_compiler.errors import CompilerBug
 from exprd_compiler.ir.integer import IntExpr
-from exprd_compiler.kernel.form import Blas, Buffer, Check, Fetch, Kernel, Plan, Step
+from exprd_compiler.kernel.form import Blas, Buffer, Check, Fetch, Kernel, Plan, RoutineCall, Step
 from exprd_compiler.kernel.slots import buffers_of
 
 _POINTER_BYTES = 8
@@ -56,6 +58,7 @@ class _EntryWriter:
     def write(self) -> None:
         for place in self._result:  # after a failure the caller frees what is not null
             self._put(place, "ptr null")
+        self._clear_counters()
         for step in self.plan.steps:
             for buffer in buffers_of(step):
                 self._address(buffer)
@@ -64,13 +67,20 @@ class _EntryWriter:
             self._address(buffer)
         self.function.line(f"ret i32 {layout.OK}")
 
+    def _clear_counters(self) -> None:
+        first = layout.counters_offset(self.plan.slots)
+        for number in range(len(self.plan.counters)):
+            slot = self._context_field(first + layout.COUNTER_BYTES * number)
+            self.function.line(f"store i64 0, ptr {slot.text}, align 8")
+
     # ---- kernels
     def _define_kernel(self, kernel: Kernel) -> None:
         signature = self.signatures[id(kernel)] = Signature(kernel)
         if signature.key not in self.kernels:
             name = f"k{len(self.kernels)}_{kernel.label}"
             self.kernels[signature.key] = name
-            emit_kernel(self.module, name, kernel, signature)
+            counters = layout.counters_offset(self.plan.slots)
+            emit_kernel(self.module, name, kernel, signature, counters)
 
     # ---- steps
     def _step(self, step: Step) -> None:
@@ -80,11 +90,17 @@ class _EntryWriter:
             case Fetch():
                 self._fetch(step)
             case Kernel():
-                self._cancel_point()
+                cancel_point(self.function, self.context)
                 self._call_kernel(step)
             case Blas():
-                self._cancel_point()
+                cancel_point(self.function, self.context)
                 write_product(self._scope(), step)
+            case RoutineCall():
+                cancel_point(self.function, self.context)
+                status = write_routine_call(self._scope(), step, self.context)
+                self._exit_if(
+                    self.k.compare("ne", status, constant(layout.OK, "int32")), status.text
+                )
 
     def _scope(self) -> EntryScope:
         return EntryScope(
@@ -94,18 +110,12 @@ class _EntryWriter:
             integer=self._integer,
         )
 
-    def _exit_if(self, condition: Value, status: int) -> None:
+    def _exit_if(self, condition: Value, status: int | str) -> None:
         leave, stay = self.function.label("leave"), self.function.label("stay")
         self.function.branch(condition, leave, stay)
         self.function.begin(leave)
         self.function.line(f"ret i32 {status}")
         self.function.begin(stay)
-
-    def _cancel_point(self) -> None:
-        place = self._context_field(layout.CANCEL_OFFSET)
-        text = f"load atomic i32, ptr {place.text} monotonic, align 4"
-        flag = self.function.emit(text, "int32")
-        self._exit_if(self.k.compare("ne", flag, constant(0, "int32")), layout.CANCELLED)
 
     def _context_field(self, offset: int) -> Value:
         text = f"getelementptr i8, ptr {self.context.text}, i64 {offset}"
@@ -133,7 +143,7 @@ class _EntryWriter:
         operands = ", ".join(value.typed for value in (self.context, *buffers, *integers))
         name = self.kernels[signature.key]
         status = self.function.emit(f"call i32 @{name}({operands})", "int32")
-        self._exit_if(self.k.compare("ne", status, constant(layout.OK, "int32")), layout.FAILED)
+        self._exit_if(self.k.compare("ne", status, constant(layout.OK, "int32")), status.text)
 
     # ---- buffers
     def _address(self, buffer: Buffer) -> Value:

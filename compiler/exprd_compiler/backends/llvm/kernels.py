@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from exprd_compiler.backends.llvm import folds, memory
 from exprd_compiler.backends.llvm.conversion import single
+from exprd_compiler.backends.llvm.counting import (
+    Place,
+    any_lane,
+    cancel_point,
+    cancel_point_each,
+    count_events,
+)
 from exprd_compiler.backends.llvm.dependence import Dependence
 from exprd_compiler.backends.llvm.layout import FAILED, OK, SITE_OFFSET, VALUES_OFFSET
 from exprd_compiler.backends.llvm.loops import ZERO, Lanes, counted, lane_numbers, lanes_at
@@ -55,14 +62,23 @@ def lanes_of(kernel: Kernel) -> int:
     return _LANES.get(widest, NARROW_LANES)
 
 
-def emit_kernel(module: ModuleText, name: str, kernel: Kernel, signature: Signature) -> None:
-    """Add the function of a kernel: context, buffers, then integers; i32 status."""
-    _KernelWriter(module, name, kernel, signature).write()
+def emit_kernel(
+    module: ModuleText, name: str, kernel: Kernel, signature: Signature, counters: int
+) -> None:
+    """Add the function of a kernel: context, buffers, then integers; i32 status.
+
+    `counters` is the offset of the counters in the context.
+    """
+    _KernelWriter(module, name, kernel, signature, counters).write()
 
 
 class _KernelWriter:
-    def __init__(self, module: ModuleText, name: str, kernel: Kernel, signature: Signature) -> None:
-        self.kernel = kernel
+    def __init__(
+        self, module: ModuleText, name: str, kernel: Kernel, signature: Signature, counters: int
+    ) -> None:
+        self.kernel, self.counters = kernel, counters
+        self.entered: tuple[int, ...] = ()
+        self.counted: set[int] = set()
         self.context = Value("%context", "ptr", 1)
         self.pointer_of = {b: Value(f"%b{i}", "ptr", 1) for b, i in signature.buffers.items()}
         self.integer_of = {e: Value(f"%n{i}", "int64", 1) for e, i in signature.integers.items()}
@@ -118,19 +134,25 @@ class _KernelWriter:
         """The loop over one axis; inside it, addresses and lanes are those of the iteration."""
         extent = self._integer(self.kernel.axes[axis])
         vector = axis == self.kernel.vector
+        step = self.lanes if vector else 1
+        innermost = axis == len(self.kernel.axes) - 1
 
         def inside(index: Value, state: Sequence[Value]) -> Sequence[Value]:
-            outer_bases, outer_lanes = dict(self.bases), self.inside
-            self.index[axis] = index
+            outer_bases, outer_lanes, outer = dict(self.bases), self.inside, self.entered
+            self.index[axis], self.entered = index, (*outer, axis)
+            if innermost:
+                cancel_point_each(self.function, self.context, index, step)
             if vector:
                 self.inside = lanes_at(self.many, index, extent)
             for access, base in outer_bases.items():
                 self.bases[access] = self._advanced(access, base, axis, index)
             result = body(state)
-            self.bases, self.inside = outer_bases, outer_lanes
+            self.bases, self.inside, self.entered = outer_bases, outer_lanes, outer
             return result
 
-        return counted(self.function, extent, self.lanes if vector else 1, carried, inside)
+        if innermost:
+            cancel_point(self.function, self.context)
+        return counted(self.function, extent, step, carried, inside)
 
     def _advanced(self, access: Access, base: Value, axis: int, index: Value) -> Value:
         stride = access.strides[axis]
@@ -278,8 +300,26 @@ class _KernelWriter:
         k = self._builder(self._lanes_for(ref))
         operands = self._operands(k, value.refs, value.operands)
         result: Value = rule.body(k, *map(single, operands), **dict(value.attrs))
+        if value.counters and ref not in self.counted:  # a later stage computes it anew
+            self.counted.add(ref)
+            place = self._place(value.domain, k.lanes)
+            operands = [single(operand) for operand in operands]
+            count_events(k, self.context, self.counters, value, operands, place)
         # bodies compute 16-bit floats in float32; only their result is rounded
         return k.cast(result, value.dtype) if value.dtype in HALVES else result
+
+    def _place(self, domain: Sequence[int], lanes: int) -> Place:
+        """Where in the loops a value over some of them is being computed."""
+        vector = self.kernel.vector
+        repeated = lanes == 1 and vector in domain and vector in self.entered
+        return Place(
+            once=tuple(self.index[axis] for axis in self.entered if axis not in domain),
+            extents=tuple(
+                self._integer(self.kernel.axes[axis]) for axis in domain if axis not in self.entered
+            ),
+            mask=None if lanes == 1 else self._mask(),
+            lanes=self._mask() if repeated else None,
+        )
 
     def _make(self, ref: int, value: Make) -> Value:
         rule = value.op.lowering
@@ -338,7 +378,7 @@ class _KernelWriter:
         )
         if mask is not None:
             bad = k.and_(bad, mask)
-        some = bad if k.lanes == 1 else self._any(bad)
+        some = any_lane(self.function, bad)
         fail, fine = self.function.label("outside"), self.function.label("inside")
         self.function.branch(some, fail, fine)
         self.function.begin(fail)
@@ -346,10 +386,6 @@ class _KernelWriter:
         fail_with(self.function, self.context, site, (culprit, extent))
         self.function.begin(fine)
         return place
-
-    def _any(self, flags: Value) -> Value:
-        name = f"llvm.vector.reduce.or.v{flags.lanes}i1"
-        return self.function.call(name, "bool", flags)
 
     def _first(self, values: Value, flags: Value) -> Value:
         bits = self.function.emit(f"bitcast {flags.typed} to i{flags.lanes}", f"int{flags.lanes}")

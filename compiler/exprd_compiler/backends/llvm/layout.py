@@ -12,12 +12,14 @@ from __future__ import annotations
 from typing import Final
 
 # the context: i32 site | i32 cancel | i64 values[VALUES] | {ptr, i64 capacity} slots[]
+#              | i64 counters[]
 SITE_OFFSET: Final = 0
 CANCEL_OFFSET: Final = 4
 VALUES_OFFSET: Final = 8
 VALUES: Final = 6
 SLOTS_OFFSET: Final = 64
 SLOT_BYTES: Final = 16
+COUNTER_BYTES: Final = 8
 
 OK: Final = 0
 FAILED: Final = 1  # the site and its values tell why
@@ -31,3 +33,8 @@ HUGE_FROM: Final = 2**22  # bytes of an allocation that asks for huge pages
 MADV_HUGEPAGE: Final = 14  # Linux's number
 
 ENTRY: Final = "exprd_entry"
+
+
+def counters_offset(slots: int) -> int:
+    """Where the counters of a context with so many slots begin."""
+    return SLOTS_OFFSET + slots * SLOT_BYTES
