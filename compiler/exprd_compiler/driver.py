@@ -27,6 +27,7 @@ from exprd_compiler.backends.llvm.target import host_level
 from exprd_compiler.errors import CompilerBug
 from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.half import read_array
 from exprd_compiler.ir.node import Array
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.kernel.form import Counter, Site

@@ -34,6 +34,7 @@ from exprd_compiler.driver import compile_artifact, llvm_ir
 from exprd_compiler.errors import CompilerBug, ExprdError, GraphError
 from exprd_compiler.interpret import evaluate
 from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.half import read_array
 from exprd_compiler.ir.node import Array
 from exprd_compiler.ir.text import parse_graph, print_graph
 from exprd_compiler.kernel.plan import make_plan
@@ -154,7 +155,7 @@ def unpack(data: bytes, count: int) -> list[Array]:
     """
     source = io.BytesIO(data)
     try:
-        return [np.load(source, allow_pickle=False) for _ in range(count)]
+        return [read_array(source) for _ in range(count)]
     except (ValueError, EOFError) as error:
         raise GraphError("the arrays of a request cannot be read") from error
 

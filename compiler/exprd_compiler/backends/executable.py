@@ -24,6 +24,7 @@ from exprd_compiler.backends.llvm.blas import host_blas
 from exprd_compiler.backends.llvm.jit import Linked
 from exprd_compiler.errors import CallError, CompilerBug, ExprdError, ShapeError
 from exprd_compiler.ir.counts import EventCount
+from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.node import Array
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.kernel.form import Counter, Site
@@ -172,7 +173,8 @@ class Executable:
         self._entry = signature(self._linked.address(layout.ENTRY))
         self._frame = _Frame(interface)
         self._wanted = [(numpy_dtype(t.dtype), t.ndim, _known(t)) for t in interface.arguments]
-        self._made = [(numpy_dtype(t.dtype), t.ndim) for t in interface.outputs]
+        made = [(numpy_dtype(t.dtype), t.ndim) for t in interface.outputs]
+        self._made = [(dtype.str, rank, dtype) for dtype, rank in made]
         self._idle: deque[_Context] = deque()
 
     def __call__(self, arguments: Sequence[Array]) -> list[Array]:
@@ -251,11 +253,11 @@ class Executable:
         """Arrays over the memory that the entry handed out, those before a failure included."""
         out: list[Array] = []
         place = 0
-        for dtype, rank in self._made:
+        for typestr, rank, dtype in self._made:
             address = results[place]
             if address:
                 shape = results[place + 1 : place + 1 + rank]
-                array = _as_array(_Memory(address, shape, dtype.str))
+                array = _as_array(_Memory(address, shape, typestr))
                 out.append(array if array.dtype is dtype else array.view(dtype))
             place += 1 + rank
         return out

@@ -8,7 +8,7 @@ rounding is odd", 2005).
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,12 @@ def constant_array(value: Any, dtype: str | None) -> tuple[NDArray[Any], str]:
         return bits.view(numpy_dtype(dtype)), dtype
     except MissingExtra:
         return from_bfloat16_bits(bits), dtype
+
+
+def read_array(file: BinaryIO) -> NDArray[Any]:
+    """The next array of a file in numpy's format, which has no name for bfloat16."""
+    array: NDArray[Any] = np.load(file, allow_pickle=False)
+    return array.view(numpy_dtype("bfloat16")) if array.dtype == "V2" else array
 
 
 def bfloat16_bits(x: NDArray[Any]) -> NDArray[np.uint16]:
