@@ -20,13 +20,14 @@ from exprd_compiler.errors import (
     NotDifferentiable,
     ShapeError,
 )
-from exprd_compiler.ir.dtype import is_discrete
+from exprd_compiler.ir.dtype import is_complex, is_discrete
 from exprd_compiler.ir.graph import toposort
 from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.ir.node import Node, NoGrad, NoPath, ThroughExpansion, Undefined, ZeroGrad
 from exprd_compiler.ir.origin import blame
 from exprd_compiler.ops.arithmetic import add, cast, mul, second
-from exprd_compiler.ops.leaves import const, scalar_value
+from exprd_compiler.ops.leaves import const, repeated_value
+from exprd_compiler.ops.parts import real
 from exprd_compiler.ops.reduce import expand_axes, sum_
 
 Disconnected: TypeAlias = Literal["raise", "warn", "ignore"]
@@ -137,6 +138,10 @@ def _seed(cost: Node, float_dtype: str) -> Node:
         hint = "take a sum or a mean of it"
         text = f"the cost must be a scalar (0-d), got {cost.type}"
         raise blame(ArgumentError(text, op="grad", hint=hint), cost)
+    if is_complex(cost.dtype):
+        text = f"the cost must be real, got {cost.type}"
+        hint = "take real(x), imag(x) or abs(x) of it"
+        raise blame(DTypeError(text, op="grad", hint=hint), cost)
     return const(1, float_dtype if is_discrete(cost.dtype) else cost.dtype)
 
 
@@ -264,20 +269,23 @@ def _blamed(part: Node | Null, node: Node) -> Node | Null:
 # ---- contributions
 def _is_zero(node: Node) -> bool:
     filled = node.inputs[1] if node.op is second else node
-    return scalar_value(filled) == 0
+    return repeated_value(filled) == 0
 
 
 def _simple(part: Node) -> Node:
     """The part without a factor of 1, which the seed of a scalar cost brings."""
     if part.op is mul:
         for one, other in (part.inputs, part.inputs[::-1]):
-            if one.ndim == 0 and other.type == part.type and scalar_value(one) == 1:
+            if one.ndim == 0 and other.type == part.type and repeated_value(one) == 1:
                 return other
     return part
 
 
 def _fit(part: Node, node: Node) -> Node:
-    """The part summed over the axes along which the value was broadcast, in its dtype."""
+    """The part summed over the axes along which the value was broadcast, in its dtype.
+
+    What reaches a real value from a complex one is real.
+    """
     lead = part.ndim - node.ndim
     ones = tuple(
         axis
@@ -288,6 +296,8 @@ def _fit(part: Node, node: Node) -> Node:
     if axes:
         part = sum_(part, axes=axes)
         part = expand_axes(part, ones) if ones else part
+    if is_complex(part.dtype) and not is_complex(node.dtype):
+        part = real(part)  # a real value moves along the real axis only
     if part.dtype != node.dtype and not is_discrete(node.dtype):
         part = cast(part, dtype=node.dtype)
     return part if part.type.broadcastable == node.type.broadcastable else second(node, part)

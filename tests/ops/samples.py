@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exprd_compiler.ir.dtype import is_float
+from exprd_compiler.ir.dtype import is_complex, is_float, part_of
 from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.lowering import Leaf
 from exprd_compiler.ir.node import Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
@@ -20,7 +21,8 @@ from exprd_compiler.ops.leaves import input_
 from exprd_compiler.ops.table import OPS
 
 # Relative to the largest element: sums and products are not associative, polynomials not exact.
-TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
+# One unit in the last place for 16-bit floats: both sides compute them in a wider one.
+TOLERANCE = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2e-6, "float64": 1e-14}
 
 TESTED = tuple(op for op in OPS.values() if not isinstance(op.lowering, Leaf))
 
@@ -42,8 +44,11 @@ def draw(rng: np.random.Generator, shape: Sequence[int], dtype: str, example: Ex
     """Values of a dtype within the range of an example."""
     if dtype == "bool":
         return rng.integers(0, 2, shape).astype(bool)
+    if is_complex(dtype):
+        re, im = (draw(rng, shape, part_of(dtype), example) for _ in range(2))
+        return np.asarray(re + 1j * im, dtype)
     if is_float(dtype):
-        return np.asarray(rng.uniform(example.low, example.high, shape), dtype)
+        return converted(np.asarray(rng.uniform(example.low, example.high, shape)), dtype)
     least = np.iinfo(dtype).min
     low, high = max(int(np.ceil(example.low)), least), int(example.high)
     return np.asarray(rng.integers(low, high, shape, endpoint=True), dtype)
@@ -68,6 +73,7 @@ def samples(op: Op, dtype: str, rng: np.random.Generator, *, known: bool) -> lis
     return [
         sample(op, list(_arrays(example, dtype, rng)), dict(example.attrs), known=known)
         for example in op.examples
+        if dtype in example.dtypes
     ]
 
 
@@ -89,10 +95,11 @@ def joined(found: Sequence[Sample]) -> tuple[Graph, list[Array]]:
 def assert_close(got: Array, want: Array, *, tolerance: float = 1.0, note: str = "") -> None:
     """Equal dtype and shape, equal discrete values, floats within so many times the tolerance."""
     assert (got.dtype, got.shape) == (want.dtype, want.shape), note
-    if not is_float(want.dtype.name):
+    if not (is_float(want.dtype.name) or is_complex(want.dtype.name)):
         np.testing.assert_array_equal(got, want, err_msg=note)
         return
+    scale = TOLERANCE[part_of(want.dtype.name)] * tolerance
+    got, want = widened(got), widened(want)
     finite = np.abs(want[np.isfinite(want)])
-    scale = TOLERANCE[want.dtype.name] * tolerance
     bound = scale * float(finite.max()) if finite.size else 0.0
     np.testing.assert_allclose(got, want, rtol=scale, atol=bound, err_msg=note)

@@ -12,8 +12,8 @@ from typing import Any, Final, TypeAlias
 
 from numpy.typing import NDArray
 
-from exprd_compiler.errors import GraphError
-from exprd_compiler.ir.dtype import check_dtype
+from exprd_compiler.errors import DTypeError, GraphError
+from exprd_compiler.ir.dtype import COMPLEX, EVERY, check_dtype
 from exprd_compiler.ir.half import constant_array
 from exprd_compiler.ir.lowering import Expand, Lowering
 from exprd_compiler.ir.type import TensorType
@@ -73,12 +73,13 @@ class Example:
 
     `low` and `high` bound float samples (integers are clipped to what they hold); `shapes` are the
     run-time shapes of the inputs; `integers` marks inputs that are indexes or extents, with their
-    value (an array-like) by input number.
+    value (an array-like) by input number; `dtypes` leaves out some of the op's.
     """
 
     shapes: tuple[tuple[int, ...], ...]
     attrs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     integers: Mapping[int, Any] = field(default_factory=dict[int, Any])
+    dtypes: tuple[str, ...] = EVERY
     low: float = -3.0
     high: float = 3.0
 
@@ -120,6 +121,19 @@ class Op:
         """A new node of this op."""
         return Node(self, inputs, tuple(sorted(attrs.items())))
 
+    def derive(self, inputs: Sequence[TensorType], attrs: Mapping[str, Any]) -> TensorType:
+        """The type of the result.
+
+        Raises:
+            DTypeError: an input is complex, and the op does not exist for complex numbers.
+            GraphError: the type rule refuses the inputs or the attributes.
+        """
+        for given in inputs:
+            if given.dtype in COMPLEX and given.dtype not in self.dtypes:
+                hint = "apply it to real(x), imag(x), abs(x) or angle(x)"
+                raise DTypeError(f"does not exist for {given.dtype}", op=self.name, hint=hint)
+        return self.type(*inputs, **attrs)
+
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
@@ -139,7 +153,7 @@ class Node:
         self, op: Op, inputs: tuple[Node, ...], attrs: Attrs = (), origin: object = None
     ) -> None:
         self.op, self.inputs, self.attrs = op, inputs, attrs
-        self.type = op.type(*[x.type for x in inputs], **dict(attrs))
+        self.type = op.derive([x.type for x in inputs], dict(attrs))
         self.name, self.origin = None, origin
 
     @property

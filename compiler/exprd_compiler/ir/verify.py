@@ -46,7 +46,7 @@ def _check_leaves(op: str, leaves: Sequence[Node]) -> None:
 
 def _check_type(node: Node) -> None:
     try:
-        derived = node.op.type(*[x.type for x in node.inputs], **node.attributes)
+        derived = node.op.derive([x.type for x in node.inputs], node.attributes)
     except ExprdError:
         raise
     except Exception as error:

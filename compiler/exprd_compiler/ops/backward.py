@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from exprd_compiler.errors import GraphError
-from exprd_compiler.ir.dtype import DTYPES, is_discrete
+from exprd_compiler.ir.dtype import EVERY, is_discrete
 from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.ir.node import NO_GRAD, NO_PATH, ZERO_GRAD, Example, Grad, Node, Op
 from exprd_compiler.ir.type import TensorType
@@ -39,7 +39,7 @@ def _identity(
         numpy=lambda x, **_: np.array(x),
         grad=grad,
         lowering=Expand(lambda x, **_: x),
-        dtypes=DTYPES,
+        dtypes=EVERY,
         examples=tuple(Example(shapes=(shape,), attrs=given) for shape in _SHAPES),
         theano=theano,
         doc=doc,

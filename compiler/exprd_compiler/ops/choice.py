@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from exprd_compiler.errors import DTypeError, GraphError, IndexOutOfRange
-from exprd_compiler.ir.dtype import DTYPES, INTEGERS, promote
+from exprd_compiler.ir.dtype import EVERY, INTEGERS, promote
 from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.ir.node import THROUGH_EXPANSION, Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType, broadcast_shape
@@ -78,7 +78,7 @@ choose: Op = Op(
     numpy=_choose_numpy,
     grad=THROUGH_EXPANSION,
     lowering=Expand(_choose_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(
         Example(shapes=((4,), (4,), (4,), (4,)), integers={0: [2, 0, 1, 2]}),
         Example(shapes=((), (3, 5), (5,)), integers={0: 1}),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from exprd_compiler.errors import GraphError, ShapeError
-from exprd_compiler.ir.dtype import DTYPES, promote
+from exprd_compiler.ir.dtype import EVERY, promote
 from exprd_compiler.ir.integer import IntExpr, as_expr, const, equal, less
 from exprd_compiler.ir.lowering import Expand, Generate, HostContext, Layout, View
 from exprd_compiler.ir.node import NO_PATH, Array, Example, Node, Op
@@ -49,7 +49,7 @@ make_vector = Op(
     numpy=_make_vector_numpy,
     grad=_make_vector_grad,
     lowering=Generate(_make_vector_body, lambda: (), hosts=0),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(Example(shapes=((),)), Example(shapes=((), (), ()))),
     theano="MakeVector",
     doc="A vector of 0-d values.",
@@ -73,7 +73,7 @@ shape = Op(
     numpy=lambda x: np.array(x.shape, "int64"),
     grad=NO_PATH,
     lowering=Expand(_shape_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(Example(shapes=((3, 4),)), Example(shapes=((0,),))),
     theano="Shape",
     doc="The extents as an int64 vector.",
@@ -133,7 +133,7 @@ alloc = Op(
     numpy=_alloc_numpy,
     grad=_alloc_grad,
     lowering=View(_alloc_layout),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(
         Example(shapes=((),), attrs={"shape": (3, 4)}),
         Example(shapes=((), (), ()), attrs={"shape": (None, None)}, integers={1: 3, 2: 37}),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from exprd_compiler.errors import ShapeError
-from exprd_compiler.ir.dtype import DTYPES, check_dtype
+from exprd_compiler.ir.dtype import EVERY, check_dtype
 from exprd_compiler.ir.integer import IntExpr, less, maximum, minimum, select
 from exprd_compiler.ir.lowering import Assign, Expand, HostContext, Layout, View
 from exprd_compiler.ir.node import NO_PATH, Array, Example, Node, Op
@@ -113,7 +113,7 @@ def _triangle(name: str, numpy: Callable[..., Array], compare: Op, more: int, do
         numpy=lambda x, *, offset: numpy(x, offset),
         grad=grad,
         lowering=Expand(expand),
-        dtypes=DTYPES,
+        dtypes=EVERY,
         examples=(
             Example(shapes=((3, 4),), attrs={"offset": 0}),
             Example(shapes=((4, 3),), attrs={"offset": -1}),
@@ -180,7 +180,7 @@ diagonal: Op = Op(
     numpy=_diagonal_numpy,
     grad=lambda g, _y, x, **place: (assign_diagonal(zeros_like(x), g, mode="inc", **place),),
     lowering=View(_diagonal_layout),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(Example(shapes=(shape,), attrs=place) for shape, place in _PLACES),
     theano="ExtractDiag",
     doc="A view of one diagonal of two axes, as the last axis.",
@@ -218,7 +218,7 @@ assign_diagonal: Op = Op(
     numpy=_assign_numpy,
     grad=_assign_grad,
     lowering=Assign(_diagonal_layout),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(
         Example(shapes=(shape, ()), attrs={"mode": mode, **place})
         for shape, place in _PLACES
@@ -255,7 +255,7 @@ diag: Op = Op(
     numpy=lambda x, *, offset: np.diag(x, offset),
     grad=lambda g, _y, _x, *, offset: (diagonal(g, offset=offset, axis1=0, axis2=1),),
     lowering=Expand(_diag_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(
         Example(shapes=((extent,),), attrs={"offset": offset})
         for extent, offset in ((5, 0), (3, 2), (37, -1), (0, 0), (1, 1))

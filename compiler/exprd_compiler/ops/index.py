@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from exprd_compiler.errors import DTypeError, GraphError, IndexOutOfRange, ShapeError
-from exprd_compiler.ir.dtype import DTYPES, INTEGERS, promote
+from exprd_compiler.ir.dtype import EVERY, INTEGERS, promote
 from exprd_compiler.ir.integer import IntExpr, as_expr, equal, less, maximum, minimum, select
 from exprd_compiler.ir.lowering import Assign, Gather, HostContext, Layout, Scatter, View
 from exprd_compiler.ir.node import Array, Example, Node, Op
@@ -194,7 +194,7 @@ subtensor: Op = Op(
     numpy=lambda x, *bounds, index: _numpy_view("subtensor", x, index, bounds),
     grad=_subtensor_grad,
     lowering=View(view_layout),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(
         Example(
             shapes=(shape, *([()] * len(values))),
@@ -262,7 +262,7 @@ assign: Op = Op(
     numpy=_assign_numpy,
     grad=_assign_grad,
     lowering=Assign(view_layout),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(
         Example(
             shapes=(shape, (), *([()] * len(values))),
@@ -325,7 +325,7 @@ gather: Op = Op(
     numpy=_gather_numpy,
     grad=_gather_grad,
     lowering=Gather(),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(
         Example(shapes=(shape, *map(_shape_of, values.values())), integers=values)
         for shape, values in _GATHERED
@@ -382,7 +382,7 @@ scatter: Op = Op(
     numpy=_scatter_numpy,
     grad=_scatter_grad,
     lowering=Scatter(),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(
         Example(
             shapes=(shape, (), *map(_shape_of, values.values())),

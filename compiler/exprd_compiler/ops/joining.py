@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from exprd_compiler.errors import GraphError, ShapeError
-from exprd_compiler.ir.dtype import DTYPES, promote
+from exprd_compiler.ir.dtype import EVERY, promote
 from exprd_compiler.ir.lowering import Expand, Join
 from exprd_compiler.ir.node import THROUGH_EXPANSION, Array, Example, Node, Op
 from exprd_compiler.ir.type import Extent, TensorType
@@ -112,7 +112,7 @@ join: Op = Op(
     numpy=_join_numpy,
     grad=_join_grad,
     lowering=Join(),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(
         Example(shapes=shapes, attrs={"axis": axis})
         for shapes, axis in (
@@ -150,7 +150,7 @@ stack: Op = Op(
     numpy=_stack_numpy,
     grad=THROUGH_EXPANSION,
     lowering=Expand(lambda *xs, axis: join(*[expand_axes(x, (axis,)) for x in xs], axis=axis)),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(
         Example(shapes=((), (), ()), attrs={"axis": 0}),
         Example(shapes=((5,), (5,)), attrs={"axis": 0}),
@@ -209,7 +209,7 @@ roll: Op = Op(
     numpy=_roll_numpy,
     grad=_roll_grad,
     lowering=Expand(_roll_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(
         Example(shapes=((5,),), attrs={"shift": 2, "axis": 0}),
         Example(shapes=((5,),), attrs={"shift": -12, "axis": 0}),

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from exprd_compiler.errors import DTypeError, GraphError, IndexOutOfRange, ShapeError
-from exprd_compiler.ir.dtype import DTYPES, INTEGERS
+from exprd_compiler.ir.dtype import EVERY, INTEGERS
 from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.ir.node import THROUGH_EXPANSION, Array, Example, Node, Op
 from exprd_compiler.ir.type import Extent, TensorType, broadcast_shape
@@ -227,7 +227,7 @@ pick: Op = Op(
     numpy=_pick_numpy,
     grad=THROUGH_EXPANSION,
     lowering=Expand(_pick_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(
         Example(
             shapes=(shape, *map(np.shape, values)),
@@ -293,7 +293,7 @@ put: Op = Op(
     numpy=_put_numpy,
     grad=THROUGH_EXPANSION,
     lowering=Expand(_put_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(
         Example(
             shapes=(shape, (), *map(np.shape, values)),

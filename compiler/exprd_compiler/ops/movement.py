@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from exprd_compiler.errors import GraphError, ShapeError
-from exprd_compiler.ir.dtype import DTYPES, INTEGERS
+from exprd_compiler.ir.dtype import EVERY, INTEGERS
 from exprd_compiler.ir.integer import (
     IntExpr,
     as_expr,
@@ -83,7 +83,7 @@ dimshuffle: Op = Op(
     numpy=_dimshuffle_numpy,
     grad=lambda g, _y, x, *, order: (dimshuffle(g, order=inverse_order(order, x.ndim)),),
     lowering=View(_dimshuffle_layout),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(
         Example(shapes=((3, 4),), attrs={"order": (1, 0)}),
         Example(shapes=((5,),), attrs={"order": (-1, 0)}),
@@ -112,7 +112,7 @@ shape_i: Op = Op(
     numpy=lambda x, *, axis: np.asarray(x.shape[axis], "int64"),
     grad=NO_PATH,
     lowering=Host(lambda extents, *, axis: extents[axis]),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(
         Example(shapes=((3, 4),), attrs={"axis": 1}),
         Example(shapes=((0,),), attrs={"axis": 0}),
@@ -220,7 +220,7 @@ reshape: Op = Op(
     numpy=_reshape_numpy,
     grad=_reshape_grad,
     lowering=View(_reshape_layout, contiguous=True),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(
         Example(shapes=((3, 4),), attrs={"shape": (12,)}),
         Example(shapes=((3, 4),), attrs={"shape": (2, -1)}),
@@ -274,7 +274,7 @@ specify_shape: Op = Op(
     numpy=_specify_numpy,
     grad=lambda g, _y, _x, *dims, **_: (g, *([None] * len(dims))),
     lowering=View(_specify_layout),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(
         Example(shapes=((3, 4),), attrs={"shape": (3, ANY)}),
         Example(shapes=((3, 4), ()), attrs={"shape": (ANY, None)}, integers={1: 4}),

@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 
 from exprd_compiler.errors import ShapeError
-from exprd_compiler.ir.dtype import DTYPES, FLOATS, INTEGERS, is_discrete
+from exprd_compiler.ir.dtype import DTYPES, EVERY, FLOATS, HALVES, is_complex, is_discrete
+from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.lowering import ArgReduce, Expand, Reduce
 from exprd_compiler.ir.node import THROUGH_EXPANSION, ZERO_GRAD, Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.arithmetic import cast, mul, second, true_div
 from exprd_compiler.ops.families import check_axes, drop_axes, reduction, sum_dtype
+from exprd_compiler.ops.halves import single_expansion
 from exprd_compiler.ops.leaves import const
 from exprd_compiler.ops.logic import eq, switch
 from exprd_compiler.ops.movement import NEW_AXIS, dimshuffle, shape_i
+from exprd_compiler.ops.parts import conjugate
 
 
 def expand_axes(x: Node, axes: Sequence[int]) -> Node:
@@ -28,13 +31,17 @@ def expand_axes(x: Node, axes: Sequence[int]) -> Node:
 
 # ---- sum
 def _sum_numpy(x: Array, axes: tuple[int, ...]) -> Array:
-    # float32 is accumulated in float64, Theano's default acc_dtype
-    wide = "float64" if x.dtype.kind == "f" else sum_dtype(x.dtype.name)
+    # float32 is accumulated in float64, 16-bit floats in float32: Theano's default acc_dtype
+    wide = _sum_accumulator(x.dtype.name)
     with np.errstate(all="ignore"):
-        return np.asarray(np.sum(x, axis=axes, dtype=wide)).astype(sum_dtype(x.dtype.name))
+        return np.asarray(np.sum(x, axis=axes, dtype=wide))
 
 
 def _sum_accumulator(dtype: str) -> str:
+    if is_complex(dtype):
+        return "complex128"
+    if dtype in HALVES:
+        return "float32"
     return "float64" if dtype in FLOATS else sum_dtype(dtype)
 
 
@@ -49,15 +56,15 @@ sum_ = reduction(
     grad=_sum_grad,
     result=sum_dtype,
     theano="Sum",
-    doc="Sum over axes; bool and small integers rise to 64 bits, float32 accumulates in float64.",
+    dtypes=EVERY,
+    doc="Sum over axes; bool and small integers rise to 64 bits, floats accumulate in wider ones.",
 )
 
 
 # ---- prod
 def _prod_numpy(x: Array, axes: tuple[int, ...]) -> Array:
     with np.errstate(all="ignore"):
-        wide = np.prod(x, axis=axes, dtype=_sum_accumulator(x.dtype.name))
-        return np.asarray(wide).astype(sum_dtype(x.dtype.name))
+        return np.asarray(np.prod(x, axis=axes, dtype=_sum_accumulator(x.dtype.name)))
 
 
 def _prod_grad(g: Node, _y: Node, x: Node, *, axes: tuple[int, ...]) -> Sequence[Node]:
@@ -71,7 +78,8 @@ def _prod_grad(g: Node, _y: Node, x: Node, *, axes: tuple[int, ...]) -> Sequence
     zeros = expand_axes(sum_(is_zero, axes=axes), axes)
     alone = eq(zeros, cast(is_zero, dtype="int64"))
     others = true_div(expand_axes(prod(rest, axes=axes), axes), rest)
-    return (mul(expand_axes(g, axes), switch(alone, others, const(0, x.dtype))),)
+    slope = switch(alone, others, const(0, x.dtype))
+    return (mul(expand_axes(g, axes), conjugate(slope)),)
 
 
 prod: Op = reduction(
@@ -81,6 +89,7 @@ prod: Op = reduction(
     grad=_prod_grad,
     result=sum_dtype,
     theano="Prod",
+    dtypes=EVERY,
     doc="Product over axes, in the dtypes of sum; its gradient is right beside zeros too.",
 )
 
@@ -113,7 +122,7 @@ def _extreme(
     def meaning(x: Array, axes: tuple[int, ...]) -> Array:
         if any(x.shape[axis] == 0 for axis in axes):
             raise ShapeError(f"the {name}imum of no elements does not exist", op=name)
-        return np.asarray(fold(x, axis=axes))
+        return np.asarray(fold(widened(x), axis=axes))
 
     return reduction(
         name,
@@ -140,11 +149,12 @@ def _truth(
 ) -> Op:
     return reduction(
         name,
-        numpy=lambda x, axes: fold(x, axis=axes),
+        numpy=lambda x, axes: fold(widened(x), axis=axes),
         lowering=Reduce(name, combine, lambda _: identity, lambda _: "bool"),
         grad=ZERO_GRAD,
         result=lambda _: "bool",
         theano="CAReduce",
+        dtypes=EVERY,
         doc=doc,
     )
 
@@ -186,7 +196,7 @@ def _position(name: str, fold: Callable[..., Any], predicate: str, what: str) ->
     def meaning(x: Array, *, axes: tuple[int, ...]) -> Array:
         if x.shape[axes[0]] == 0:
             raise ShapeError(f"the {name[3:]}imum of no elements does not exist", op=name)
-        return np.asarray(fold(x, axis=axes[0]), "int64")
+        return np.asarray(fold(widened(x), axis=axes[0]), "int64")
 
     return Op(
         name=name,
@@ -225,8 +235,8 @@ def _mean_type(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
 def _mean_numpy(x: Array, *, axes: tuple[int, ...]) -> Array:
     count = np.prod([x.shape[axis] for axis in axes], dtype="float64")
     with np.errstate(all="ignore"):
-        total = np.sum(x, axis=axes, dtype="float64")
-        return np.asarray(np.divide(total, count)).astype(mean_dtype(x.dtype.name))
+        total = np.sum(x, axis=axes, dtype="complex128" if x.dtype.kind == "c" else "float64")
+        return converted(np.asarray(np.divide(total, count)), mean_dtype(x.dtype.name))
 
 
 def _mean_expand(x: Node, *, axes: tuple[int, ...]) -> Node:
@@ -248,8 +258,8 @@ mean = Op(
     type=_mean_type,
     numpy=_mean_numpy,
     grad=THROUGH_EXPANSION,
-    lowering=Expand(_mean_expand),
-    dtypes=FLOATS + INTEGERS + ("bool",),
+    lowering=Expand(single_expansion(_mean_expand)),
+    dtypes=EVERY,
     examples=sum_.examples,
     theano="Elemwise",
     doc="Arithmetic mean over axes; integers give float64, no elements give NaN.",

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from exprd_compiler.errors import DTypeError, GraphError, IndexOutOfRange, ShapeError
-from exprd_compiler.ir.dtype import DTYPES, INTEGERS, promote
+from exprd_compiler.ir.dtype import EVERY, INTEGERS, promote
 from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.ir.node import THROUGH_EXPANSION, Array, Example, Node, Op
 from exprd_compiler.ir.type import Extent, TensorType
@@ -118,7 +118,7 @@ repeat: Op = Op(
     numpy=_repeat_numpy,
     grad=THROUGH_EXPANSION,
     lowering=Expand(_repeat_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(
         Example(shapes=((5,),), attrs={"repeats": 3, "axis": 0}),
         Example(shapes=((3, 4),), attrs={"repeats": 2, "axis": 0}),
@@ -167,7 +167,7 @@ repeat_each: Op = Op(
     numpy=_each_numpy,
     grad=THROUGH_EXPANSION,
     lowering=Expand(_each_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(
         Example(shapes=((4,), (4,)), attrs={"axis": 0}, integers={1: [2, 0, 3, 1]}),
         Example(shapes=((3, 2), (2,)), attrs={"axis": 1}, integers={1: [0, 5]}),
@@ -204,7 +204,7 @@ tile: Op = Op(
     numpy=_tile_numpy,
     grad=THROUGH_EXPANSION,
     lowering=Expand(lambda x, *given, reps: _blocks(x, filled(reps, given), [1] * x.ndim)),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(
         Example(shapes=((5,),), attrs={"reps": (3,)}),
         Example(shapes=((3, 7),), attrs={"reps": (2, 3)}),
@@ -263,7 +263,7 @@ pad: Op = Op(
     numpy=_pad_numpy,
     grad=THROUGH_EXPANSION,
     lowering=Expand(_pad_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(
         Example(shapes=((5,), ()), attrs={"widths": (2, 3)}),
         Example(shapes=((3, 4), ()), attrs={"widths": (0, 1, 2, 0)}),
@@ -341,7 +341,7 @@ extend: Op = Op(
     numpy=_extend_numpy,
     grad=THROUGH_EXPANSION,
     lowering=Expand(_extend_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=(
         Example(shapes=((5,),), attrs={"widths": (2, 3), "mode": "edge"}),
         Example(shapes=((5,),), attrs={"widths": (7, 12), "mode": "reflect"}),

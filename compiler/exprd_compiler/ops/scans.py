@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from exprd_compiler.errors import ShapeError
-from exprd_compiler.ir.dtype import DTYPES
+from exprd_compiler.ir.dtype import EVERY
 from exprd_compiler.ir.lowering import Scan
 from exprd_compiler.ir.node import Array, Example, GradRule, Node, Op
 from exprd_compiler.ir.type import TensorType
@@ -17,6 +17,7 @@ from exprd_compiler.ops.families import check_ints, sum_dtype
 from exprd_compiler.ops.index import subtensor
 from exprd_compiler.ops.leaves import const
 from exprd_compiler.ops.logic import and_, eq, switch
+from exprd_compiler.ops.parts import conjugate
 
 _EVERY = ("slice", None, None, None)
 _BACKWARDS = ("slice", None, None, -1)
@@ -49,7 +50,7 @@ def _scan(
         numpy=meaning,
         grad=grad,
         lowering=Scan(step),
-        dtypes=DTYPES,
+        dtypes=EVERY,
         examples=tuple(
             Example(shapes=(shape,), attrs={"axis": axis}, low=-1.5, high=1.5)
             for shape, axis in (
@@ -81,8 +82,10 @@ def _cumprod_grad(g: Node, y: Node, x: Node, *, axis: int) -> Sequence[Node]:
     none = eq(zeros, const(0, "int64"))
     first = and_(is_zero, eq(zeros, const(1, "int64")))
     one, zero = const(1, x.dtype), const(0, x.dtype)
-    before = true_div(_from_here(mul(g, y), axis), switch(is_zero, one, x))
-    at = _from_here(mul(g, cumprod(switch(first, one, x), axis=axis)), axis)
+    rest = conjugate(switch(is_zero, one, x))
+    before = true_div(_from_here(mul(g, conjugate(y)), axis), rest)
+    without = cumprod(switch(first, one, x), axis=axis)
+    at = _from_here(mul(g, conjugate(without)), axis)
     return (switch(none, before, switch(first, at, zero)),)
 
 

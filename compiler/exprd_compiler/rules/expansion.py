@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from exprd_compiler.ir.dtype import EVERY
 from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.table import OPS
@@ -29,6 +30,7 @@ LAWS: Final = (
         left=COMPOSED,
         right=expand,
         same_shape=True,
+        dtypes=EVERY,
         why="A composed op becomes the ops of which it is made.",
     ),
 )

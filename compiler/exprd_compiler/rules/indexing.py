@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from exprd_compiler.ir.dtype import EVERY
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.creation import alloc, make_vector
 from exprd_compiler.ops.index import scatter, subtensor
@@ -54,6 +55,7 @@ LAWS: Final = (
         left=(subtensor,),
         right=_shorter_index,
         same_shape=True,
+        dtypes=EVERY,
         why="A slice without bounds takes everything.",
     ),
     Rule(
@@ -62,6 +64,7 @@ LAWS: Final = (
         left=(subtensor,),
         right=_vector_entry,
         over=(make_vector,),
+        dtypes=EVERY,
         why="The entry is at hand.",
     ),
     Rule(
@@ -71,6 +74,7 @@ LAWS: Final = (
         right=_index_once,
         over=(subtensor,),
         same_shape=True,
+        dtypes=EVERY,
         why="x[i][j] is x[i, j].",
     ),
 )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from exprd_compiler.errors import ExprdError
-from exprd_compiler.ir.dtype import FLOATS
+from exprd_compiler.ir.dtype import EVERY, FLOATS
 from exprd_compiler.ir.node import Node, Op
 from exprd_compiler.ops.arithmetic import cast, mul, second
 from exprd_compiler.ops.creation import alloc, iota, shape
@@ -69,6 +69,7 @@ DIMSHUFFLE: Final = (
         left=P.dimshuffle(P.dimshuffle(x, order=a), order=b),
         right=_compose,
         same_shape=True,
+        dtypes=EVERY,
         why="One permutation after another is a permutation.",
     ),
     Rule(
@@ -77,6 +78,7 @@ DIMSHUFFLE: Final = (
         left=P.dimshuffle(x, order=a),
         right=x,
         when=_in_place,
+        dtypes=EVERY,
         why="The identity permutation.",
     ),
     Rule(
@@ -86,6 +88,7 @@ DIMSHUFFLE: Final = (
         right=_drop_lead,
         over=(dimshuffle, constant),
         same_shape=True,
+        dtypes=EVERY,
         why="Operands of lower rank are padded in front with axes of length 1.",
     ),
 )
@@ -161,6 +164,7 @@ EXTENTS: Final = (
         left=(shape_i,),
         right=_extent,
         same_shape=True,
+        dtypes=EVERY,
         why="The length of an axis follows from the inputs; nothing is computed for it.",
     ),
     Rule(
@@ -169,6 +173,7 @@ EXTENTS: Final = (
         left=(shape,),
         right=expand,
         same_shape=True,
+        dtypes=EVERY,
         why="Extents one by one can be known one by one.",
     ),
     Rule(
@@ -176,6 +181,7 @@ EXTENTS: Final = (
         left=(mean,),
         right=expand,
         same_shape=True,
+        dtypes=EVERY,
         why="The definition.",
     ),
     Rule(
@@ -185,6 +191,7 @@ EXTENTS: Final = (
         right=_static_spec,
         over=(constant,),
         same_shape=True,
+        dtypes=EVERY,
         why=_STATIC,
     ),
     Rule(
@@ -193,6 +200,7 @@ EXTENTS: Final = (
         right=_static_length,
         over=(constant,),
         same_shape=True,
+        dtypes=EVERY,
         why=_STATIC,
     ),
     Rule(
@@ -202,6 +210,7 @@ EXTENTS: Final = (
         right=_static_index,
         over=(constant,),
         same_shape=True,
+        dtypes=EVERY,
         why=_STATIC,
     ),
 )
@@ -229,6 +238,7 @@ RESHAPE: Final = (
         right=_reshaped_once,
         over=(reshape,),
         same_shape=True,
+        dtypes=EVERY,
         why="Row-major order is the same whatever shape lay between.",
     ),
     Rule(
@@ -237,6 +247,7 @@ RESHAPE: Final = (
         left=(reshape,),
         right=_same_extents,
         same_shape=True,
+        dtypes=EVERY,
         why="All extents are equal.",
     ),
 )
@@ -310,6 +321,7 @@ ALLOC: Final = (
         theano="local_fill_to_alloc",
         left=(second,),
         right=_filled,
+        dtypes=EVERY,
         why="Only the shape of the first operand counts, and that comes from the leaves.",
     ),
     Rule(
@@ -318,6 +330,7 @@ ALLOC: Final = (
         left=(alloc,),
         right=_same_as_alloc,
         same_shape=True,
+        dtypes=EVERY,
         why="All extents are equal.",
     ),
     Rule(
@@ -327,6 +340,7 @@ ALLOC: Final = (
         right=_alloc_once,
         over=(alloc, dimshuffle, constant),
         same_shape=True,
+        dtypes=EVERY,
         why="The second broadcast says it all.",
     ),
     Rule(
@@ -335,6 +349,7 @@ ALLOC: Final = (
         left=ELEMENTWISE,
         right=_sink,
         over=(alloc,),
+        dtypes=EVERY,
         why=_ALLOC,
     ),
     Rule(
@@ -343,6 +358,7 @@ ALLOC: Final = (
         left=(dimshuffle,),
         right=_shuffled_alloc,
         over=(alloc,),
+        dtypes=EVERY,
         why=_ALLOC,
     ),
     Rule(
@@ -360,6 +376,7 @@ ALLOC: Final = (
         right=_written_alloc,
         over=(alloc,),
         same_shape=True,
+        dtypes=EVERY,
         why=_ALLOC,
     ),
 )
