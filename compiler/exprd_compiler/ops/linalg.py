@@ -8,11 +8,11 @@ from typing import Final
 import numpy as np
 
 from exprd_compiler.errors import GraphError, ShapeError
-from exprd_compiler.ir.dtype import DTYPES, promote
+from exprd_compiler.ir.dtype import EVERY, promote
 from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.integer import IntExpr
 from exprd_compiler.ir.lowering import Expand, Extents, Library
-from exprd_compiler.ir.node import NO_GRAD, Array, Example, Node, Op
+from exprd_compiler.ir.node import NO_GRAD, Array, Example, GradRule, Node, NoGrad, Op
 from exprd_compiler.ir.type import TensorType, broadcast_shape
 from exprd_compiler.ops.arithmetic import cast, mul
 from exprd_compiler.ops.movement import dimshuffle
@@ -118,7 +118,7 @@ dot: Op = Op(
     numpy=_dot_numpy,
     grad=_dot_grad,
     lowering=Expand(_dot_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(Example(shapes=shapes) for shapes in _PAIRS),
     theano="Dot",
     doc="Matrix product; of vectors, the inner product.",
@@ -157,13 +157,15 @@ def _blas_extents(a: Extents, b: Extents, *_: Extents) -> tuple[IntExpr, ...]:
     return (*batch, a[-2], *b[1:][-1:])
 
 
-def _blas(
+def blas_form(
     name: str,
     fits: Callable[[int, int], bool],
     shapes: Sequence[Sequence[int]],
     theano: str,
     doc: str,
+    grad: GradRule | NoGrad = NO_GRAD,
 ) -> Op:
+    """An op that is one routine of BLAS, for operands of the ranks that fit."""
     plain, added = {"alpha": 1.5, "beta": 0.0}, {"alpha": -0.5, "beta": 2.0}
     ab = (tuple(shapes[0]), tuple(shapes[1]))
 
@@ -177,7 +179,7 @@ def _blas(
         name=name,
         type=rule,
         numpy=_blas_numpy,
-        grad=NO_GRAD,
+        grad=grad,
         lowering=Library(name.removeprefix("batched_"), _blas_extents),
         dtypes=BLAS_DTYPES,
         examples=(
@@ -189,16 +191,9 @@ def _blas(
     )
 
 
-_PRODUCT: Final = "alpha * a @ b + beta * c"
+PRODUCT: Final = "alpha * a @ b + beta * c"
 
-gemv = _blas(
-    "gemv", lambda a, b: (a, b) == (2, 1), ((7, 5), (5,), (7,)), "Gemv", f"{_PRODUCT} for a vector"
+gemv = blas_form(
+    "gemv", lambda a, b: (a, b) == (2, 1), ((7, 5), (5,), (7,)), "Gemv", f"{PRODUCT} for a vector"
 )
-gemm = _blas("gemm", lambda a, b: (a, b) == (2, 2), ((7, 5), (5, 9), (7, 9)), "Gemm", f"{_PRODUCT}")
-batched_gemm = _blas(
-    "batched_gemm",
-    lambda a, b: a == b > 2,
-    ((2, 3, 7, 5), (2, 1, 5, 9), (2, 3, 7, 9)),
-    "BatchedDot",
-    f"{_PRODUCT} for the matrices on the last two axes, one per position on those before,",
-)
+gemm = blas_form("gemm", lambda a, b: (a, b) == (2, 2), ((7, 5), (5, 9), (7, 9)), "Gemm", PRODUCT)

@@ -14,6 +14,7 @@ from exprd_compiler.ir.lowering import ArgReduce, Reduce, Scalar
 from exprd_compiler.ir.node import Node, Op
 from exprd_compiler.ir.type import Extent as Static
 from exprd_compiler.ops import (
+    contraction,
     creation,
     diagonals,
     index,
@@ -217,7 +218,7 @@ _RULES: Final[dict[Op, Callable[[Extents, Node], Sequence[Extent] | None]]] = {
     linalg.dot: _product,
     linalg.gemv: _product,
     linalg.gemm: _product,
-    linalg.batched_gemm: _product,
+    contraction.batched_gemm: _product,
     index.gather: _gather,
     index.scatter: _first,
     index.assign: _first,

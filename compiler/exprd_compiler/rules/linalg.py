@@ -12,9 +12,12 @@ from typing import Final
 from exprd_compiler.ir.dtype import FLOATS
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.arithmetic import add, mul, neg, sub
+from exprd_compiler.ops.contraction import batched_gemm
+from exprd_compiler.ops.einsum import einsum
 from exprd_compiler.ops.leaves import scalar_value
-from exprd_compiler.ops.linalg import batched_gemm, dot, gemm, gemv, transpose
+from exprd_compiler.ops.linalg import dot, gemm, gemv, transpose
 from exprd_compiler.ops.movement import dimshuffle
+from exprd_compiler.ops.products import matmul, tensordot
 from exprd_compiler.rewrite.rules import Match, Rule
 from exprd_compiler.rules.expansion import expand
 
@@ -96,6 +99,14 @@ TRANSPOSES: Final = (
 )
 
 CALLS: Final = (
+    Rule(
+        name="a product of tensors is one of matrices",
+        theano="local_batched_dot",
+        left=(matmul, tensordot, einsum),
+        right=expand,
+        same_shape=True,
+        why="Matrices are what BLAS takes.",
+    ),
     Rule(
         name="a product is a BLAS call",
         theano="local_dot_to_dot22",
