@@ -79,8 +79,15 @@ def test_a_gradient_has_the_type_of_its_value(
                 assert slope.type.broadcastable == x.type.broadcastable
 
 
-@pytest.mark.parametrize("op", DIFFERENTIABLE, ids=lambda op: op.name)
-@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    ("op", "dtype"),
+    [
+        pytest.param(op, dtype, id=f"{op.name}-{dtype}")
+        for op in DIFFERENTIABLE
+        for dtype in FLOATS
+        if dtype in op.dtypes
+    ],
+)
 def test_native_gradients(op: Op, dtype: str, rng: np.random.Generator) -> None:
     inputs: list[Node] = []
     outputs: list[Node] = []
