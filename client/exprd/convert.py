@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from exprd.config import config
 from exprd_compiler.errors import DTypeError, GraphError
-from exprd_compiler.ir.dtype import DTYPES, INTEGERS, SIGNED, check_dtype
+from exprd_compiler.ir.dtype import DTYPES, EVERY, INTEGERS, SIGNED, check_dtype
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.arithmetic import cast
 from exprd_compiler.ops.creation import make_vector
@@ -107,11 +107,13 @@ def _number(value: float) -> NDArray[Any]:
         if dtype is None:
             raise DTypeError(f"{value} fits in no integer type")
         return np.array(value, dtype)
-    # Theano: with floatX=float32 a python float never widens; else float32 where that is exact
+    # Theano: with a narrower floatX a python float never widens; else float32 where that is exact
     with np.errstate(over="ignore"):
+        if config.floatX != "float64":
+            return np.array(value, config.floatX)
         narrow = np.array(value, "float32")
     exact = math.isnan(value) or float(narrow) == value
-    return narrow if exact or config.floatX == "float32" else np.array(value, "float64")
+    return narrow if exact else np.array(value, "float64")
 
 
 def _holds(dtype: str, value: int) -> bool:
@@ -133,6 +135,8 @@ def dtype_name(dtype: str) -> str:
     """
     if dtype == "floatX":
         return str(config.floatX)
+    if dtype in EVERY:
+        return dtype
     try:
         return check_dtype(np.dtype(dtype).name)
     except TypeError as error:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import exprd_proto as wire
 from exprd_compiler.errors import CompilerBug
 from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.half import bfloat16_bits
 from exprd_compiler.ir.node import Const, Node
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.table import OP_SET_VERSION
@@ -101,7 +102,10 @@ def _write_tensor_type(message: wire.AttributeValue, value: TensorType) -> None:
 
 
 def _write_const(message: wire.AttributeValue, value: Const) -> None:
-    write_array(message.array_value, value.array)
+    if value.dtype == "bfloat16":  # numpy may not have it here
+        write_array(message.array_value, bfloat16_bits(value.array), value.dtype)
+    else:
+        write_array(message.array_value, value.array)
 
 
 # Tuples of one kind have a short form; the field that holds it, by the kind.

@@ -15,6 +15,7 @@ from exprd.config import config
 from exprd.convert import is_array, node_of
 from exprd_compiler.errors import CallError
 from exprd_compiler.ir.dtype import DTYPES, promote
+from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.type import TensorType
 
 __all__ = ["filter_value"]
@@ -67,7 +68,7 @@ def _converted(dtype: str, value: object, allow_downcast: bool | None) -> NDArra
 def _as(dtype: str, value: object) -> NDArray[Any]:
     try:
         with np.errstate(all="ignore"):
-            return np.asarray(value).astype(dtype)
+            return converted(np.asarray(value), numpy_dtype(dtype).name)
     except (TypeError, ValueError):
         raise CallError(
             f"cannot make an array of {dtype} of {_shown(value)}",
@@ -77,7 +78,7 @@ def _as(dtype: str, value: object) -> NDArray[Any]:
 
 def _upcast(dtype: str, value: NDArray[Any]) -> NDArray[Any]:
     if value.dtype.name in DTYPES and promote(dtype, value.dtype.name) == dtype:
-        return value.astype(dtype)
+        return converted(value, dtype)
     raise CallError(
         f"{dtype} cannot store a value of dtype {value.dtype} without risking loss of precision",
         hint=f"convert it with value.astype({dtype!r}), {_ADVICE}",
@@ -88,7 +89,7 @@ def _same_values(given: NDArray[Any], out: NDArray[Any]) -> bool:
     if given.dtype.kind not in "biuf":
         return given.size == 0
     # both sides as the wider of the two, so that 300 in int8 is seen and 1.0 in int64 is not
-    return bool(np.array_equal(given, out, equal_nan=given.dtype.kind == "f"))
+    return bool(np.array_equal(given, widened(out), equal_nan=given.dtype.kind == "f"))
 
 
 def _check_shape(expected: TensorType, array: NDArray[Any]) -> None:

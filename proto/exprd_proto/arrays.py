@@ -46,7 +46,7 @@ _NAMES: Mapping[str, DataType] = MappingProxyType(
     }
 )
 _BY_NUMBER: Mapping[int, str] = MappingProxyType({int(n): name for name, n in _NAMES.items()})
-_CARRIED = frozenset(name for name in _NAMES if not name.startswith(("bfloat", "float8")))
+_CARRIED = frozenset(name for name in _NAMES if not name.startswith("float8"))
 
 
 class WireError(ValueError):
@@ -79,7 +79,11 @@ def carried_dtype(number: int) -> np.dtype[Any]:
     name = dtype_from_wire(number)
     if name not in _CARRIED:
         raise WireError(f"values of dtype {name} cannot be carried yet; cast to float32")
-    return np.dtype(name).newbyteorder("<")
+    try:
+        return np.dtype(name).newbyteorder("<")
+    except TypeError:  # numpy knows bfloat16 only where its package was imported
+        hint = "pip install 'exprd[bfloat16]', or cast to float32 within the graph"
+        raise WireError(f"values of {name} need the package ml_dtypes: {hint}") from None
 
 
 def array_to_wire(value: NDArray[Any]) -> Array:
@@ -89,13 +93,15 @@ def array_to_wire(value: NDArray[Any]) -> Array:
     return message
 
 
-def write_array(message: Array, value: NDArray[Any]) -> None:
+def write_array(message: Array, value: NDArray[Any], dtype: str = "") -> None:
     """Writes an array into a fresh message; copies its bytes once.
+
+    A dtype says what the bits of the array mean, where numpy cannot.
 
     For a message inside another: to make it first and hand it to the constructor of the other costs
     250 times more (measured for 1 MiB: 6 ms against 0.02 ms).
     """
-    message.dtype = dtype_to_wire(value.dtype.name)
+    message.dtype = dtype_to_wire(dtype or value.dtype.name)
     message.shape.extend(value.shape)
     # tobytes() is row-major for every layout, so a strided input costs no second copy.
     message.data = _little(value).tobytes()

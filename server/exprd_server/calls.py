@@ -223,7 +223,7 @@ def _digest(parts: Sequence[str]) -> bytes:
 def _content(value: InputValue) -> str:
     if isinstance(value, BufferRef | VariableRef):
         return repr(value)
-    data: Any = np.ascontiguousarray(value)  # a buffer, though the stubs of 3.11 cannot say so
+    data: Any = np.ascontiguousarray(value).view(np.uint8)  # bfloat16 is no buffer of its own
     return f"{value.dtype.str}{value.shape}{zlib.crc32(data)}"
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 
 from exprd_compiler.errors import LimitExceeded, UnknownHandle
+from exprd_compiler.ir.dtype import numpy_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -73,7 +74,7 @@ Form: TypeAlias = tuple[np.dtype[Any], int, tuple[tuple[int, int], ...]]
 def form_of(type_: TensorType) -> Form:
     """The form of a type."""
     extents = tuple((axis, n) for axis, n in enumerate(type_.shape) if n is not None)
-    return np.dtype(type_.dtype), type_.ndim, extents
+    return numpy_dtype(type_.dtype), type_.ndim, extents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exprd_compiler.errors import CallError, Conflict, LimitExceeded, ShapeError, UnknownHandle
+from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.type import TensorType
 from exprd_server.locks import ReadWriteLock
 from exprd_server.store import Change, StoredVariable, version_conflict
@@ -47,7 +48,7 @@ class Variable:
     lock: ReadWriteLock = field(default_factory=ReadWriteLock)
 
     def __post_init__(self) -> None:
-        self.dtype = np.dtype(self.type.dtype)
+        self.dtype = numpy_dtype(self.type.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +313,7 @@ def _same_creation(a: Variable, b: Variable) -> bool:
     same = (a.name, a.type, a.durability, a.owner) == (b.name, b.type, b.durability, b.owner)
     # After the first assignment the initial value is gone, and so is the need to compare it.
     return same and (
-        a.version > 1 or np.array_equal(a.value, b.value, equal_nan=a.value.dtype.kind == "f")
+        a.version > 1 or np.array_equal(a.value, b.value, equal_nan=a.value.dtype.kind != "b")
     )
 
 
