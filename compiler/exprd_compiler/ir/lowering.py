@@ -226,7 +226,8 @@ class Routine:
         operands: how many operands there are.
         extents: `extents(h, extents of the operands, *integers, **attrs)` gives the shape, and
             asks `h` for the checks that are due before the call.
-        sizes: `sizes(extents of the operands, extents of the result)` gives what the function takes.
+        sizes: `sizes(extents of the operands, extents of the result)` gives the integers that the
+            function takes.
         scratch: `scratch(dtypes of the operands, sizes)` gives dtype and length of temporaries.
         message: text of the IndexOutOfRange with which the function can fail, one {} per value;
             "" if it cannot.
@@ -240,6 +241,36 @@ class Routine:
         lambda _dtypes, _sizes: ()
     )
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lapack:
+    """A routine of LAPACK applied to each item of a stack; one item gives one packed result.
+
+    The last `core` axes of each input make an item, the axes before are the stack, the same for
+    all inputs.
+
+    Attributes:
+        routine: the recipe, as the backend knows it.
+        core: per input, how many axes make an item.
+        places: per input, what the routine does with it: "read" in place, "result" begins as a copy
+            of it, "rows" and "columns" are copies in that order which the routine may overwrite.
+        extents: `extents(*extents of the items, **attrs)` gives the extents of one result.
+        sizes: `sizes(*extents of the items)` gives the integers that the recipe takes.
+        scratch: `scratch(*sizes)` gives dtype and length of temporaries, "real" for the result's.
+        agree: `agree(*extents of the items)` gives pairs of extents that must be equal, with a text.
+        failures: texts of the LinAlgErrors with which it can fail; {0} is LAPACK's code, {1} the
+            number of the item, the others its sizes.
+    """
+
+    routine: str
+    core: tuple[int, ...]
+    places: tuple[Literal["read", "result", "rows", "columns"], ...]
+    extents: Callable[..., Extents]
+    sizes: Callable[..., Sequence[IntExpr]]
+    scratch: Callable[..., Sequence[tuple[str, IntExpr]]] = lambda *_: ()
+    agree: Callable[..., Sequence[tuple[IntExpr, IntExpr, str]]] = lambda *_: ()
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +300,7 @@ Lowering: TypeAlias = (
     | Join
     | Scan
     | Library
+    | Lapack
     | Routine
     | Host
     | Expand

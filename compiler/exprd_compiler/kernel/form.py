@@ -1,7 +1,7 @@
 """The kernel form and the plan: what a graph has become when all that is left is emission.
 
     Plan   = buffers, steps in order, error sites
-    Step   = Check | Fetch | Kernel | Blas | RoutineCall
+    Step   = Check | Fetch | Kernel | Blas | RoutineCall | LapackCall
     Kernel = for grid axes: scalar values, then per stage: for row axes: values, folds, stores
 
 A kernel's values are in SSA form, a reference is a position in `values`. Extents, strides and
@@ -255,7 +255,34 @@ class RoutineCall:
     site: int
 
 
-Step: TypeAlias = Check | Fetch | Kernel | Blas | RoutineCall
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LapackCall:
+    """A routine of LAPACK on each item of a stack.
+
+    Attributes:
+        routine: the recipe, by name.
+        attrs: those of the op.
+        operands: per input the buffer with the offset of its first element.
+        out: the packed results.
+        scratch: temporaries, used by one item after the other.
+        stack: the number of items.
+        lengths: elements of one item of the result, then of each operand.
+        sizes: the integers that the recipe takes.
+        sites: the error sites with which it may fail.
+    """
+
+    routine: str
+    attrs: Attrs
+    operands: tuple[tuple[Buffer, IntExpr], ...]
+    out: Buffer
+    scratch: tuple[Buffer, ...]
+    stack: IntExpr
+    lengths: tuple[IntExpr, ...]
+    sizes: tuple[IntExpr, ...]
+    sites: tuple[int, ...]
+
+
+Step: TypeAlias = Check | Fetch | Kernel | Blas | RoutineCall | LapackCall
 
 
 @dataclass(frozen=True, slots=True)

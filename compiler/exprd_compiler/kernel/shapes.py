@@ -24,6 +24,7 @@ from exprd_compiler.ir.lowering import (
     Generate,
     Host,
     Join,
+    Lapack,
     Layout,
     Leaf,
     Library,
@@ -107,6 +108,9 @@ _BY_POSITIVE: Final[dict[str, Callable[[IntExpr, IntExpr], IntExpr]]] = {
     "int_div": lambda a, b: a // b,
     "mod": lambda a, b: a - a // b * b,
 }
+
+
+_LAPACK_LIMIT: Final = 2**31 - 1
 
 
 class Shapes:
@@ -324,6 +328,24 @@ class Shapes:
         operands = [self[x] for x in node.inputs[: rule.operands]]
         return rule.extents(self, operands, *self.integers(host_inputs(node)), **node.attributes)
 
+    def _stacked(self, node: Node) -> Extents:
+        rule = node.op.lowering
+        if not isinstance(rule, Lapack):
+            raise CompilerBug("not a routine of LAPACK", op=node.op.name)
+        depth = node.inputs[0].ndim - rule.core[0]
+        stack = list(self[node.inputs[0]][:depth])
+        for x in node.inputs[1:]:
+            for axis, mine in enumerate(self[x][:depth]):
+                stack[axis] = self._unify(stack[axis], mine, _differ(axis))
+        items = [self[x][depth:] for x in node.inputs]
+        for a, b, text in rule.agree(*items):
+            self._unify(a, b, text)
+        items = [self._canonical(item) for item in items]
+        text = "extent {} is beyond what LAPACK takes"
+        for size in rule.sizes(*items):
+            self.require(integer.less(size, _LAPACK_LIMIT), "LimitExceeded", text, size)
+        return (*stack, *rule.extents(*items, **node.attributes))
+
     def _library(self, node: Node) -> Extents:
         rule = node.op.lowering
         if not isinstance(rule, Library):
@@ -367,6 +389,7 @@ _DERIVE: Final[dict[type, Callable[[Shapes, Node], Extents]]] = {
     Join: Shapes._joined,
     Scan: lambda shapes, node: shapes[node.inputs[0]],
     Library: Shapes._library,
+    Lapack: Shapes._stacked,
     Routine: Shapes._routine,
     Host: lambda _, __: (),
     Expand: _unexpected,

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from exprd_compiler.kernel.form import Access, Blas, Buffer, Fetch, Kernel, Load, Step
+from exprd_compiler.kernel.form import (
+    Access,
+    Blas,
+    Buffer,
+    Fetch,
+    Kernel,
+    LapackCall,
+    Load,
+    RoutineCall,
+    Step,
+)
 
 
 def buffers_of(step: Step) -> Iterator[Buffer]:
@@ -20,6 +30,8 @@ def buffers_of(step: Step) -> Iterator[Buffer]:
             yield step.buffer
         case Blas():
             yield from (step.a.buffer, step.b.buffer, step.out)
+        case RoutineCall() | LapackCall():
+            yield from (*(buffer for buffer, _ in step.operands), step.out, *step.scratch)
         case _:
             return
 

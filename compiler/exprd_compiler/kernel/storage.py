@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exprd_compiler.ir.integer import IntExpr, const, maximum, nonnegative
-from exprd_compiler.ir.lowering import Layout, Library, Routine, View
+from exprd_compiler.ir.lowering import Lapack, Layout, Library, Routine, View
 from exprd_compiler.ir.node import Node
 from exprd_compiler.kernel.shapes import Shapes
 from exprd_compiler.ops.movement import contiguous_strides
@@ -47,14 +47,10 @@ class Storage:
             self._base[node] = self._base[source]
             self._layout[node] = self._shapes.view(node, self._layout[source])
             return
-        if isinstance(rule, Library):
-            for operand in node.inputs[:2]:
-                if not _steppable(self._layout[operand]):
-                    self._copy(operand)
-        if isinstance(rule, Routine):
-            for operand in node.inputs[: rule.operands]:
-                if not _contiguous(self._layout[operand]):
-                    self._copy(operand)
+        fits = _steppable if isinstance(rule, Library) else _contiguous
+        for operand in _whole_operands(node):
+            if not fits(self._layout[operand]):
+                self._copy(operand)
         self._own(node)
 
     def _own(self, node: Node) -> None:
@@ -65,6 +61,20 @@ class Storage:
     def _copy(self, node: Node) -> None:
         self.copies.add(node)
         self._own(node)
+
+
+def _whole_operands(node: Node) -> Sequence[Node]:
+    """The inputs that a routine steps through itself, where they lie."""
+    match node.op.lowering:
+        case Library():
+            return node.inputs[:2]
+        case Routine(operands=count):
+            return node.inputs[:count]
+        case Lapack(places=places):
+            pairs = zip(node.inputs, places, strict=True)
+            return [x for x, place in pairs if place == "read"]
+        case _:
+            return ()
 
 
 def _contiguous(layout: Layout) -> bool:

@@ -20,6 +20,7 @@ from exprd_compiler.kernel.form import (
     Fetch,
     Fold,
     Kernel,
+    LapackCall,
     Load,
     Make,
     Number,
@@ -27,6 +28,7 @@ from exprd_compiler.kernel.form import (
     Param,
     Plan,
     Position,
+    RoutineCall,
     Step,
     Value,
 )
@@ -90,6 +92,8 @@ class _Printer:
                 yield f"fetch v{step.number} = {place}"
             case Blas():
                 yield self._blas(step)
+            case RoutineCall() | LapackCall():
+                yield self._routine(step)
             case Kernel():
                 yield from self._kernel(step)
 
@@ -100,6 +104,13 @@ class _Printer:
         batch = f" for each of ({self._list(step.batch)})" if step.batch else ""
         product = f"{step.alpha} * ({operands}) of ({sizes}){batch}"
         return f"{step.routine} b{step.out.number} {sign} {product}"
+
+    def _routine(self, step: RoutineCall | LapackCall) -> str:
+        operands = [f"b{buffer.number}[{self._integer(o)}]" for buffer, o in step.operands]
+        temporaries = [f"b{buffer.number}" for buffer in step.scratch]
+        given = ", ".join([*operands, *temporaries])
+        each = f" for each of {self._integer(step.stack)}" if isinstance(step, LapackCall) else ""
+        return f"{step.routine} b{step.out.number} = ({given}) of ({self._list(step.sizes)}){each}"
 
     def _operand(self, operand: Operand) -> str:
         flag = "'" if operand.transposed else ""

@@ -5,39 +5,78 @@ How many there are is known only when the values are, so their number is an exte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from exprd_compiler.errors import ShapeError
-from exprd_compiler.ir.dtype import DTYPES
-from exprd_compiler.ir.lowering import Expand
+from exprd_compiler.errors import IndexOutOfRange, ShapeError
+from exprd_compiler.ir.dtype import EVERY
+from exprd_compiler.ir.integer import IntExpr, equal, less
+from exprd_compiler.ir.lowering import Expand, Extents, HostContext, Routine
 from exprd_compiler.ir.node import NO_GRAD, Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
-from exprd_compiler.ops.arithmetic import add, sub
-from exprd_compiler.ops.creation import alloc
 from exprd_compiler.ops.division import int_div, mod
 from exprd_compiler.ops.families import check_ints
-from exprd_compiler.ops.index import NEXT, scatter, subtensor
 from exprd_compiler.ops.leaves import const
-from exprd_compiler.ops.logic import neq, switch
-from exprd_compiler.ops.movement import reshape, shape_i
-from exprd_compiler.ops.positions import numbered
+from exprd_compiler.ops.logic import neq
+from exprd_compiler.ops.movement import check_integers, reshape, shape_i
 from exprd_compiler.ops.reduce import number_of, sum_
-from exprd_compiler.ops.scans import cumsum
 
 _SHAPES = ((5,), (37,), (3, 4), (2, 3, 35), (1, 4), (0, 3), (0,))
 
 
+# ---- positions of what is true
+def _true_type(mask: TensorType, count: TensorType) -> TensorType:
+    if mask.ndim != 1 or mask.dtype != "bool":
+        raise ShapeError(f"takes a vector of truth values, not {mask}", op="true_positions")
+    check_integers("true_positions", (count,), 1)
+    return TensorType("int64", (None,))
+
+
+def _true_numpy(mask: Array, count: Array) -> Array:
+    found, wanted = np.flatnonzero(mask), int(count)
+    if wanted < 0:
+        raise ShapeError(f"extent {wanted} is negative", op="true_positions")
+    if wanted > len(found):
+        message = f"only {len(found)} elements are true, not {wanted}"
+        raise IndexOutOfRange(message, op="true_positions")
+    return found[:wanted]
+
+
+def _true_extents(h: HostContext, _: Sequence[Extents], count: IntExpr) -> Extents:
+    h.require(equal(less(count, 0), 0), "ShapeError", "extent {} is negative", count)
+    return (count,)
+
+
+true_positions = Op(
+    name="true_positions",
+    type=_true_type,
+    numpy=_true_numpy,
+    grad=NO_GRAD,
+    lowering=Routine(
+        name="compact",
+        operands=1,
+        extents=_true_extents,
+        sizes=lambda operands, out: (operands[0][0], out[0]),
+        message="only {} elements are true, not {}",
+    ),
+    dtypes=("bool",),
+    examples=(
+        Example(shapes=((400,), ()), integers={1: 97}),
+        Example(shapes=((37,), ()), integers={1: 3}),
+        Example(shapes=((5,), ()), integers={1: 0}),
+        Example(shapes=((0,), ()), integers={1: 0}),
+    ),
+    theano="Nonzero",
+    doc="The first so many positions of what is true in a vector; fewer are an error.",
+)
+
+
 # ---- flatnonzero
 def _flat_expand(x: Node) -> Node:
-    """The n-th position that is not zero goes to place n; all others to a place behind the last."""
     flat = x if x.ndim == 1 else reshape(x, shape=(-1,))
     chosen = flat if x.dtype == "bool" else neq(flat, const(0, x.dtype))
-    one = const(1, "int64")
-    count = sum_(chosen, axes=(0,))
-    place = switch(chosen, sub(cumsum(chosen, axis=0), one), count)
-    blank = alloc(const(0, "int64"), add(count, one), shape=(None,))
-    found = scatter(blank, numbered(flat, 1), place, mode="set")
-    return subtensor(found, count, index=(("slice", None, NEXT, None),))
+    return true_positions(chosen, sum_(chosen, axes=(0,)))
 
 
 flatnonzero = Op(
@@ -46,7 +85,7 @@ flatnonzero = Op(
     numpy=np.flatnonzero,
     grad=NO_GRAD,
     lowering=Expand(_flat_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(Example(shapes=(shape,), low=-1, high=1) for shape in ((), *_SHAPES)),
     theano="Nonzero",
     doc="The row-major numbers of the elements that are not zero, in order.",
@@ -78,7 +117,7 @@ nonzero = Op(
     numpy=_nonzero_numpy,
     grad=NO_GRAD,
     lowering=Expand(_nonzero_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(
         Example(shapes=(shape,), attrs={"axis": axis}, low=-1, high=1)
         for shape in _SHAPES
