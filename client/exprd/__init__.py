@@ -9,15 +9,17 @@ from __future__ import annotations
 from exprd import compile, errors, gradient, tensor
 from exprd.__about__ import __version__
 from exprd.buffers import Buffer, put
+from exprd.clone import clone
 from exprd.compiled import Function
 from exprd.config import change_flags, config
 from exprd.errors import ExprdError
 from exprd.function import function
-from exprd.gradient import grad
+from exprd.gradient import Lop, Rop, grad, subgraph_grad
 from exprd.io import In, Out, Param
 from exprd.mode import Mode
 from exprd.session import Session, connect
 from exprd.shared import shared
+from exprd.updates import OrderedUpdates
 from exprd.variable import Variable
 
 __all__ = [
@@ -25,13 +27,17 @@ __all__ = [
     "ExprdError",
     "Function",
     "In",
+    "Lop",
     "Mode",
+    "OrderedUpdates",
     "Out",
     "Param",
+    "Rop",
     "Session",
     "Variable",
     "__version__",
     "change_flags",
+    "clone",
     "compile",
     "config",
     "connect",
@@ -41,5 +47,6 @@ __all__ = [
     "gradient",
     "put",
     "shared",
+    "subgraph_grad",
     "tensor",
 ]

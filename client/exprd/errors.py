@@ -11,6 +11,7 @@ from exprd.config import config
 from exprd.convert import is_array
 from exprd.origin import Origin
 from exprd_compiler.errors import (
+    ArgumentError,
     CallError,
     Cancelled,
     CompilerBug,
@@ -21,12 +22,15 @@ from exprd_compiler.errors import (
     DisconnectedInput,
     DTypeError,
     ExprdError,
+    GradientError,
     GraphError,
     IndexOutOfRange,
     LimitExceeded,
+    LinAlgError,
     MissingExtra,
     MissingInput,
     NotDifferentiable,
+    NotVectorizable,
     ResultExpired,
     ShapeError,
     StateRolledBack,
@@ -43,6 +47,7 @@ DisconnectedInputError = DisconnectedInput
 NullTypeGradError = NotDifferentiable
 
 __all__ = [
+    "ArgumentError",
     "CallError",
     "Cancelled",
     "CompilerBug",
@@ -54,13 +59,16 @@ __all__ = [
     "DisconnectedInput",
     "DisconnectedInputError",
     "ExprdError",
+    "GradientError",
     "GraphError",
     "IndexOutOfRange",
     "LimitExceeded",
+    "LinAlgError",
     "MissingExtra",
     "MissingInput",
     "MissingInputError",
     "NotDifferentiable",
+    "NotVectorizable",
     "NullTypeGradError",
     "ResultExpired",
     "ShapeError",

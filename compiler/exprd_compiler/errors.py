@@ -7,9 +7,11 @@
     |  |- ArgumentError      (also TypeError and ValueError)
     |  |- NotDifferentiable  (also TypeError and ValueError)
     |  |- DisconnectedInput  (also ValueError)
+    |  |- GradientError      (client only) differences show another slope
     |  |- NotVectorizable    |- UnusedInput        |- MissingInput
     |- CallError             wrong arguments of a compiled function      INVALID_ARGUMENT
     |- IndexOutOfRange       (also IndexError)                           OUT_OF_RANGE
+    |- LinAlgError           (also numpy's) singular, no convergence    OUT_OF_RANGE
     |- UnknownHandle         never existed, released, or lapsed          NOT_FOUND
     |- UnsupportedVersion    op, op set or protocol not known here       UNIMPLEMENTED
     |- LimitExceeded         too large, too many, too deep               RESOURCE_EXHAUSTED
@@ -30,6 +32,8 @@ is the stable `kind` on the wire, so a client raises the very class that the ser
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
 
 
 class ExprdError(Exception):
@@ -110,6 +114,10 @@ class IndexOutOfRange(ExprdError, IndexError):
     """An index lies outside the extent of its axis; the op, the index and the extent are named."""
 
 
+class LinAlgError(ExprdError, np.linalg.LinAlgError):
+    """A matrix is singular or not positive definite, or an iteration did not converge."""
+
+
 class UnknownHandle(ExprdError, LookupError):
     """A handle never existed on this server, was released, or its lease has lapsed."""
 
@@ -148,6 +156,10 @@ class DeviceUnavailable(ExprdError):
 
 class ConnectionLost(ExprdError, ConnectionError):
     """The server cannot be reached. Check the target and that `exprd serve` runs there."""
+
+
+class GradientError(GraphError):
+    """A gradient is not the slope that differences show. Mend the rule of the op it comes from."""
 
 
 class MissingExtra(ExprdError, ImportError):

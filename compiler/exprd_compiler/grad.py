@@ -100,7 +100,7 @@ def gradients(
     wrt: Sequence[Node],
     *,
     consider_constant: Collection[Node] = (),
-    disconnected: Disconnected = "raise",
+    disconnected: str = "raise",
     known_grads: Mapping[Node, Part] | None = None,
     float_dtype: str = "float64",
 ) -> list[Part]:
@@ -111,8 +111,7 @@ def gradients(
     Returns:
         Per value, a node, None for one that is disconnected, or Null where none exists.
     """
-    if disconnected not in POLICIES:
-        raise ArgumentError(f"disconnected={disconnected!r} is not one of {', '.join(POLICIES)}")
+    _check_policy(disconnected)
     seeds = dict(known_grads or {})
     if cost is None and not seeds:
         raise ArgumentError("needs a cost or known gradients", op="grad")
@@ -122,8 +121,8 @@ def gradients(
         seeds[cost] = _seed(cost, float_dtype)
     reached = _backward(seeds, set(wrt), set(consider_constant), float_dtype)
     for node in wrt:
-        if node not in reached and disconnected != "ignore":
-            _tell_disconnected(node, disconnected)
+        if node not in reached:
+            tell_disconnected(node, disconnected)
     return [_asked(node, reached, float_dtype) for node in wrt]
 
 
@@ -157,7 +156,19 @@ def _check_known(node: Node, known: Part) -> None:
         )
 
 
-def _tell_disconnected(node: Node, disconnected: Disconnected) -> None:
+def _check_policy(disconnected: str) -> None:
+    if disconnected not in POLICIES:
+        raise ArgumentError(f"{disconnected=} is not one of {', '.join(POLICIES)}", op="grad")
+
+
+def tell_disconnected(node: Node, disconnected: str) -> None:
+    """What is to be done about a value that no gradient reaches.
+
+    Raises:
+        DisconnectedInput: if it is "raise".
+        ArgumentError: there is no such policy.
+    """
+    _check_policy(disconnected)
     message = (
         f"the cost does not depend on {node.name or repr(node)}, or only by way of its shape "
         "or of an op that lets no gradient through"
@@ -165,7 +176,8 @@ def _tell_disconnected(node: Node, disconnected: Disconnected) -> None:
     if disconnected == "raise":
         hint = "leave it out, or pass disconnected_inputs='ignore' for a gradient of zero"
         raise blame(DisconnectedInput(message, op="grad", hint=hint), node)
-    warnings.warn(message, stacklevel=3)
+    if disconnected == "warn":
+        warnings.warn(message, stacklevel=4)
 
 
 def _asked(node: Node, reached: Reached, float_dtype: str) -> Part:

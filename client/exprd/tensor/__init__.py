@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable as _Callable
 from typing import Any as _Any
 
-from exprd.gradient import grad
+from exprd.gradient import (
+    Lop,
+    Rop,
+    consider_constant,
+    grad,
+    hessian,
+    jacobian,
+    numeric_grad,
+    verify_grad,
+)
 from exprd.shared import TensorSharedVariable
 from exprd.tensor import constructors, nnet, table
 from exprd.tensor.constructors import tensor
@@ -85,6 +94,8 @@ from exprd.variable import (
 )
 
 __all__ = [
+    "Lop",
+    "Rop",
     "TensorConstant",
     "TensorSharedVariable",
     "TensorType",
@@ -100,6 +111,7 @@ __all__ = [
     "choose",
     "clip",
     "concatenate",
+    "consider_constant",
     "constant",
     "cumprod",
     "cumsum",
@@ -114,8 +126,10 @@ __all__ = [
     "flip",
     "full",
     "grad",
+    "hessian",
     "identity_like",
     "inc_subtensor",
+    "jacobian",
     "join",
     "max_and_argmax",
     "mean",
@@ -124,6 +138,7 @@ __all__ = [
     "nonzero",
     "nonzero_values",
     "norm",
+    "numeric_grad",
     "ones",
     "ones_like",
     "outer",
@@ -154,6 +169,7 @@ __all__ = [
     "tril",
     "triu",
     "var",
+    "verify_grad",
     "zeros",
     "zeros_like",
 ]
