@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from exprd.config import config
 from exprd.convert import is_array, node_of
 from exprd_compiler.errors import CallError
-from exprd_compiler.ir.dtype import DTYPES, promote
+from exprd_compiler.ir.dtype import DTYPES, numpy_dtype, promote
 from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.type import TensorType
 

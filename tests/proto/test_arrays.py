@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -38,6 +39,13 @@ def test_round_trip_keeps_dtype_shape_and_bits(value):
     back = array_from_wire(message)
     assert back.dtype == value.dtype
     assert back.shape == value.shape
+    assert back.tobytes() == value.tobytes()
+
+
+def test_bfloat16_keeps_its_bits():
+    value = np.arange(2**16, dtype=np.uint16).reshape(4, -1).view(ml_dtypes.bfloat16)
+    back = array_from_wire(array_to_wire(value))
+    assert back.dtype == value.dtype
     assert back.tobytes() == value.tobytes()
 
 
@@ -82,7 +90,7 @@ F32 = DataType.DATA_TYPE_FLOAT32
         (Array(dtype=F32, shape=[0, 2**62], data=b""), "above the limit"),
         (Array(shape=[], data=b""), "unknown"),
         (Array(dtype=99, shape=[], data=b""), "unknown"),
-        (Array(dtype=DataType.DATA_TYPE_BFLOAT16, data=b"\0\0"), "bfloat16 cannot be carried"),
+        (Array(dtype=DataType.DATA_TYPE_FLOAT8_E5M2, data=b"\0"), "float8_e5m2 cannot be carried"),
         (Array(dtype=DataType.DATA_TYPE_BOOL, shape=[2], data=b"\0\2"), "0 or 1"),
     ],
 )

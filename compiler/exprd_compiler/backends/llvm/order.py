@@ -55,7 +55,7 @@ def rank_of(k: LLVMBuilder, bits: Value, dtype: str, *, descending: bool = False
     if scalar.kind == "signed":
         bits = k.xor(bits, k.const(1 << (scalar.bits - 1), bits.dtype))
     elif dtype in _INFINITY:
-        bits = _float_rank(k, bits, scalar.bits, _INFINITY[dtype])
+        bits = _float_rank(k, bits, 8 * item_size(dtype), _INFINITY[dtype])
     return k.not_(bits) if descending else bits
 
 
