@@ -86,10 +86,10 @@ class Operators(Protocol):
         return self.show(apply(transcendental.pow_, other, self))
 
     def __matmul__(self, other: object) -> TensorVariable:
-        return self.show(linear.dot(self, other))
+        return self.show(linear.matmul(self, other))
 
     def __rmatmul__(self, other: object) -> TensorVariable:
-        return self.show(linear.dot(other, self))
+        return self.show(linear.matmul(other, self))
 
     def __neg__(self) -> TensorVariable:
         return self.show(apply(arithmetic.neg, self))

@@ -48,8 +48,16 @@ def max_and_argmax(
 
 
 # ---- products
+batched_dot = lift(linear.batched_dot)
+batched_tensordot = lift(linear.batched_tensordot)
 dot = lift(linear.dot)
+einsum = lift(linear.einsum)
+inner = lift(linear.inner)
+kron = lift(linear.kron)
+matmul = lift(linear.matmul)
 outer = lift(linear.outer)
+tensordot = lift(linear.tensordot)
+vdot = lift(linear.vdot)
 
 # ---- shapes
 shape = lift(shaping.shape_of)
