@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
 
 from exprd.buffers import Buffer
 from exprd.convert import as_node, is_mapping, is_sequence, node_of
-from exprd.io import In, Out
+from exprd.io import In, Out, check_update, described
 from exprd.origin import Origin, origin_of
 from exprd.shared import TensorSharedVariable, shared_from_buffer, shared_of
 from exprd.types import filter_value
@@ -26,11 +27,13 @@ from exprd_compiler.errors import (
 from exprd_compiler.ir.graph import Graph, substitute, toposort
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ir.type import TensorType
-from exprd_compiler.ops.leaves import const, constant, input_, shared
+from exprd_compiler.ops.leaves import const, input_, shared
 
-__all__ = ["Assembled", "assemble", "numbered"]
+__all__ = ["Assembled", "assemble", "numbered", "pairs"]
 
 Pairs: TypeAlias = Mapping[Any, Any] | Iterable[Any]
+
+_NOTHING: Final[Mapping[In, TensorSharedVariable]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +51,11 @@ def assemble(
     updates: Pairs | None,
     givens: Pairs | None,
     *,
+    kept: Mapping[In, TensorSharedVariable] = _NOTHING,
     default_updates: bool | Sequence[object] = True,
     strict: bool = True,
 ) -> Assembled:
-    """The graph of a function.
+    """The graph of a function; the inputs in `kept` are read from, and updated in, variables.
 
     Raises:
         GraphError: and its kinds, for whatever does not fit together.
@@ -60,13 +64,15 @@ def assemble(
     asked = [_output(item) for item in outputs]
     changes = _updates(updates)
     replace = _givens(givens, {entry.variable.node for entry in inputs}, strict)
+    _keep(kept, replace, changes)
+    inputs = [entry for entry in inputs if entry not in kept]
     leaves = _leaves(inputs, replace)
     news = list(changes.items())
     news += _defaults([*asked, *(new for _, new in news)], replace, changes, default_updates)
     roots = substitute([*asked, *(new for _, new in news)], replace)
     results, values = roots[: len(asked)], roots[len(asked) :]
     for (target, _), value in zip(news, values, strict=True):
-        _check_update(target, value)
+        check_update(target.node.type, value, repr(target))
     order = toposort(roots)
     _check_missing(order, leaves)
     slots = _slots(order, [target for target, _ in news])
@@ -103,13 +109,6 @@ def numbered(graph: Graph) -> tuple[Graph, list[Origin | None]]:
     return renumbered, [origin_of(node) for node in order]
 
 
-def described(node: Node) -> str:
-    """A node for a message: its name or op, its type, and the user's line."""
-    place = origin_of(node)
-    where = f" ({place})" if place is not None else ""
-    return f"{node.name or node.op.name} of type {node.type}{where}"
-
-
 # ---- outputs, givens, updates
 def _output(item: object) -> Node:
     value = item.variable if isinstance(item, Out) else item
@@ -118,7 +117,12 @@ def _output(item: object) -> Node:
     return as_node(value)
 
 
-def _pairs(given: Pairs | None, what: str) -> list[tuple[object, object]]:
+def pairs(given: Pairs | None, what: str) -> list[tuple[object, object]]:
+    """The pairs of a mapping or a list.
+
+    Raises:
+        CallError: an item is no pair.
+    """
     if given is None:
         return []
     items = given.items() if is_mapping(given) else given
@@ -132,7 +136,7 @@ def _pairs(given: Pairs | None, what: str) -> list[tuple[object, object]]:
 
 def _givens(given: Pairs | None, inputs: set[Node], strict: bool) -> dict[Node, Node]:
     replace: dict[Node, Node] = {}
-    for old, new in _pairs(given, "givens"):
+    for old, new in pairs(given, "givens"):
         node = node_of(old)
         if node is None:
             raise CallError(f"givens replace variables, not {old!r}")
@@ -175,7 +179,7 @@ def _check_fit(old: Node, new: TensorType, what: str) -> None:
 
 def _updates(given: Pairs | None) -> dict[TensorSharedVariable, Node]:
     changes: dict[TensorSharedVariable, Node] = {}
-    for target, value in _pairs(given, "updates"):
+    for target, value in pairs(given, "updates"):
         if not isinstance(target, TensorSharedVariable):
             raise CallError(
                 f"an update target must be a SharedVariable, not {target!r}",
@@ -221,32 +225,22 @@ def _defaults(
     return found
 
 
-def _check_update(target: TensorSharedVariable, value: Node) -> None:
-    wanted = target.node.type
-    if wanted.accepts(value.type):
-        return
-    text = (
-        f"an update must have the same type as the original shared variable: {target!r} is"
-        f" {wanted}, its update is {value.type}"
-    )
-    if wanted.dtype != value.dtype:
-        site = _first_of_dtype(value)
-        raise DTypeError(
-            f"{text}; {value.dtype} comes in with {described(site)}",
-            hint=f"cast there, or update with T.cast(expression, {wanted.dtype!r})",
-        )
-    raise ShapeError(text, hint="the update needs the same rank and broadcast pattern")
-
-
-def _first_of_dtype(node: Node) -> Node:
-    """The node, below an expression, where its dtype comes into being."""
-    while True:
-        same = [
-            child for child in node.inputs if child.dtype == node.dtype and child.op != constant
-        ]
-        if not same:
-            return node
-        node = same[0]
+def _keep(
+    kept: Mapping[In, TensorSharedVariable],
+    replace: dict[Node, Node],
+    changes: dict[TensorSharedVariable, Node],
+) -> None:
+    """Puts the variables of inputs in their places, and their updates among the others."""
+    places = {entry.variable.node: variable.node for entry, variable in kept.items()}
+    for old, new in replace.items():
+        replace[old] = substitute([new], places)[0]
+    replace.update(places)
+    for entry, variable in kept.items():
+        if entry.update is None:
+            continue
+        if variable in changes:
+            raise GraphError(f"{entry!r} and updates= both assign {variable!r}")
+        changes[variable] = entry.update.node
 
 
 # ---- leaves

@@ -1,111 +1,39 @@
 """Function: a compiled graph, called like a Python function. Thread safe.
 
-A call filters its arguments by Theano's rules, runs, and arranges the results; it keeps nothing of
-the call in this object.
+A call filters its arguments by Theano's rules, runs, and arranges the results; what a function
+keeps between calls lies in its containers.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from exprd.buffers import Buffer
+from exprd.containers import Container, Containers, DefaultContainer, SharedContainer, Values
 from exprd.errors import explain, locate
-from exprd.io import In
-from exprd.origin import Origin
-from exprd.session import Session
+from exprd.maker import CompiledGraph, Maker
+from exprd.recipe import Program, Recipe
+from exprd.session import Session, current_session
 from exprd.shared import TensorSharedVariable
-from exprd.transport import BufferRef, CompiledInfo, InputValue, OutputValue, RemoteBuffer
-from exprd.types import filter_value
-from exprd.variable import NamedOp, named_op
+from exprd.transport import InputValue, OutputValue, RemoteBuffer
 from exprd_compiler.errors import CallError, ExprdError
+from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.graph import Graph
-from exprd_compiler.ir.type import TensorType
 
-__all__ = ["Function", "Layout", "PlanNode"]
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """How the outputs of a call are arranged."""
-
-    kind: Literal["single", "list", "dict"]
-    keys: tuple[str, ...] = ()
-
-    def arrange(self, values: Sequence[Any]) -> Any:
-        """The outputs as the user asked for them."""
-        if self.kind == "single":
-            return values[0]
-        return list(values) if self.kind == "list" else dict(zip(self.keys, values, strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class PlanNode:
-    """A node of the compiled plan; its op's class has Theano's name."""
-
-    op: NamedOp
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text or repr(self.op)
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledGraph:
-    """The compiled plan as Theano's users look at it."""
-
-    nodes: tuple[PlanNode, ...]
-
-    def toposort(self) -> list[PlanNode]:
-        """The nodes in the order in which they run."""
-        return list(self.nodes)
-
-    @property
-    def apply_nodes(self) -> set[PlanNode]:
-        """The nodes."""
-        return set(self.nodes)
-
-
-@dataclass(frozen=True, slots=True)
-class Maker:
-    """The place where Theano's users look for the compiled graph: `f.maker.fgraph`."""
-
-    fgraph: CompiledGraph
-
-
-class _Slot:
-    """One input of a function: how its values are taken."""
-
-    __slots__ = ("default", "downcast", "dtype", "name", "strict", "type")
-
-    def __init__(self, entry: In) -> None:
-        self.name = entry.name
-        self.type: TensorType = entry.variable.node.type
-        self.dtype = np.dtype(self.type.dtype)
-        self.default, self.strict = entry.value, entry.strict
-        self.downcast = entry.allow_downcast
-
-    def take(self, value: object, session: Session) -> InputValue:
-        """The array or reference to send for a value."""
-        if isinstance(value, Buffer):
-            return self._take_buffer(value, session)
-        return filter_value(self.type, value, strict=self.strict, allow_downcast=self.downcast)
-
-    def _take_buffer(self, buffer: Buffer, session: Session) -> BufferRef:
-        if buffer.session is not session:
-            raise CallError(f"{buffer!r} lives elsewhere than this function, in {buffer.session!r}")
-        if not self.type.accepts(TensorType(buffer.dtype, buffer.shape)):
-            raise CallError(
-                f"{buffer!r} is no {self.type}", hint="put an array of the right dtype and rank"
-            )
-        return buffer.ref
+__all__ = ["Function"]
 
 
 class Function:
-    """A compiled function; `f(...)` runs it.
+    """A compiled function; `f(...)` runs it, `f[x]` is what it keeps for an input or shared.
+
+    Args:
+        recipe: what it is made of.
+        session: where it is compiled; the one in use by default.
 
     Attributes:
         name: as given, or the file and line of the call that made it.
@@ -113,50 +41,95 @@ class Function:
         trust_input: skip the checks of arguments; arrays must then have exactly the right type.
     """
 
-    def __init__(
-        self,
-        *,
-        session: Session,
-        info: CompiledInfo,
-        graph: Graph,
-        inputs: Sequence[In],
-        layout: Layout,
-        shared: tuple[TensorSharedVariable, ...],
-        origins: Sequence[Origin | None],
-        name: str,
-    ) -> None:
-        self.name, self.timings, self.trust_input = name, dict(info.timings), False
-        self._session, self._info, self._graph = session, info, graph
-        self._slots = tuple(_Slot(entry) for entry in inputs)
-        self._names = {s.name: i for i, s in enumerate(self._slots) if s.name is not None}
-        self._layout, self._shared, self._origins = layout, shared, origins
-        self._run = session.transport.runner(info.handle, len(graph.outputs))
-        session.collect_with(self, "function", info.handle)
+    def __init__(self, recipe: Recipe, session: Session | None = None) -> None:
+        self._session = session or current_session()
+        self._recipe = recipe
+        self._program = recipe.compiled(self._session)
+        self._variants: dict[frozenset[int], Program] = {}
+        self._lock = threading.Lock()
+        self.name, self.trust_input = recipe.title, False
+        self.timings = dict(self._program.info.timings)
+        slots = self._slots = recipe.slots
+        self._names = {s.name: i for i, s in enumerate(slots) if s.name is not None}
+        self._forms = tuple((numpy_dtype(s.type.dtype), s.type.shape) for s in slots)
+        self._plain = not any(s.implicit or s.state is not None for s in slots)
+        self._places = tuple(self._place(i) for i in range(len(slots)))
 
+    # ---- what it is
     @property
     def handle(self) -> str:
         """The name of the function where it runs."""
-        return self._info.handle
+        return self._program.info.handle
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the function is made of."""
+        return self._recipe
+
+    @property
+    def session(self) -> Session:
+        """Where the function runs."""
+        return self._session
 
     @property
     def maker(self) -> Maker:
         """`f.maker.fgraph.toposort()` lists the compiled plan."""
-        nodes = (PlanNode(named_op(s.op, s.op), s.text) for s in self._info.plan)
-        return Maker(CompiledGraph(tuple(nodes)))
+        graph = CompiledGraph(self._recipe, self._program.info.plan)
+        return Maker(graph, self._recipe.mode)
 
     @property
     def graph(self) -> Graph:
         """The graph as it was before compilation."""
-        return self._graph
+        return self._recipe.graph
+
+    @property
+    def unpack_single(self) -> bool:
+        """Whether a call gives one array instead of a list."""
+        return self._recipe.layout.kind == "single"
 
     def texts(self) -> Mapping[str, str]:
         """The stages of the compilation as text, by name."""
-        return self._session.transport.texts(self._info.handle)
+        return self._session.transport.texts(self.handle)
 
     def get_shared(self) -> tuple[TensorSharedVariable, ...]:
         """The shared variables that the function reads or updates."""
-        return self._shared
+        hidden = {slot.state for slot in self._slots if not slot.implicit}
+        return tuple(v for v in self._recipe.shared if v not in hidden)
 
+    # ---- what it keeps
+    @property
+    def input_storage(self) -> list[Container]:
+        """The containers of the inputs, in order."""
+        return list(self._places)
+
+    @property
+    def container(self) -> Containers:
+        """The containers of inputs and shared variables, by variable or name."""
+        hidden = {slot.state for slot in self._slots}
+        rest = [v for v in self._recipe.shared if v not in hidden]
+        return Containers([*self._places, *(SharedContainer(v.node, v.name, v) for v in rest)])
+
+    @property
+    def value(self) -> Values:
+        """The values of the containers; assigning to one changes it."""
+        return Values(self.container)
+
+    def __getitem__(self, key: object) -> Any:
+        return self.value[key]
+
+    def __setitem__(self, key: object, value: object) -> None:
+        self.value[key] = value
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.container
+
+    def _place(self, index: int) -> Container:
+        slot = self._slots[index]
+        if slot.state is None:
+            return DefaultContainer(slot)
+        return SharedContainer(slot.node, slot.name, slot.state)
+
+    # ---- calls
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the function.
 
@@ -164,41 +137,65 @@ class Function:
             CallError: an argument is missing, unknown, or not of its input's type.
             ExprdError: whatever the run says; then no shared variable has changed.
         """
-        return self._layout.arrange(self._execute(args, kwargs, keep=False))
+        return self._recipe.layout.arrange(self._execute(args, kwargs, keep=False))
 
     def keep(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the function and leaves its outputs where it runs, as buffers."""
         kept = self._execute(args, kwargs, keep=True)
-        return self._layout.arrange(
+        return self._recipe.layout.arrange(
             [Buffer(self._session, x) if isinstance(x, RemoteBuffer) else x for x in kept]
         )
 
     def _execute(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], *, keep: bool
     ) -> Sequence[OutputValue]:
-        values = args if self.trust_input and not kwargs else self._taken(args, kwargs)
+        program = self._program
+        values: Sequence[InputValue]
+        if self._plain:
+            values = args if self.trust_input and not kwargs else self._taken(args, kwargs)
+        else:
+            program, values = self._chosen(args, kwargs)
         try:
-            return self._run(values, keep)
+            return program.run(values, keep)
         except ExprdError as error:
-            locate(error, self._origins)
-            explain(error, self._graph, values)
+            locate(error, program.origins)
+            explain(error, self.graph, values)
             raise
 
     def _taken(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[InputValue]:
-        slots = self._slots
-        if kwargs or len(args) != len(slots):
-            args = self._completed(args, kwargs)
+        forms = self._forms
+        if kwargs or len(args) != len(forms):
+            given = self._given(args, kwargs)
+            args = tuple(self._or_default(i, given) for i in range(len(forms)))
         out: list[InputValue] = []
         for place, value in enumerate(args):
-            slot = slots[place]
             # what most calls pass, without a further call
-            if type(value) is np.ndarray and value.dtype is slot.dtype:
-                shape = slot.type.shape
-                if len(shape) == value.ndim and (shape.count(None) == value.ndim):
+            if type(value) is np.ndarray:
+                dtype, shape = forms[place]
+                if value.dtype is dtype and len(shape) == value.ndim == shape.count(None):
                     out.append(value)
                     continue
             out.append(self._take(place, value))
         return out
+
+    def _chosen(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Program, list[InputValue]]:
+        """The program that takes what is given, and its inputs."""
+        given = self._given(args, kwargs)
+        states = frozenset(i for i in given if self._slots[i].state is not None)
+        places = [i for i, slot in enumerate(self._slots) if slot.state is None or i in states]
+        values = [self._take(i, self._or_default(i, given)) for i in places]
+        return self._variant(states), values
+
+    def _variant(self, states: frozenset[int]) -> Program:
+        """The program in which some inputs with a state are given instead."""
+        if not states:
+            return self._program
+        with self._lock:
+            if states not in self._variants:
+                self._variants[states] = self._recipe.compiled(self._session, states)
+            return self._variants[states]
 
     def _take(self, place: int, value: object) -> InputValue:
         try:
@@ -207,27 +204,100 @@ class Function:
             error.op = f"{self.name}, argument {place} ({self._slots[place].name or 'unnamed'})"
             raise
 
-    def _completed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        """The arguments in order, keywords put in their places and defaults filled in."""
+    def _or_default(self, place: int, given: Mapping[int, Any]) -> Any:
+        return given[place] if place in given else self._places[place].value
+
+    def _given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[int, Any]:
+        """The arguments by place; what is left out has a default or a state."""
         slots = self._slots
         if len(args) > len(slots):
             raise CallError(f"{self.name} takes {len(slots)} arguments, got {len(args)}")
         given = dict(enumerate(args))
         for keyword, value in kwargs.items():
-            place = self._names.get(keyword)
-            if place is None:
-                known = ", ".join(filter(None, self._names)) or "none"
-                raise CallError(
-                    f"{self.name} has no input {keyword!r}", hint=f"its keywords: {known}"
-                )
+            place = self._place_of(keyword)
             if place in given:
                 raise CallError(f"{self.name} got two values for the input {keyword!r}")
             given[place] = value
-        missing = [i for i, s in enumerate(slots) if i not in given and s.default is None]
-        if missing:
-            names = ", ".join(slots[i].name or f"number {i}" for i in missing)
+        if refused := [i for i in given if slots[i].implicit]:
+            names = ", ".join(slots[i].shown(i) for i in refused)
+            raise CallError(f"{self.name} got a value for the implicit input {names}")
+        if missing := [i for i in range(len(slots)) if i not in given and self._lacks(i)]:
+            names = ", ".join(slots[i].shown(i) for i in missing)
             raise CallError(f"{self.name} misses the input {names}")
-        return tuple(given.get(i, slot.default) for i, slot in enumerate(slots))
+        return given
+
+    def _place_of(self, keyword: str) -> int:
+        place = self._names.get(keyword)
+        if place is None:
+            known = ", ".join(filter(None, self._names)) or "none"
+            raise CallError(f"{self.name} has no input {keyword!r}", hint=f"its keywords: {known}")
+        return place
+
+    def _lacks(self, place: int) -> bool:
+        return self._slots[place].state is None and self._places[place].value is None
+
+    # ---- copies
+    def copy(
+        self,
+        share_memory: bool = False,
+        swap: Mapping[TensorSharedVariable, TensorSharedVariable] | None = None,
+        delete_updates: bool = False,
+        name: str | None = None,
+        profile: object = None,
+    ) -> Function:
+        """A function of the same graph, without compiling it again.
+
+        Inputs that keep their value start from the value they have now, and go their own way.
+
+        Args:
+            share_memory: accepted for Theano's sake; temporaries belong to calls.
+            swap: pairs (shared variable of this function, one that takes its place).
+            delete_updates: leave the updates out; that is another graph, and compiled.
+            name: of the copy; this one's name and "copy" by default.
+            profile: accepted for Theano's sake.
+
+        Raises:
+            CallError: a variable to swap is not in the function, or its type differs.
+        """
+        swap = dict(swap or {})
+        self._check_swap(swap)
+        for slot in self._slots:
+            if slot.state is not None and not slot.implicit:
+                swap[slot.state] = slot.state.clone()
+        recipe = self._recipe.with_shared(swap)
+        if delete_updates:
+            recipe = recipe.without_updates()
+        recipe = replace(recipe, name=name or f"{self.name} copy")
+        made = Function(recipe, self._session)
+        made.trust_input = self.trust_input
+        self._hand_defaults(made)
+        return made
+
+    def _hand_defaults(self, other: Function) -> None:
+        for mine, its in zip(self._places, other._places, strict=True):
+            if isinstance(mine, DefaultContainer):
+                its.value = mine.value
+
+    def _check_swap(self, swap: Mapping[TensorSharedVariable, TensorSharedVariable]) -> None:
+        known = set(self.get_shared())
+        for old, new in swap.items():
+            if old not in known:
+                raise CallError(f"swap: {old!r} is no shared variable of {self.name}")
+            if old.type != new.type:
+                raise CallError(
+                    f"swap: {new!r} is {new.node.type}, {old!r} is {old.node.type}",
+                    hint="both need the same dtype and pattern",
+                )
+
+    def __copy__(self) -> Function:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Function:
+        swap = {v: v.__deepcopy__(memo) for v in self._recipe.shared}
+        made = Function(self._recipe.with_shared(swap), self._session)
+        self._hand_defaults(made)
+        memo[id(self)] = made
+        return made
 
     def free(self) -> None:
         """Nothing to do: calls keep no memory of their own."""

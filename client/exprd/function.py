@@ -9,17 +9,18 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from exprd.assemble import Assembled, Pairs, assemble, described, numbered
-from exprd.compiled import Function, Layout
+from exprd.assemble import Assembled, Pairs, assemble
+from exprd.compiled import Function
 from exprd.config import config
 from exprd.convert import is_mapping, is_sequence
-from exprd.errors import locate
-from exprd.io import In, declared_inputs
+from exprd.io import In, declared_inputs, described
 from exprd.mode import Mode, get_mode
 from exprd.origin import here
-from exprd.session import current_session
-from exprd.transport import CompileJob
-from exprd_compiler.errors import CallError, ExprdError, UnusedInput
+from exprd.recipe import Layout, Recipe
+from exprd.shared import TensorSharedVariable, shared_of_type
+from exprd.slots import slot_of
+from exprd.variable import TensorType
+from exprd_compiler.errors import CallError, UnusedInput
 
 __all__ = ["function"]
 
@@ -61,24 +62,29 @@ def function(
     """
     declared = declared_inputs(inputs)
     listed, layout = _outputs(outputs)
-    kept = no_default_updates
+    left_out = no_default_updates
+    states = {entry: _state_of(entry) for entry in declared}
     assembled = assemble(
         declared,
         listed,
         updates,
         givens,
-        default_updates=not kept if isinstance(kept, bool) else kept,
+        kept={entry: state for entry, state in states.items() if state is not None},
+        default_updates=not left_out if isinstance(left_out, bool) else left_out,
         strict=rebuild_strict,
     )
     _check_unused(assembled, on_unused_input or config.on_unused_input)
     caller = here()
-    return _compiled(
-        assembled,
-        [_with_downcast(entry, allow_input_downcast) for entry in declared],
-        layout,
-        mode=get_mode(mode),
-        name=name,
-        place=f"{caller.file}:{caller.line}",
+    return Function(
+        Recipe(
+            graph=assembled.graph,
+            slots=tuple(slot_of(entry, allow_input_downcast, states[entry]) for entry in declared),
+            shared=assembled.shared,
+            layout=layout,
+            mode=get_mode(mode),
+            name=name,
+            place=f"{caller.file}:{caller.line}",
+        )
     )
 
 
@@ -109,52 +115,12 @@ def _check_unused(assembled: Assembled, reaction: str) -> None:
     raise UnusedInput(text, hint="drop it, or pass on_unused_input='ignore'")
 
 
-def _with_downcast(entry: In, allow: bool | None) -> In:
-    own = entry.allow_downcast
-    return In(
-        entry.variable,
-        name=entry.name,
-        value=entry.value,
-        strict=entry.strict,
-        allow_downcast=allow if own is None else own,
-        autoname=False,
-    )
-
-
-def _compiled(
-    assembled: Assembled,
-    inputs: Sequence[In],
-    layout: Layout,
-    *,
-    mode: Mode,
-    name: str | None,
-    place: str,
-) -> Function:
-    session = current_session()
-    session.sweep()
-    bindings = tuple(variable.bind(session) for variable in assembled.shared)
-    graph, origins = numbered(assembled.graph)
-    # the file and line of the caller stay here: no place of a source travels
-    job = CompileJob(
-        graph=graph,
-        bindings=bindings,
-        mode=mode.level,
-        target=mode.target,
-        excluding=mode.excluded,
-        name=name or "",
-    )
-    try:
-        info = session.transport.compile(job)
-    except ExprdError as error:
-        locate(error, origins)
-        raise
-    return Function(
-        session=session,
-        info=info,
-        graph=assembled.graph,
-        inputs=inputs,
-        layout=layout,
-        shared=assembled.shared,
-        origins=origins,
-        name=name or place,
-    )
+def _state_of(entry: In) -> TensorSharedVariable | None:
+    """The variable that keeps the value of an input between calls, if it keeps one."""
+    if isinstance(entry.value, TensorSharedVariable):
+        return entry.value
+    if entry.update is None:
+        return None
+    kind = TensorType.of(entry.variable.node.type)
+    value = kind.filter(entry.value, strict=entry.strict, allow_downcast=entry.allow_downcast)
+    return shared_of_type(kind, value, name=entry.name)

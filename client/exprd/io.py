@@ -8,12 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from exprd.convert import is_sequence
+from exprd.convert import is_sequence, node_of
+from exprd.origin import origin_of
 from exprd.shared import TensorSharedVariable
-from exprd.variable import TensorConstant, TensorVariable
-from exprd_compiler.errors import CallError, GraphError, UnusedInput
+from exprd.types import filter_value
+from exprd.variable import TensorConstant, TensorVariable, variable_of
+from exprd_compiler.errors import CallError, DTypeError, GraphError, ShapeError, UnusedInput
+from exprd_compiler.ir.node import Node
+from exprd_compiler.ir.type import TensorType
+from exprd_compiler.ops.leaves import const, constant
 
-__all__ = ["In", "Out", "Param", "declared_inputs"]
+__all__ = ["In", "Out", "Param", "check_update", "declared_inputs", "described"]
 
 
 class In:
@@ -22,18 +27,37 @@ class In:
     Args:
         variable: the input.
         name: keyword in calls; the variable's name by default.
-        value: default value; an input with one may be left out of a call.
-        update: not supported, state belongs into shared variables.
+        value: default value; an input with one may be left out of a call. A shared variable makes
+            the input stand for it.
+        update: new value of the input after each call: the function keeps it for the next one.
+        mutable: whether the call may write to the argument; never done, True for what is updated.
         strict: take only arrays of exactly the right dtype.
         allow_downcast: as `allow_input_downcast` of the function, for this input alone.
-        mutable: accepted for Theano's sake; inputs are never written to.
-        borrow: accepted for Theano's sake; inputs are read where they are.
         autoname: whether the variable's name serves when `name` is not given.
-        implicit: accepted for Theano's sake.
+        implicit: whether calls cannot give the input; only when it stands for a shared variable,
+            by default.
+        borrow: whether the function may keep the argument itself; arguments are read where they
+            are.
         shared: accepted for Theano's sake.
+
+    Raises:
+        GraphError: `mutable` without `borrow`, or an update without a value to start from.
+        DTypeError: the update has another dtype than the variable.
+        ShapeError: the update has another rank or pattern than the variable.
     """
 
-    __slots__ = ("allow_downcast", "name", "strict", "value", "variable")
+    __slots__ = (
+        "allow_downcast",
+        "borrow",
+        "implicit",
+        "mutable",
+        "name",
+        "shared",
+        "strict",
+        "update",
+        "value",
+        "variable",
+    )
 
     def __init__(
         self,
@@ -49,19 +73,73 @@ class In:
         borrow: bool | None = None,
         shared: bool = False,
     ) -> None:
-        if update is not None:
-            raise GraphError(
-                "In(update=...) keeps state inside one function, which is not supported",
-                hint="make a shared variable and use updates= of function()",
-            )
-        if mutable and borrow is False:
-            raise GraphError("mutable=True with borrow=False contradicts itself", op="In")
         self.variable, self.value, self.strict = variable, value, strict
         self.name = name if name is not None or not autoname else variable.name
-        self.allow_downcast = allow_downcast
+        self.allow_downcast, self.shared = allow_downcast, shared
+        self.update = None if update is None else _update_of(variable, value, update)
+        self.mutable = update is not None if mutable is None else mutable
+        self.borrow = self.mutable if borrow is None else borrow
+        stands = isinstance(value, TensorSharedVariable)
+        self.implicit = stands if implicit is None else implicit
+        if self.mutable and not self.borrow:
+            raise GraphError("mutable=True with borrow=False contradicts itself", op="In")
 
     def __repr__(self) -> str:
         return f"In({self.variable!r}, value={self.value!r})"
+
+
+def _update_of(variable: TensorVariable, value: object, update: object) -> TensorVariable:
+    """The update of an input as a variable, checked."""
+    if value is None:
+        raise GraphError(
+            f"the input {variable!r} has an update and no value", op="In", hint="pass value="
+        )
+    kind = variable.node.type
+    node = node_of(update)
+    if node is None:
+        node = const(filter_value(kind, update))
+    check_update(kind, node, repr(variable))
+    return variable_of(node)
+
+
+def check_update(kind: TensorType, value: Node, target: str) -> None:
+    """Returns if a value can become the value of what has this type.
+
+    Raises:
+        DTypeError: the dtypes differ; the message names the node where the other one comes in.
+        ShapeError: the ranks or patterns differ.
+    """
+    if kind.accepts(value.type):
+        return
+    text = (
+        f"an update must have the same type as the original shared variable: {target} is"
+        f" {kind}, its update is {value.type}"
+    )
+    if kind.dtype != value.dtype:
+        site = _first_of_dtype(value)
+        raise DTypeError(
+            f"{text}; {value.dtype} comes in with {described(site)}",
+            hint=f"cast there, or update with T.cast(expression, {kind.dtype!r})",
+        )
+    raise ShapeError(text, hint="the update needs the same rank and broadcast pattern")
+
+
+def _first_of_dtype(node: Node) -> Node:
+    """The node, below an expression, where its dtype comes into being."""
+    while True:
+        same = [
+            child for child in node.inputs if child.dtype == node.dtype and child.op != constant
+        ]
+        if not same:
+            return node
+        node = same[0]
+
+
+def described(node: Node) -> str:
+    """A node for a message: its name or op, its type, and the user's line."""
+    place = origin_of(node)
+    where = f" ({place})" if place is not None else ""
+    return f"{node.name or node.op.name} of type {node.type}{where}"
 
 
 class Param(In):

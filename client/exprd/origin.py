@@ -26,13 +26,14 @@ _OWN = tuple(f"{Path(file).parent}{os.sep}" for file in (__file__, exprd_compile
 class Origin:
     """The user's line that made a node, its tag, and its variable."""
 
-    __slots__ = ("_tag", "file", "keep", "line", "view")
+    __slots__ = ("_tag", "file", "functions", "keep", "line", "view")
 
     def __init__(self, file: str, line: int) -> None:
         self.file, self.line = file, line
         self.view: weakref.ref[Any] | None = None
         self.keep: object = None  # a shared variable lives as long as its leaf
         self._tag: SimpleNamespace | None = None
+        self.functions: dict[Any, Any] = {}  # compiled by eval()
 
     @property
     def tag(self) -> SimpleNamespace:
@@ -40,6 +41,10 @@ class Origin:
         if self._tag is None:
             self._tag = SimpleNamespace()
         return self._tag
+
+    def again(self) -> Origin:
+        """The same line, for another node."""
+        return Origin(self.file, self.line)
 
     @property
     def text(self) -> str:

@@ -25,7 +25,7 @@ from exprd_compiler.errors import CallError, DTypeError, GraphError
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.leaves import shared as shared_op
 
-__all__ = ["SharedVariable", "TensorSharedVariable", "shared", "shared_of"]
+__all__ = ["SharedVariable", "TensorSharedVariable", "shared", "shared_of", "shared_of_type"]
 
 _DURABILITIES = ("volatile", "durable", "constant")
 
@@ -141,6 +141,15 @@ class TensorSharedVariable(TensorVariable):
         """Another variable with a copy of the current value."""
         return _made(self.node.type, self.get_value(), self.name, self._storage.durability)
 
+    def __copy__(self) -> TensorSharedVariable:
+        return self.clone()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TensorSharedVariable:
+        if id(self) not in memo:
+            memo[id(self)] = self.clone()
+        made: TensorSharedVariable = memo[id(self)]
+        return made
+
     def bind(self, session: Session) -> str:
         """The uuid of the variable in a session, uploaded if it is not there yet."""
         return self._storage.bind(session, self)
@@ -200,6 +209,11 @@ def _first_value(value: object) -> NDArray[Any]:
     if type(value) in (int, float, bool):
         return np.asarray(value)
     return as_array(value)
+
+
+def shared_of_type(kind: TensorType, value: NDArray[Any], name: str | None) -> TensorSharedVariable:
+    """A volatile variable of exactly a type, with a value of that type."""
+    return _made(kind.ir, np.array(value, order="C"), name, "volatile")
 
 
 def _made(kind: Any, value: InputValue, name: str | None, durability: str) -> TensorSharedVariable:

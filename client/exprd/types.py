@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from exprd.config import config
 from exprd.convert import is_array, node_of
 from exprd_compiler.errors import CallError
-from exprd_compiler.ir.dtype import DTYPES, numpy_dtype, promote
+from exprd_compiler.ir.dtype import EVERY, is_complex, numpy_dtype, promote
 from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.type import TensorType
 
@@ -68,7 +68,11 @@ def _converted(dtype: str, value: object, allow_downcast: bool | None) -> NDArra
 def _as(dtype: str, value: object) -> NDArray[Any]:
     try:
         with np.errstate(all="ignore"):
-            return converted(np.asarray(value), numpy_dtype(dtype).name)
+            array = np.asarray(value)
+            _check_parts(dtype, array)
+            return converted(array, numpy_dtype(dtype).name)
+    except CallError:
+        raise
     except (TypeError, ValueError):
         raise CallError(
             f"cannot make an array of {dtype} of {_shown(value)}",
@@ -77,7 +81,8 @@ def _as(dtype: str, value: object) -> NDArray[Any]:
 
 
 def _upcast(dtype: str, value: NDArray[Any]) -> NDArray[Any]:
-    if value.dtype.name in DTYPES and promote(dtype, value.dtype.name) == dtype:
+    _check_parts(dtype, value)
+    if value.dtype.name in EVERY and promote(dtype, value.dtype.name) == dtype:
         return converted(value, dtype)
     raise CallError(
         f"{dtype} cannot store a value of dtype {value.dtype} without risking loss of precision",
@@ -85,11 +90,20 @@ def _upcast(dtype: str, value: NDArray[Any]) -> NDArray[Any]:
     )
 
 
+def _check_parts(dtype: str, array: NDArray[Any]) -> None:
+    """Refuse complex numbers for a real type: no downcast may drop the imaginary part."""
+    if array.dtype.kind == "c" and not is_complex(dtype):
+        raise CallError(
+            f"{dtype} is real and cannot store {_shown(array)}",
+            hint="pass value.real or abs(value), or declare the variable complex",
+        )
+
+
 def _same_values(given: NDArray[Any], out: NDArray[Any]) -> bool:
-    if given.dtype.kind not in "biuf":
+    if given.dtype.kind not in "biufc":
         return given.size == 0
     # both sides as the wider of the two, so that 300 in int8 is seen and 1.0 in int64 is not
-    return bool(np.array_equal(given, widened(out), equal_nan=given.dtype.kind == "f"))
+    return bool(np.array_equal(given, widened(out), equal_nan=given.dtype.kind in "fc"))
 
 
 def _check_shape(expected: TensorType, array: NDArray[Any]) -> None:

@@ -242,12 +242,18 @@ class TensorVariable(Variable, Operators):
         """The variable of a node built just now."""
         return variable_of(node)
 
-    def eval(self, inputs_to_values: Mapping[Any, Any] | None = None) -> Any:
-        """The value, for the given values of the inputs; compiles a function each time."""
-        from exprd.function import function  # the one upward arrow: eval is function and call
+    def eval(
+        self, inputs_to_values: Mapping[Any, Any] | None = None, mode: object = None, **named: Any
+    ) -> Any:
+        """The value, for values of inputs by variable or name; compiled for the first one.
 
-        values = dict(inputs_to_values or {})
-        return function(list(values), self, on_unused_input="ignore")(*values.values())
+        Raises:
+            CallError: no input has the name.
+            MissingInput: an input has no value.
+        """
+        from exprd.evaluate import evaluate  # the one upward arrow: eval is function and call
+
+        return evaluate(self, inputs_to_values or {}, named, mode)
 
 
 class TensorConstant(TensorVariable):

@@ -225,8 +225,12 @@ def test_givens_are_checked() -> None:
 
 def test_declarations_are_checked() -> None:
     x = T.scalar("x")
-    with pytest.raises(GraphError, match="updates="):
-        In(x, value=0, update=x + 1)
+    with pytest.raises(GraphError, match="no value"):
+        In(x, update=x + 1)
+    with pytest.raises(TypeError, match="must have the same type"):
+        In(T.iscalar("i"), value=1, update=x)
+    with pytest.raises(ValueError, match="rank"):
+        In(x, value=1, update=T.vector())
     with pytest.raises(GraphError, match="contradicts"):
         In(x, mutable=True, borrow=False)
     with pytest.raises(CallError, match="raise, warn or ignore"):

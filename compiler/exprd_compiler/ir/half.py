@@ -26,7 +26,7 @@ def widened(x: NDArray[Any]) -> NDArray[Any]:
 
 def converted(x: NDArray[Any], dtype: str) -> NDArray[Any]:
     """The array in another dtype; floats round once, to nearest, ties to even."""
-    if x.dtype.name == dtype:
+    if x.dtype.name == dtype and x.dtype.isnative:
         return x
     if dtype == "bfloat16":
         return bfloat16_bits(x).view(numpy_dtype(dtype))
