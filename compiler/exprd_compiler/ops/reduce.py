@@ -13,7 +13,7 @@ from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.lowering import ArgReduce, Expand, Reduce
 from exprd_compiler.ir.node import THROUGH_EXPANSION, ZERO_GRAD, Array, Example, Node, Op
 from exprd_compiler.ir.type import TensorType
-from exprd_compiler.ops.arithmetic import cast, mul, second, true_div
+from exprd_compiler.ops.arithmetic import cast, mul, second, sub, true_div
 from exprd_compiler.ops.families import check_axes, drop_axes, reduction, sum_dtype
 from exprd_compiler.ops.halves import single_expansion
 from exprd_compiler.ops.leaves import const
@@ -67,19 +67,23 @@ def _prod_numpy(x: Array, axes: tuple[int, ...]) -> Array:
         return np.asarray(np.prod(x, axis=axes, dtype=_sum_accumulator(x.dtype.name)))
 
 
-def _prod_grad(g: Node, _y: Node, x: Node, *, axes: tuple[int, ...]) -> Sequence[Node]:
-    """The product of all other elements, also where some of them are zero.
+def _prod_grad(g: Node, y: Node, x: Node, *, axes: tuple[int, ...]) -> Sequence[Node]:
+    """The product of all other elements, also where some are zero; and so its own gradient.
 
-    It is the product of those that are not zero, divided by the element unless that is zero,
-    wherever no other element is zero.
+    Beside an element that is not zero it is the product over the element. Beside the only zero it
+    is the product of the rest, and beside one of two zeros that, times the other zero: nothing,
+    but not for the derivative by it.
     """
-    is_zero = eq(x, const(0, x.dtype))
-    rest = switch(is_zero, const(1, x.dtype), x)
+    zero, one = const(0, x.dtype), const(1, x.dtype)
+    is_zero = eq(x, zero)
+    rest = switch(is_zero, one, x)
     zeros = expand_axes(sum_(is_zero, axes=axes), axes)
-    alone = eq(zeros, cast(is_zero, dtype="int64"))
-    others = true_div(expand_axes(prod(rest, axes=axes), axes), rest)
-    slope = switch(alone, others, const(0, x.dtype))
-    return (mul(expand_axes(g, axes), conjugate(slope)),)
+    product = expand_axes(prod(rest, axes=axes), axes)
+    other = sub(expand_axes(sum_(switch(is_zero, x, zero), axes=axes), axes), x)
+    of_two = switch(eq(zeros, const(2, "int64")), mul(product, other), zero)
+    at_zero = switch(eq(zeros, const(1, "int64")), product, of_two)
+    others = switch(is_zero, at_zero, true_div(expand_axes(y, axes), rest))
+    return (mul(expand_axes(g, axes), conjugate(others)),)
 
 
 prod: Op = reduction(
@@ -90,7 +94,7 @@ prod: Op = reduction(
     result=sum_dtype,
     theano="Prod",
     dtypes=EVERY,
-    doc="Product over axes, in the dtypes of sum; its gradient is right beside zeros too.",
+    doc="Product over axes, in the dtypes of sum; its gradients are right beside zeros too.",
 )
 
 

@@ -76,17 +76,21 @@ def _from_here(x: Node, axis: int) -> Node:
 
 
 def _cumprod_grad(g: Node, y: Node, x: Node, *, axis: int) -> Sequence[Node]:
-    """Also beside zeros: behind the first nothing counts, and at it the product without it does."""
-    is_zero = eq(x, const(0, x.dtype))
-    zeros = cumsum(is_zero, axis=axis)
-    none = eq(zeros, const(0, "int64"))
-    first = and_(is_zero, eq(zeros, const(1, "int64")))
-    one, zero = const(1, x.dtype), const(0, x.dtype)
+    """Also at zeros, and so is its own gradient: there it is summed over products without them.
+
+    At the third zero and behind, two other zeros are in every product.
+    """
+    zero, one = const(0, x.dtype), const(1, x.dtype)
+    is_zero = eq(x, zero)
+    number = cumsum(is_zero, axis=axis)
+    out = zero
+    for count in (2, 1):
+        this = and_(is_zero, eq(number, const(count, "int64")))
+        without = cumprod(switch(this, one, x), axis=axis)
+        out = switch(this, _from_here(mul(g, conjugate(without)), axis), out)
     rest = conjugate(switch(is_zero, one, x))
-    before = true_div(_from_here(mul(g, conjugate(y)), axis), rest)
-    without = cumprod(switch(first, one, x), axis=axis)
-    at = _from_here(mul(g, conjugate(without)), axis)
-    return (switch(none, before, switch(first, at, zero)),)
+    beside = true_div(_from_here(mul(g, conjugate(y)), axis), rest)
+    return (switch(is_zero, out, beside),)
 
 
 cumsum: Op = _scan(
@@ -104,5 +108,5 @@ cumprod: Op = _scan(
     mul,
     _cumprod_grad,
     "CumOp",
-    "Running product along one axis, in the dtypes of cumsum; its gradient is right at zeros too.",
+    "Running product along one axis, in the dtypes of cumsum; its gradients are right at zeros too.",
 )
