@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from exprd.session import Session, current_session
 from exprd.transport import BufferRef, RemoteBuffer
 from exprd_compiler.errors import DTypeError
-from exprd_compiler.ir.dtype import DTYPES
+from exprd_compiler.ir.dtype import EVERY
 
 __all__ = ["Buffer", "put"]
 
@@ -89,9 +89,9 @@ def put(value: object) -> Buffer:
         DTypeError: its element type does not exist there.
     """
     array = np.array(value, order="C")
-    if array.dtype.name not in DTYPES:
+    if array.dtype.name not in EVERY:
         raise DTypeError(
-            f"cannot put dtype {array.dtype}", hint=f"cast it to one of {', '.join(DTYPES)}"
+            f"cannot put dtype {array.dtype}", hint=f"cast it to one of {', '.join(EVERY)}"
         )
     session = current_session()
     session.sweep()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from exprd.config import config
 from exprd_compiler.errors import DTypeError, GraphError
-from exprd_compiler.ir.dtype import DTYPES, EVERY, INTEGERS, SIGNED, check_dtype
+from exprd_compiler.ir.dtype import EVERY, INTEGERS, SIGNED, check_dtype, complex_of
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.arithmetic import cast
 from exprd_compiler.ops.creation import make_vector
@@ -88,13 +88,15 @@ def as_array(value: object) -> NDArray[Any]:
         )
     if type(value) in (int, float):
         return _number(value)  # type: ignore[arg-type]
+    if type(value) is complex:
+        return _complex_number(value)
     array = np.asarray(value)
     if array.size == 0 and not hasattr(value, "dtype"):
         return array.astype(config.floatX)
-    if array.dtype.name not in DTYPES:
+    if array.dtype.name not in EVERY:
         raise DTypeError(
             f"cannot make a tensor of dtype {array.dtype} of {value!r}",
-            hint=f"convert it to one of {', '.join(DTYPES)}",
+            hint=f"convert it to one of {', '.join(EVERY)}",
         )
     return array
 
@@ -114,6 +116,14 @@ def _number(value: float) -> NDArray[Any]:
         narrow = np.array(value, "float32")
     exact = math.isnan(value) or float(narrow) == value
     return narrow if exact else np.array(value, "float64")
+
+
+def _complex_number(value: complex) -> NDArray[Any]:
+    """complex64 where a float of these digits would be float32."""
+    if config.cast_policy == "numpy+floatX":
+        return np.array(value, complex_of(config.floatX))
+    narrow = all(_number(part).dtype.itemsize <= 4 for part in (value.real, value.imag))
+    return np.array(value, "complex64" if narrow else "complex128")
 
 
 def _holds(dtype: str, value: int) -> bool:
@@ -142,7 +152,7 @@ def dtype_name(dtype: str) -> str:
     except TypeError as error:
         if isinstance(error, DTypeError):
             raise
-        raise DTypeError(f"unknown dtype {dtype!r}", hint=f"one of {', '.join(DTYPES)}") from None
+        raise DTypeError(f"unknown dtype {dtype!r}", hint=f"one of {', '.join(EVERY)}") from None
 
 
 def static_int(value: object) -> int | None:

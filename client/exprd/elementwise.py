@@ -11,15 +11,17 @@ from typing import Final
 from exprd.config import config
 from exprd.convert import as_node, cast_to
 from exprd_compiler.errors import DTypeError, GraphError
-from exprd_compiler.ir.dtype import is_discrete
+from exprd_compiler.ir.dtype import is_complex, is_discrete
 from exprd_compiler.ir.lowering import Scalar
 from exprd_compiler.ir.node import Node, Op
-from exprd_compiler.ops import arithmetic, logic, rounding
+from exprd_compiler.ops import arithmetic, division, logic, rounding, transcendental
+from exprd_compiler.ops.leaves import const, scalar_value
 from exprd_compiler.ops.table import OPS
 
 __all__ = ["apply", "divide", "elementwise_ops"]
 
 _FOLDED: Final = (arithmetic.add, arithmetic.mul, logic.and_, logic.or_)
+MOST_POWER: Final = 1024
 _PYTHON_NAMES: Final = {"abs": "abs_", "and": "and_", "or": "or_", "xor": "xor_"}
 
 
@@ -37,7 +39,33 @@ def apply(op: Op, *values: object) -> Node:
         return reduce(lambda a, b: op(a, b), nodes)
     if op is arithmetic.true_div and len(nodes) == 2:
         return divide(*nodes)
+    if op is transcendental.pow_ and len(nodes) == 2 and is_complex(nodes[0].dtype):
+        return whole_power(*nodes)
     return op(*nodes)
+
+
+def whole_power(base: Node, exponent: Node) -> Node:
+    """A complex value to a whole constant power, by squares (numpy's way up to 100).
+
+    Raises:
+        DTypeError: the exponent is not a constant integer.
+    """
+    value = scalar_value(exponent)
+    if value is None or exponent.ndim or value % 1 or abs(value) > MOST_POWER:
+        raise DTypeError(
+            f"{base.dtype} has powers by constant whole numbers up to {MOST_POWER} only",
+            op="pow",
+            hint="for others take abs(x) and angle(x) apart",
+        )
+    out, factor, rest = None, base, abs(int(value))
+    while rest:
+        if rest & 1:
+            out = factor if out is None else arithmetic.mul(out, factor)
+        rest >>= 1
+        factor = arithmetic.sqr(factor) if rest else factor
+    if out is None:
+        return arithmetic.second(base, const(1, base.dtype))
+    return division.reciprocal(out) if value < 0 else out
 
 
 def divide(a: Node, b: Node) -> Node:

@@ -18,6 +18,7 @@ from exprd_compiler.ops import (
     arithmetic,
     division,
     logic,
+    parts,
     reduce,
     rounding,
     statistics,
@@ -163,6 +164,21 @@ class Operators(Protocol):
             "a comparison of variables has no truth value: they stand for values to come",
             hint="use T.switch for a choice",
         )
+
+    # ---- complex numbers
+    @property
+    def real(self) -> TensorVariable:
+        """The real part; a real tensor itself."""
+        return self.show(apply(parts.real, self))
+
+    @property
+    def imag(self) -> TensorVariable:
+        """The imaginary part; zeros for a real tensor."""
+        return self.show(apply(parts.imag, self))
+
+    def conj(self) -> TensorVariable:
+        """The complex conjugate; a real tensor itself."""
+        return self.show(apply(parts.conj, self))
 
     # ---- shape
     @property

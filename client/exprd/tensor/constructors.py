@@ -1,7 +1,7 @@
 """Constructors of symbolic variables: every rank and dtype, single and in the plural.
 
 `matrix("x")` has the configured float type; a prefix fixes the dtype: b w i l for int8 to int64,
-f and d for float32 and float64. Prefixes c and z raise until complex numbers exist.
+f and d for float32 and float64, c and z for complex64 and complex128.
 """
 
 from __future__ import annotations
@@ -50,16 +50,10 @@ class Constructor:
         """The type of the variables, in a dtype if the constructor does not fix it."""
         if self._dtype is not None and dtype not in (None, self._dtype):
             raise DTypeError(f"{self.__name__} makes {self._dtype}, not {dtype}")
-        return TensorType(_existing(self._dtype or dtype or config.floatX), self._pattern)
+        return TensorType(self._dtype or dtype or config.floatX, self._pattern)
 
     def __repr__(self) -> str:
         return f"<constructor {self.__name__}>"
-
-
-def _existing(dtype: str) -> str:
-    if dtype.startswith("complex"):
-        raise DTypeError(f"{dtype} does not exist yet", hint="keep real and imaginary part apart")
-    return dtype
 
 
 def _plural(single: Constructor) -> Callable[..., list[TensorVariable]]:
@@ -98,7 +92,7 @@ def tensor(
     shape: tuple[int | None, ...] | None = None,
 ) -> TensorVariable:
     """A variable of any type."""
-    kind = _existing(dtype or config.floatX)
+    kind = dtype or config.floatX
     if shape is None:
         return TensorType(kind, broadcastable or ())(name)
     return TensorType(kind, shape=shape)(name)

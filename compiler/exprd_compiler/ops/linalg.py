@@ -8,14 +8,15 @@ from typing import Final
 import numpy as np
 
 from exprd_compiler.errors import GraphError, ShapeError
-from exprd_compiler.ir.dtype import EVERY, promote
+from exprd_compiler.ir.dtype import EVERY, is_complex, promote
 from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.integer import IntExpr
 from exprd_compiler.ir.lowering import Expand, Extents, Library
 from exprd_compiler.ir.node import NO_GRAD, Array, Example, GradRule, Node, NoGrad, Op
 from exprd_compiler.ir.type import TensorType, broadcast_shape
-from exprd_compiler.ops.arithmetic import cast, mul
+from exprd_compiler.ops.arithmetic import add, cast, mul, sub
 from exprd_compiler.ops.movement import dimshuffle
+from exprd_compiler.ops.parts import complex_, conjugate, imag, real
 from exprd_compiler.ops.reduce import sum_
 
 
@@ -66,7 +67,18 @@ def _outer(a: Node, b: Node) -> Node:
     return mul(dimshuffle(a, order=(0, -1)), dimshuffle(b, order=(-1, 0)))
 
 
+def by_parts(product: Callable[[Node, Node], Node], a: Node, b: Node) -> Node:
+    """A product, linear in both operands, of complex values: products of their parts."""
+    if not is_complex(a.dtype):
+        return complex_(product(a, real(b)), product(a, imag(b)))
+    if not is_complex(b.dtype):
+        return complex_(product(real(a), b), product(imag(a), b))
+    (u, v), (x, y) = ((real(z), imag(z)) for z in (a, b))
+    return complex_(sub(product(u, x), product(v, y)), add(product(u, y), product(v, x)))
+
+
 def _dot_grad(g: Node, _y: Node, a: Node, b: Node) -> Sequence[Node]:
+    a, b = conjugate(a), conjugate(b)
     match a.ndim, b.ndim:
         case 1, 1:
             return (mul(g, b), mul(g, a))
@@ -95,6 +107,8 @@ def _by_blas(a: Node, b: Node) -> Node:
 def _dot_expand(a: Node, b: Node) -> Node:
     dtype = promote(a.dtype, b.dtype)
     wide = blas_dtype(dtype)
+    if is_complex(dtype) and (a.ndim, b.ndim) != (1, 1):
+        return by_parts(dot, a, b)
     if wide is None or a.ndim == b.ndim == 1:
         return in_dtype(_by_sum(*(in_dtype(x, wide) if wide else x for x in (a, b))), dtype)
     return in_dtype(_by_blas(in_dtype(a, wide), in_dtype(b, wide)), dtype)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, TypeAlias
 
 import numpy as np
 
 from exprd_compiler.errors import GraphError, ShapeError
-from exprd_compiler.ir.dtype import DTYPES, promote
+from exprd_compiler.ir.dtype import EVERY, is_complex, promote
 from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.ir.node import Array, Example, Node, Op
 from exprd_compiler.ir.type import Extent, TensorType, broadcast_shape
 from exprd_compiler.ops.contraction import Labelled, contract, slope
 from exprd_compiler.ops.families import check_ints, drop_axes
-from exprd_compiler.ops.linalg import dot
+from exprd_compiler.ops.linalg import by_parts, dot
 from exprd_compiler.ops.movement import ANY, specify_shape
+from exprd_compiler.ops.parts import conjugate
 
 Axes: TypeAlias = tuple[int, ...]
 
@@ -70,6 +72,8 @@ def _strict(x: Node, y: Node, axis: int, other: int) -> Node:
 def _matmul_expand(a: Node, b: Node) -> Node:
     if a.ndim <= 2 and b.ndim <= 2:
         return dot(a, b)
+    if is_complex(promote(a.dtype, b.dtype)):
+        return by_parts(matmul, a, b)
     inner, other = a.ndim - 1, max(b.ndim - 2, 0)
     a, b = _strict(a, b, inner, other), _strict(b, a, other, inner)
     left, right, out = _matmul_labels(a.ndim, b.ndim)
@@ -78,6 +82,7 @@ def _matmul_expand(a: Node, b: Node) -> Node:
 
 def _matmul_grad(g: Node, _y: Node, a: Node, b: Node) -> Sequence[Node]:
     left, right, out = _matmul_labels(a.ndim, b.ndim)
+    a, b = conjugate(a), conjugate(b)
     by_result, x, y = Labelled(g, out), Labelled(a, left), Labelled(b, right)
     return (slope(by_result, y, x), slope(by_result, x, y))
 
@@ -105,7 +110,7 @@ matmul: Op = Op(
     numpy=_matmul_numpy,
     grad=_matmul_grad,
     lowering=Expand(_matmul_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(Example(shapes=shapes) for shapes in _MATMUL),
     theano="BatchedDot",
     doc="Products of the matrices on the last two axes, one per position on the axes before.",
@@ -149,6 +154,8 @@ def _tensordot_labelled(
 
 
 def _tensordot_expand(a: Node, b: Node, *, left: Axes, right: Axes) -> Node:
+    if is_complex(promote(a.dtype, b.dtype)):
+        return by_parts(partial(tensordot, left=left, right=right), a, b)
     for i, j in zip(left, right, strict=True):
         a, b = _strict(a, b, i, j), _strict(b, a, j, i)
     first, second, out = _tensordot_labelled(a, b, left, right)
@@ -158,7 +165,7 @@ def _tensordot_expand(a: Node, b: Node, *, left: Axes, right: Axes) -> Node:
 def _tensordot_grad(
     g: Node, _y: Node, a: Node, b: Node, *, left: Axes, right: Axes
 ) -> Sequence[Node]:
-    first, second, out = _tensordot_labelled(a, b, left, right)
+    first, second, out = _tensordot_labelled(conjugate(a), conjugate(b), left, right)
     by_result = Labelled(g, out)
     return (slope(by_result, second, first), slope(by_result, first, second))
 
@@ -181,7 +188,7 @@ tensordot: Op = Op(
     numpy=_tensordot_numpy,
     grad=_tensordot_grad,
     lowering=Expand(_tensordot_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(
         Example(shapes=(a, b), attrs={"left": left, "right": right})
         for a, b, left, right in _TENSORDOT

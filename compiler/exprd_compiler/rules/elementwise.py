@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from exprd_compiler.ir.dtype import DISCRETE, FLOATS, INTEGERS, ITEMSIZE, SIGNED, is_discrete, promote
+from exprd_compiler.ir.dtype import (
+    DISCRETE,
+    EVERY,
+    FLOATS,
+    INTEGERS,
+    ITEMSIZE,
+    SIGNED,
+    is_discrete,
+    promote,
+)
 from exprd_compiler.ir.lowering import Scalar
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.arithmetic import cast, mul, neg, true_div
@@ -60,6 +69,7 @@ CASTS: Final = (
         left=ELEMENTWISE,
         right=_cast_operands,
         same_shape=True,
+        dtypes=EVERY,
         why="An elementwise op casts its operands; said aloud, other rules see one dtype.",
     ),
     Rule(
@@ -67,6 +77,7 @@ CASTS: Final = (
         theano="local_cast_cast",
         left=P.cast(x, dtype=a),
         right=x,
+        dtypes=EVERY,
         why="The dtype is the same.",
     ),
     Rule(
@@ -75,6 +86,7 @@ CASTS: Final = (
         left=P.cast(P.cast(x, dtype=a), dtype=b),
         right=_merge_casts,
         mixed=True,
+        dtypes=EVERY,
         why="The first cast keeps every value, so the second can start from the original.",
     ),
 )
@@ -206,6 +218,7 @@ CHOICES: Final = (
         left=P.switch(c, x, y),
         right=_chosen,
         mixed=True,
+        dtypes=EVERY,
         why="The condition is the same everywhere.",
     ),
     Rule(
@@ -214,6 +227,7 @@ CHOICES: Final = (
         left=P.switch(a, x, x),
         right=x,
         mixed=True,
+        dtypes=EVERY,
         why="Both branches are the same value.",
     ),
     *[

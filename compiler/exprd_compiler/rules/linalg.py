@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Final
 
-from exprd_compiler.ir.dtype import FLOATS
+from exprd_compiler.ir.dtype import COMPLEX, EVERY, FLOATS
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.arithmetic import add, mul, neg, sub
 from exprd_compiler.ops.contraction import batched_gemm
@@ -104,6 +104,7 @@ CALLS: Final = (
         theano="local_batched_dot",
         left=(matmul, tensordot, einsum),
         right=expand,
+        dtypes=EVERY,
         same_shape=True,
         why="Matrices are what BLAS takes.",
     ),
@@ -112,7 +113,7 @@ CALLS: Final = (
         theano="local_dot_to_dot22",
         left=(dot,),
         right=expand,
-        dtypes=FLOATS,
+        dtypes=FLOATS + COMPLEX,
         same_shape=True,
         why="BLAS is faster than any loop of ours.",
     ),
