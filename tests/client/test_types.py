@@ -35,7 +35,7 @@ def test_constants_take_the_smallest_dtype(value: object, dtype: str) -> None:
     assert as_array(value).dtype == dtype
 
 
-@pytest.mark.parametrize("value", [None, "a", {}, set(), 1j, np.array([1j]), 2**64])
+@pytest.mark.parametrize("value", [None, "a", {}, set(), np.array(["a"]), 2**64])
 def test_what_is_no_tensor(value: object) -> None:
     with pytest.raises(GraphError):
         T.as_tensor_variable(value)

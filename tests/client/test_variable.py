@@ -41,16 +41,13 @@ def test_three_spellings_of_one_variable() -> None:
         ("l", "int64"),
         ("f", "float32"),
         ("d", "float64"),
+        ("c", "complex64"),
+        ("z", "complex128"),
     ],
 )
 def test_constructors(kind: str, pattern: tuple[bool, ...], prefix: str, dtype: str) -> None:
     x = getattr(T, prefix + kind)("x")
     assert (x.dtype, x.broadcastable, x.ndim, x.name) == (dtype, pattern, len(pattern), "x")
-
-
-def test_complex_constructors_say_that_they_do_not_exist_yet() -> None:
-    with pytest.raises(DTypeError, match="complex64"):
-        T.cvector("x")
 
 
 def test_floatx_is_read_when_the_variable_is_made(float32: None) -> None:

@@ -144,7 +144,7 @@ def test_real_functions_at_the_ends(dtype: str, name: str) -> None:
     (got,) = native(*joined([one]))
     want = one.expected
     assert got.dtype == want.dtype
-    np.testing.assert_allclose(got, want, rtol=2 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(got, want, rtol=2 * float(np.finfo(dtype).eps))
     if want.dtype != bool:
         clear = ~np.isnan(want)
         np.testing.assert_array_equal(np.signbit(got[clear]), np.signbit(want[clear]))
@@ -159,7 +159,7 @@ def test_exp_at_the_ends(dtype: str) -> None:
     want = one.expected
     for have, wanted in ((got.real, want.real), (got.imag, want.imag)):
         # relative to each part, but near multiples of pi the sine of a large angle loses digits
-        np.testing.assert_allclose(have, wanted, rtol=4 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(have, wanted, rtol=4 * float(np.finfo(dtype).eps))
         clear = ~np.isnan(wanted) & np.isfinite(points)
         np.testing.assert_array_equal(np.signbit(have[clear]), np.signbit(wanted[clear]))
 
