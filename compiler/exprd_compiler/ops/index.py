@@ -292,7 +292,15 @@ def _gather_type(x: TensorType, *indexes: TensorType) -> TensorType:
     return TensorType(x.dtype, (*leading, *x.shape[len(indexes) :]))
 
 
+def _are_rows_empty(x: Array, indexes: Sequence[Array]) -> bool:
+    """Whether there is nothing behind the indexed axes; then no index is looked at."""
+    return 0 in x.shape[len(indexes) :]
+
+
 def _gather_numpy(x: Array, *indexes: Array) -> Array:
+    if _are_rows_empty(x, indexes):
+        leading = np.broadcast_shapes(*[index.shape for index in indexes])
+        return np.empty((*leading, *x.shape[len(indexes) :]), x.dtype)
     try:
         return np.asarray(x[tuple(indexes)])
     except IndexError as error:
@@ -344,6 +352,8 @@ def _scatter_type(x: TensorType, y: TensorType, *indexes: TensorType, mode: str)
 
 def _scatter_numpy(x: Array, y: Array, *indexes: Array, mode: str) -> Array:
     out = np.array(x)
+    if _are_rows_empty(x, indexes):
+        return out
     try:
         if mode == "set":
             out[tuple(indexes)] = y

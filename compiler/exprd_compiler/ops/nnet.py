@@ -24,10 +24,15 @@ def _over_axis(x: Node, fold: Op, axis: int) -> Node:
     return expand_axes(fold(x, axes=(axis,)), (axis,))
 
 
+def _top(x: Array, axis: int) -> Array:
+    """The largest along an axis, which must have elements."""
+    return np.expand_dims(max_.numpy(x, axes=(axis,)), axis)
+
+
 def _softmax_numpy(x: Array, *, axis: int) -> Array:
     with np.errstate(all="ignore"):
         wide = widened(x)
-        e = np.exp(wide - np.max(wide, axis=axis, keepdims=True, initial=-np.inf))
+        e = np.exp(wide - _top(wide, axis))
         return converted(np.asarray(e / np.sum(e, axis=axis, keepdims=True)), x.dtype.name)
 
 
@@ -44,7 +49,7 @@ def _softmax_grad(g: Node, y: Node, _x: Node, *, axis: int) -> Sequence[Node]:
 def _log_softmax_numpy(x: Array, *, axis: int) -> Array:
     with np.errstate(all="ignore"):
         wide = widened(x)
-        shifted = wide - np.max(wide, axis=axis, keepdims=True, initial=-np.inf)
+        shifted = wide - _top(wide, axis)
         total = np.sum(np.exp(shifted), axis=axis, keepdims=True)
         return converted(np.asarray(shifted - np.log(total)), x.dtype.name)
 

@@ -135,6 +135,9 @@ def _each_type(x: TensorType, counts: TensorType, *, axis: int) -> TensorType:
     check_axis("repeat_each", x, axis)
     if counts.ndim != 1 or counts.dtype not in INTEGERS:
         raise GraphError(f"the counts are a vector of integers, not {counts}", op="repeat_each")
+    have, given = x.shape[axis], counts.shape[0]
+    if None not in (have, given) and have != given:
+        raise ShapeError(f"{given} counts for {have} elements", op="repeat_each")
     shape = list(x.shape)
     shape[axis] = None
     return TensorType(x.dtype, tuple(shape))

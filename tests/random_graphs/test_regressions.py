@@ -1,0 +1,61 @@
+"""What random graphs once brought to light, shrunk and kept: values and errors that differed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from exprd_compiler.driver import compile_graph
+from exprd_compiler.errors import ExprdError, ShapeError
+from exprd_compiler.interpret import evaluate
+from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.node import Array, Node, Op
+from exprd_compiler.ir.type import TensorType
+from exprd_compiler.ops.index import gather, scatter
+from exprd_compiler.ops.leaves import const, input_
+from exprd_compiler.ops.nnet import log_softmax, softmax
+from exprd_compiler.ops.repetition import repeat_each
+from exprd_compiler.options import LEVELS, CompileOptions
+
+
+def leaf(rank: int, dtype: str = "float64") -> Node:
+    return input_(type=TensorType(dtype, (None,) * rank))
+
+
+def assert_agree(inputs: Sequence[Node], outputs: Sequence[Node], arrays: Sequence[Array]) -> None:
+    """Native code at every level gives numpy's values, or raises numpy's error."""
+    graph = Graph(tuple(inputs), tuple(outputs))
+    for level in LEVELS:
+        executable = compile_graph(graph, CompileOptions(level=level)).executable
+        try:
+            wanted, _ = evaluate(graph, arrays)
+        except ExprdError as error:
+            with pytest.raises(type(error)):
+                executable(list(arrays))
+            continue
+        for got, want in zip(executable(list(arrays)), wanted, strict=True):
+            assert (got.dtype, got.shape) == (want.dtype, want.shape)
+            np.testing.assert_allclose(got, want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (0, 2, 0)])
+def test_no_index_is_looked_at_when_rows_are_empty(shape: tuple[int, ...]) -> None:
+    x, places = leaf(len(shape)), leaf(1, "int64")
+    outputs = [gather(x, places), scatter(x, const(1.0), places, mode="set")]
+    assert_agree([x, places], outputs, [np.zeros(shape), np.array([7, -9])])
+
+
+@pytest.mark.parametrize("op", [softmax, log_softmax], ids=lambda op: op.name)
+def test_nothing_can_be_normalized_over_an_empty_axis(op: Op) -> None:
+    x = leaf(2)
+    assert_agree([x], [op(x, axis=1)], [np.zeros((3, 0))])
+    assert_agree([x], [op(x, axis=0)], [np.zeros((3, 0))])
+
+
+def test_counts_that_never_fit_are_told_at_once() -> None:
+    x, counts = leaf(1), input_(type=TensorType("int64", (4,)))
+    with pytest.raises(ShapeError, match="4 counts for 3 elements"):
+        repeat_each(const(np.zeros(3)), counts, axis=0)
+    assert_agree([x, counts], [repeat_each(x, counts, axis=0)], [np.zeros(3), np.ones(4, "int64")])
