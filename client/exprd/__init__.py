@@ -17,6 +17,7 @@ from exprd.function import function
 from exprd.gradient import Lop, Rop, grad, subgraph_grad
 from exprd.io import In, Out, Param
 from exprd.mode import Mode
+from exprd.numeric import NumericWarning
 from exprd.session import Session, connect
 from exprd.shared import shared
 from exprd.updates import OrderedUpdates
@@ -29,6 +30,7 @@ __all__ = [
     "In",
     "Lop",
     "Mode",
+    "NumericWarning",
     "OrderedUpdates",
     "Out",
     "Param",

@@ -17,10 +17,11 @@ from exprd.buffers import Buffer
 from exprd.containers import Container, Containers, DefaultContainer, SharedContainer, Values
 from exprd.errors import explain, locate
 from exprd.maker import CompiledGraph, Maker
+from exprd.numeric import warn_of
 from exprd.recipe import Program, Recipe
 from exprd.session import Session, current_session
 from exprd.shared import TensorSharedVariable
-from exprd.transport import InputValue, OutputValue, RemoteBuffer
+from exprd.transport import InputValue, RemoteBuffer
 from exprd_compiler.errors import CallError, ExprdError
 from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.graph import Graph
@@ -74,7 +75,7 @@ class Function:
     @property
     def maker(self) -> Maker:
         """`f.maker.fgraph.toposort()` lists the compiled plan."""
-        graph = CompiledGraph(self._recipe, self._program.info.plan)
+        graph = CompiledGraph(self, self._program.info.plan)
         return Maker(graph, self._recipe.mode)
 
     @property
@@ -141,14 +142,11 @@ class Function:
 
     def keep(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the function and leaves its outputs where it runs, as buffers."""
-        kept = self._execute(args, kwargs, keep=True)
-        return self._recipe.layout.arrange(
-            [Buffer(self._session, x) if isinstance(x, RemoteBuffer) else x for x in kept]
-        )
+        return self._recipe.layout.arrange(self._execute(args, kwargs, keep=True))
 
     def _execute(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], *, keep: bool
-    ) -> Sequence[OutputValue]:
+    ) -> Sequence[Any]:
         program = self._program
         values: Sequence[InputValue]
         if self._plain:
@@ -156,11 +154,16 @@ class Function:
         else:
             program, values = self._chosen(args, kwargs)
         try:
-            return program.run(values, keep)
+            outputs, met = program.run(values, keep)
         except ExprdError as error:
             locate(error, program.origins)
             explain(error, self.graph, values)
             raise
+        session = self._session
+        found = [Buffer(session, x) if isinstance(x, RemoteBuffer) else x for x in outputs]
+        if met:  # when all is done, since a warning may be an error
+            warn_of(met, program.origins)
+        return found
 
     def _taken(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[InputValue]:
         forms = self._forms

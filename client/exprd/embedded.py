@@ -26,6 +26,7 @@ from exprd.transport import (
     Run,
 )
 from exprd_compiler.errors import ConnectionLost
+from exprd_compiler.ir.counts import EventCount
 from exprd_server import values
 from exprd_server.embedded import embedded_engine
 from exprd_server.engine import LocalEngine
@@ -100,7 +101,9 @@ class EmbeddedTransport:
         direct = engine.direct(handle)
         kept = (values.Delivery.KEEP,) * outputs
 
-        def run(inputs: Sequence[InputValue], keep: bool) -> Sequence[OutputValue]:
+        def run(
+            inputs: Sequence[InputValue], keep: bool
+        ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
             self._check_open()
             if not keep:
                 return direct([_resolved(x, engine, client) for x in inputs])
@@ -110,7 +113,8 @@ class EmbeddedTransport:
                 deliveries=kept,
                 client_id=client,
             )
-            return [_result(x) for x in engine.execute(call).outputs]
+            reply = engine.execute(call)
+            return [_result(x) for x in reply.outputs], reply.warnings
 
         return run
 

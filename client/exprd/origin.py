@@ -72,6 +72,11 @@ def here() -> Origin:
     return Origin(frame.f_code.co_filename, frame.f_lineno)
 
 
+def is_own(file: str) -> bool:
+    """Whether a source file is exprd's own."""
+    return file.startswith(_OWN)
+
+
 def origin_of(node: Node) -> Origin | None:
     """The origin of a node, if the client has marked it."""
     return node.origin if isinstance(node.origin, Origin) else None

@@ -33,6 +33,7 @@ from exprd.transport import (
     Run,
 )
 from exprd_compiler.errors import CallError, ConnectionLost, ExprdError, UnsupportedVersion
+from exprd_compiler.ir.counts import EventCount
 from exprd_proto.arrays import (
     Assembler,
     array_from_wire,
@@ -50,6 +51,7 @@ MESSAGE_BYTES: Final = 64 << 20
 _ATTEMPTS: Final = 5
 _FIRST_PAUSE: Final = 0.05
 _GREETING_SECONDS: Final = 10.0
+_CANCEL_SECONDS: Final = 2.0
 
 _OPTIONS: Final = (
     ("grpc.max_send_message_length", MESSAGE_BYTES),
@@ -174,9 +176,12 @@ class RemoteTransport:
         """The callable of a handle that has so many outputs."""
         kept = [wire.Delivery.DELIVERY_KEEP] * outputs
 
-        def run(inputs: Sequence[InputValue], keep: bool) -> Sequence[OutputValue]:
+        def run(
+            inputs: Sequence[InputValue], keep: bool
+        ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
             reply = self._execute(handle, inputs, kept if keep else ())
-            return [self._output(x, keep) for x in reply.outputs]
+            met = [_event(warning) for warning in reply.warnings] if reply.warnings else ()
+            return [self._output(x, keep) for x in reply.outputs], met
 
         return run
 
@@ -189,7 +194,7 @@ class RemoteTransport:
                 request = wire.ExecuteRequest(handle=handle, deliveries=deliveries, call_id=call_id)
                 for value in sent:
                     _write_source(request.inputs.add(), value)
-                reply = self._call(self._executor.Execute, request)
+                reply = self._call_or_cancel(self._executor.Execute, request)
                 self._count(request.ByteSize(), reply.ByteSize())
                 return reply
         finally:
@@ -302,6 +307,23 @@ class RemoteTransport:
     def _call(self, method: Callable[..., T], request: Any) -> T:
         return self._retried(lambda timeout: method(request, timeout=timeout))
 
+    def _call_or_cancel(
+        self,
+        method: Callable[[wire.ExecuteRequest], wire.ExecuteResponse],
+        request: wire.ExecuteRequest,
+    ) -> wire.ExecuteResponse:
+        """The answer of a run; when a signal handler breaks the wait, the server stops it too.
+
+        Only this message stops a call that is kept for a retry: the loss of a connection does not.
+        """
+        try:
+            return self._call(method, request)
+        except KeyboardInterrupt:
+            cancel = wire.GetInfoRequest(client_id=self.client_id, cancel=[request.call_id.seq])
+            with contextlib.suppress(grpc.RpcError):
+                self._admin.GetInfo(cancel, timeout=_CANCEL_SECONDS)
+            raise
+
     def _retried(self, attempt: Callable[[float], T], seconds: float | None = None) -> T:
         """The answer of a call, repeated with growing pauses while the server is out of reach."""
         end = time.monotonic() + (self._deadline() if seconds is None else seconds)
@@ -361,6 +383,11 @@ def _buffer(info: wire.BufferInfo) -> RemoteBuffer:
     return RemoteBuffer(
         handle=info.handle, dtype=dtype_from_wire(info.dtype), shape=tuple(info.shape)
     )
+
+
+def _event(warning: wire.CallWarning) -> EventCount:
+    origin = warning.nodes[0] if warning.nodes else -1
+    return EventCount(warning.kind, warning.op, origin, warning.count)
 
 
 def _upload(client_id: str, value: Array) -> Iterator[wire.DataServicePutRequest]:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
+from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.type import TensorType
 
@@ -94,8 +95,10 @@ class CompiledInfo:
 class Run(Protocol):
     """A compiled function ready to be called. Thread safe."""
 
-    def __call__(self, inputs: Sequence[InputValue], keep: bool) -> Sequence[OutputValue]:
-        """The outputs; with `keep` they stay where they are."""
+    def __call__(
+        self, inputs: Sequence[InputValue], keep: bool
+    ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
+        """The outputs, which with `keep` stay where they are, and the events that were met."""
         ...
 
 

@@ -8,7 +8,8 @@ bytes, then its bytes. Requests come on standard input, answers go to standard o
     {"task": "compile", "options": CompileOptions as text, "cache": directory or ""}, graph text
         -> {"ok": true}, artifact bytes
     {"task": "evaluate", "text": its size}, graph text then one .npy per input and shared variable
-        -> {"ok": true, "arrays": count}, one .npy per output, then per new value
+        -> {"ok": true, "arrays": count, "met": counts of events},
+           one .npy per output, then per new value
     {"task": "texts", "options": as above}, graph text
         -> {"ok": true, "texts": the stages of the graph by name}, nothing
     anything that fails
@@ -25,6 +26,7 @@ import struct
 import sys
 import traceback
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -33,6 +35,7 @@ import numpy as np
 from exprd_compiler.driver import compile_artifact, llvm_ir
 from exprd_compiler.errors import CompilerBug, ExprdError, GraphError
 from exprd_compiler.interpret import evaluate
+from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.half import read_array
 from exprd_compiler.ir.node import Array
@@ -115,9 +118,10 @@ def _evaluate(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], byte
     graph = parse_graph(body[:size].decode(), find_op)
     values = unpack(body[size:], len(graph.leaves))
     count = len(graph.inputs)
-    outputs, updates = evaluate(graph, values[:count], values[count:])
+    met: list[EventCount] = []
+    outputs, updates = evaluate(graph, values[:count], values[count:], met)
     arrays = [*outputs, *updates]
-    return {"ok": True, "arrays": len(arrays)}, pack(arrays)
+    return {"ok": True, "arrays": len(arrays), "met": [asdict(one) for one in met]}, pack(arrays)
 
 
 def _texts(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:

@@ -292,14 +292,16 @@ class PrintedRecord(_message.Message):
     def __init__(self, node: _Optional[int] = ..., text: _Optional[str] = ..., value: _Optional[_Union[_graph_pb2.Array, _Mapping]] = ...) -> None: ...
 
 class CallWarning(_message.Message):
-    __slots__ = ("kind", "count", "nodes")
+    __slots__ = ("kind", "count", "nodes", "op")
     KIND_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
+    OP_FIELD_NUMBER: _ClassVar[int]
     kind: str
     count: int
     nodes: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, kind: _Optional[str] = ..., count: _Optional[int] = ..., nodes: _Optional[_Iterable[int]] = ...) -> None: ...
+    op: str
+    def __init__(self, kind: _Optional[str] = ..., count: _Optional[int] = ..., nodes: _Optional[_Iterable[int]] = ..., op: _Optional[str] = ...) -> None: ...
 
 class ExecuteResponse(_message.Message):
     __slots__ = ("outputs", "versions", "printed", "warnings", "timings", "replayed", "incarnation")
@@ -496,10 +498,12 @@ class StateServiceListResponse(_message.Message):
     def __init__(self, variables: _Optional[_Iterable[_Union[VariableInfo, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetInfoRequest(_message.Message):
-    __slots__ = ("client_id",)
+    __slots__ = ("client_id", "cancel")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
     client_id: str
-    def __init__(self, client_id: _Optional[str] = ...) -> None: ...
+    cancel: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, client_id: _Optional[str] = ..., cancel: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("message_bytes", "inline_bytes", "chunk_bytes", "graph_nodes", "graph_nesting", "rank", "tensor_bytes", "client_bytes", "functions", "buffers", "execute_seconds", "compile_seconds", "lease_seconds", "replay_bytes", "replay_calls", "variables")

@@ -19,6 +19,7 @@ from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_compiler.ir.type import TensorType
 from exprd_server.deadline import check
 from exprd_server.locks import Hold
+from exprd_server.running import RunningCalls
 from exprd_server.store import version_conflict
 from exprd_server.values import (
     BufferInfo,
@@ -34,12 +35,13 @@ from exprd_server.variables import check_expected, info_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from exprd_compiler.ir.counts import EventCount
     from exprd_server.buffers import BufferTable
     from exprd_server.deadline import Deadline
     from exprd_server.functions import Function
     from exprd_server.replay import Attempt, ReplayWindow
     from exprd_server.settings import Limits
-    from exprd_server.values import Array, ExecuteCall, InputValue, OutputValue, SetCall
+    from exprd_server.values import Array, CallId, ExecuteCall, InputValue, OutputValue, SetCall
     from exprd_server.variables import Snapshot, Variable, VariableTable
 
 
@@ -50,10 +52,15 @@ class _Run:
     outputs: tuple[Array, ...]
     updates: tuple[tuple[Variable, Array], ...]
     seconds: float
+    met: tuple[EventCount, ...]
 
 
 class Runner:
-    """Runs functions and assignments against the tables of an engine."""
+    """Runs functions and assignments against the tables of an engine.
+
+    Attributes:
+        calls: those that run at the moment.
+    """
 
     def __init__(
         self, variables: VariableTable, buffers: BufferTable, window: ReplayWindow, limits: Limits
@@ -62,6 +69,7 @@ class Runner:
         self._buffers = buffers
         self._window = window
         self._limits = limits
+        self.calls = RunningCalls()
 
     def execute(
         self, function: Function, call: ExecuteCall, deadline: Deadline | None
@@ -69,9 +77,17 @@ class Runner:
         """Runs a function once, or gives the answer of the earlier run of this call."""
         # A call without effect is not recorded: to run it again is to get its answer again.
         effect = function.graph.updates or Delivery.KEEP in call.deliveries
-        if call.call_id is None or not effect:
-            return self._execute(function, call, deadline, None)
-        with self._window.attempt(call.call_id, digest_of_call(call), deadline) as attempt:
+        with self.calls.running(call.client_id, call.call_id, deadline):
+            if call.call_id is None or not effect:
+                return self._execute(function, call, deadline, None)
+            return self._once(function, call, call.call_id, deadline)
+
+    def _once(
+        self, function: Function, call: ExecuteCall, call_id: CallId, deadline: Deadline | None
+    ) -> ExecuteReply:
+        if deadline is not None:
+            deadline.outlive_caller()
+        with self._window.attempt(call_id, digest_of_call(call), deadline) as attempt:
             if isinstance(attempt.replay, ExecuteReply):
                 return replace(attempt.replay, replayed=True)
             return self._execute(function, call, deadline, attempt)
@@ -113,11 +129,12 @@ class Runner:
         inputs = [self._resolve(x, referred) for x in call.inputs]
         _check_inputs(function, inputs)
         start = time.perf_counter()
-        results = tuple(function.compiled.run([*inputs, *snapshot.values[:bound]], deadline))
+        found, met = function.compiled.run([*inputs, *snapshot.values[:bound]], deadline)
+        results = tuple(found)
         seconds = time.perf_counter() - start
         count = len(function.graph.outputs)
         updates = tuple(zip(function.written, results[count:], strict=True))
-        return _Run(results[:count], updates, seconds)
+        return _Run(results[:count], updates, seconds, tuple(met))
 
     def _finish(self, call: ExecuteCall, run: _Run, attempt: Attempt | None) -> ExecuteReply:
         outputs = self._deliver(call, run.outputs)
@@ -126,6 +143,7 @@ class Runner:
                 outputs=outputs,
                 versions=tuple((v.uuid, v.version + 1) for v, _ in run.updates),
                 timings=(("execute", run.seconds),),
+                warnings=run.met,
             )
             record = None if attempt is None else attempt.record_of(reply, _inline_bytes(outputs))
             if run.updates or record is not None:

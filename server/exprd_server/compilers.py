@@ -7,23 +7,27 @@ never runs there; what comes back from a worker is an artifact, which is only li
 from __future__ import annotations
 
 import time
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from exprd_compiler import driver
-from exprd_compiler.errors import DeviceUnavailable, GraphError
+from exprd_compiler.errors import Cancelled, DeviceUnavailable, GraphError
 from exprd_compiler.interpret import evaluate
+from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.text import print_graph
 from exprd_compiler.options import TARGETS, CompileOptions
 from exprd_compiler.worker import pack, texts_of, unpack
+from exprd_server.alarm import Alarm
 from exprd_server.deadline import Deadline, check
 from exprd_server.functions import Compiled
+from exprd_server.interrupts import Interrupts
 from exprd_server.values import PlanStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -66,6 +70,7 @@ class InProcessCompiler:
 
     def __init__(self, cache: Path | None = None) -> None:
         self._cache = cache
+        self._alarm = Alarm()
 
     def compile(
         self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
@@ -77,7 +82,7 @@ class InProcessCompiler:
             return Compiled(run=_Interpreted(graph), plan=(), timings=())
         compiled = driver.compile_graph(graph, options, self._cache)
         return Compiled(
-            run=_Native(compiled.executable),
+            run=_Native(compiled.executable, self._alarm),
             plan=plan_of(compiled.artifact.listing),
             timings=tuple(compiled.artifact.timings.items()),
         )
@@ -90,7 +95,8 @@ class InProcessCompiler:
         return texts_of(graph, options_of(choices))
 
     def close(self) -> None:
-        """Nothing was started."""
+        """Ends the alarm's thread."""
+        self._alarm.close()
 
 
 class WorkerCompiler:
@@ -102,6 +108,7 @@ class WorkerCompiler:
         self._pool = pool
         self._settings = settings
         self._cache = cache
+        self._alarm = Alarm()
 
     def compile(
         self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
@@ -116,7 +123,7 @@ class WorkerCompiler:
         executable = driver.link(artifact)
         linked = ("link", time.perf_counter() - start)
         return Compiled(
-            run=_Native(executable),
+            run=_Native(executable, self._alarm),
             plan=plan_of(artifact.listing),
             timings=(*artifact.timings.items(), linked),
         )
@@ -130,17 +137,19 @@ class WorkerCompiler:
 
     def evaluate(
         self, graph: Graph, arrays: Sequence[NDArray[Any]], deadline: Deadline | None
-    ) -> list[NDArray[Any]]:
+    ) -> tuple[list[NDArray[Any]], list[EventCount]]:
         """Has a graph run node by node with numpy."""
         text = _text(graph)
         task = {"task": "evaluate", "text": len(text)}
         options = CompileOptions(target=REFERENCE)
         answer, data = self._ask(task, options, text + pack(arrays), deadline)
-        return unpack(data, answer["arrays"])
+        met = [EventCount(**facts) for facts in answer["met"]]
+        return unpack(data, answer["arrays"]), met
 
     def close(self) -> None:
-        """Ends the workers."""
+        """Ends the workers and the alarm's thread."""
         self._pool.close()
+        self._alarm.close()
 
     def _ask(
         self,
@@ -160,17 +169,23 @@ class WorkerCompiler:
 
 
 class _Native:
-    """Linked native code. A running call is not broken off: it is bounded by its inputs."""
+    """Linked native code; it stops at the deadline, or else when a signal handler raises."""
 
-    def __init__(
-        self, executable: Callable[[Sequence[NDArray[Any]]], Sequence[NDArray[Any]]]
-    ) -> None:
-        self._executable = executable
+    def __init__(self, function: driver.Function, alarm: Alarm) -> None:
+        self._run = function.run
+        self._alarm = alarm
+        self._interrupts = Interrupts()
 
     def __call__(
-        self, inputs: Sequence[NDArray[Any]], _deadline: Deadline | None, /
-    ) -> Sequence[NDArray[Any]]:
-        return self._executable(inputs)
+        self, inputs: Sequence[NDArray[Any]], deadline: Deadline | None, /
+    ) -> tuple[Sequence[NDArray[Any]], Sequence[EventCount]]:
+        if deadline is None:
+            return self._run(inputs, self._interrupts.guard(inputs))
+        try:
+            return self._run(inputs, partial(deadline.guard, self._alarm))
+        except Cancelled:
+            deadline.check("the function had run")  # which tells why
+            raise
 
 
 class _Interpreted:
@@ -181,11 +196,12 @@ class _Interpreted:
 
     def __call__(
         self, inputs: Sequence[NDArray[Any]], _deadline: Deadline | None, /
-    ) -> Sequence[NDArray[Any]]:
+    ) -> tuple[Sequence[NDArray[Any]], Sequence[EventCount]]:
         count = len(self._graph.inputs)
-        outputs, updates = evaluate(self._graph, inputs[:count], inputs[count:])
+        met: list[EventCount] = []
+        outputs, updates = evaluate(self._graph, inputs[:count], inputs[count:], met)
         # A node's value may be a view of an input or of another value; results never are.
-        return [np.array(value, order="C") for value in (*outputs, *updates)]
+        return [np.array(value, order="C") for value in (*outputs, *updates)], met
 
 
 class _Remote:
@@ -197,7 +213,7 @@ class _Remote:
 
     def __call__(
         self, inputs: Sequence[NDArray[Any]], deadline: Deadline | None, /
-    ) -> Sequence[NDArray[Any]]:
+    ) -> tuple[Sequence[NDArray[Any]], Sequence[EventCount]]:
         return self._compiler.evaluate(self._graph, inputs, deadline)
 
 

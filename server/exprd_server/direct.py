@@ -14,6 +14,7 @@ from exprd_server.values import Durability
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from exprd_compiler.ir.counts import EventCount
     from exprd_server.functions import Function
     from exprd_server.values import Array
     from exprd_server.variables import VariableTable
@@ -37,15 +38,15 @@ class DirectCall:
         )
         self._count = len(function.graph.outputs)
 
-    def __call__(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        """The outputs for inputs, which native code checks against its signature."""
+    def __call__(self, inputs: Sequence[Array]) -> tuple[Sequence[Array], Sequence[EventCount]]:
+        """The outputs for inputs, which native code checks, and the events that were met."""
         if not self._shared:
             return self._run(inputs, None)
         with Hold(self._written, self._read, None):
             values = self._variables.snapshot(self._shared).values
-            results = self._run([*inputs, *values], None)
+            results, met = self._run([*inputs, *values], None)
             if not self._written:
-                return results
+                return results, met
             new = results[self._count :]
             self._variables.commit(tuple(zip(self._written, new, strict=True)), None)
-            return results[: self._count]
+            return results[: self._count], met

@@ -144,6 +144,14 @@ class LocalEngine:
         self._leases.touch(call.client_id)
         return self._runner.execute(function, call, deadline)
 
+    def cancel(self, client_id: str, seqs: Iterable[int]) -> int:
+        """Stops running calls of a client by their numbers; the count of those it found."""
+        return self._runner.calls.cancel(client_id, seqs)
+
+    def cancel_all(self) -> int:
+        """Stops all running calls; the count of them."""
+        return self._runner.calls.cancel_all()
+
     # -- buffers
 
     def put(self, client_id: str, value: Array) -> BufferInfo:
@@ -231,7 +239,8 @@ class LocalEngine:
         )
 
     def end_lease(self, client_id: str) -> tuple[int, int, int]:
-        """Frees what a client holds: counts of functions, buffers and variables."""
+        """Stops what a client runs and frees what it holds: functions, buffers and variables."""
+        self._runner.calls.cancel_client(client_id)
         freed = (
             self._functions.release_client(client_id),
             self._buffers.release_client(client_id),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from exprd_compiler.ir.counts import EventCount
     from exprd_compiler.ir.graph import Graph
     from exprd_compiler.ir.type import TensorType
     from exprd_server.deadline import Deadline
@@ -33,8 +34,12 @@ class Runnable(Protocol):
 
     def __call__(
         self, inputs: Sequence[NDArray[Any]], deadline: Deadline | None, /
-    ) -> Sequence[NDArray[Any]]:
-        """Outputs, then update values, for explicit inputs, then shared values."""
+    ) -> tuple[Sequence[NDArray[Any]], Sequence[EventCount]]:
+        """Outputs, then update values, for explicit inputs, then shared values; and the events.
+
+        Raises:
+            Cancelled, DeadlineExceeded: it was stopped.
+        """
         ...
 
 

@@ -16,6 +16,7 @@ from exprd_server.values import BufferInfo, Durability
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from exprd_compiler.ir.counts import EventCount
     from exprd_compiler.ir.type import TensorType
     from exprd_server.settings import Settings
     from exprd_server.values import (
@@ -93,7 +94,7 @@ def execute_response(reply: ExecuteReply, incarnation: str) -> wire.ExecuteRespo
     response = wire.ExecuteResponse(
         versions=[wire.VariableVersion(uuid=u, version=v) for u, v in reply.versions],
         printed=[wire.PrintedRecord(text=text) for text in reply.printed],
-        warnings=[wire.CallWarning(kind=kind, count=n) for kind, n in reply.warnings],
+        warnings=map(_warning, reply.warnings),
         timings=_timings(reply.timings),
         replayed=reply.replayed,
         incarnation=incarnation,
@@ -101,6 +102,11 @@ def execute_response(reply: ExecuteReply, incarnation: str) -> wire.ExecuteRespo
     for value in reply.outputs:
         write_output(response.outputs.add(), value)
     return response
+
+
+def _warning(met: EventCount) -> wire.CallWarning:
+    nodes = (met.origin,) if met.origin >= 0 else ()
+    return wire.CallWarning(kind=met.kind, count=met.count, nodes=nodes, op=met.op)
 
 
 def write_output(message: wire.ExecuteOutput, value: OutputValue) -> None:

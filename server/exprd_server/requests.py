@@ -56,6 +56,7 @@ _DURABILITIES: Final[Mapping[int, Durability]] = MappingProxyType(
 )
 # What an answer needs beside its arrays: names, shapes, timings.
 _REPLY_MARGIN: Final = 1 << 16
+_CANCELLED: Final = 1024  # numbers of calls that one request may name
 
 
 def compile_call(
@@ -106,6 +107,17 @@ def call_id(message: wire.CallId) -> CallId:
     """The identity of a call."""
     check_client_id(message.client_id)
     return CallId(client_id=message.client_id, seq=message.seq, acked_through=message.acked_through)
+
+
+def cancelled(request: wire.GetInfoRequest) -> tuple[int, ...]:
+    """The numbers of the calls that a client no longer wants."""
+    if len(request.cancel) > _CANCELLED:
+        raise LimitExceeded(
+            f"{len(request.cancel)} calls to cancel in one request, at most {_CANCELLED}",
+            hint="send them in several requests",
+            fields={"limit": "cancel"},
+        )
+    return tuple(request.cancel)
 
 
 def delivery(number: int) -> Delivery:

@@ -122,12 +122,14 @@ class Server:
         self._health.enter_graceful_shutdown()
         seconds = self._settings.grace_seconds if grace is None else grace
         self._server.stop(seconds).wait()
+        self._engine.cancel_all()
         self._engine.close()
         self._closing.close()
         self._log.info("stopped")
 
     def hurry(self) -> None:
         """Breaks the calls off that a running `stop` still waits for."""
+        self._engine.cancel_all()
         self._server.stop(0)
 
     def _bind(self, target: str) -> int:

@@ -24,10 +24,10 @@ PROTOCOL = 1
 
 
 def deadline_of(context: grpc.ServicerContext, seconds: float) -> Deadline:
-    """The caller's deadline, capped by the server's, cancelled when the caller goes away."""
+    """The caller's deadline, capped by the server's; it is told when the caller goes away."""
     given: Any = context.time_remaining()  # None without a deadline, whatever the stubs say
     deadline = Deadline(seconds if given is None else min(seconds, given))
-    context.add_callback(deadline.cancel)
+    context.add_callback(deadline.leave)
     return deadline
 
 
@@ -195,6 +195,7 @@ class AdminService(wire.AdminServiceServicer):
         """Tells about the server and renews the caller's lease."""
         del context
         self._engine.renew(request.client_id)
+        self._engine.cancel(request.client_id, requests.cancelled(request))
         return replies.info_response(
             self._engine.usage(), self._settings, self._targets, protocol=PROTOCOL
         )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from exprd_compiler.ir.counts import EventCount
     from exprd_compiler.ir.graph import Graph
     from exprd_compiler.ir.type import TensorType
 
@@ -189,7 +190,7 @@ class ExecuteReply:
     outputs: tuple[OutputValue, ...]
     versions: tuple[tuple[str, int], ...] = ()
     timings: tuple[tuple[str, float], ...] = ()
-    warnings: tuple[tuple[str, int], ...] = ()
+    warnings: tuple[EventCount, ...] = ()
     printed: tuple[str, ...] = ()
     replayed: bool = False
 

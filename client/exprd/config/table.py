@@ -98,6 +98,11 @@ OPTIONS: Final = (
         doc="How much the error of a call tells: high adds the arguments and the graph.",
         choices=("low", "high"),
     ),
+    Option(
+        name="warn_numeric",
+        default=True,
+        doc="Whether calls warn of integer divisions by zero and the like.",
+    ),
     Option(name="deadline", default=300.0, doc="Seconds a call of the server may take."),
     Option(
         name="target",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Final
 
-from exprd_compiler.backends.llvm.layout import CANCEL_OFFSET, CANCELLED, COUNTER_BYTES
+from exprd_compiler.backends.llvm.layout import CANCEL_OFFSET, CANCELLED, COUNTER_BYTES, OK
 from exprd_compiler.backends.llvm.scalar import LLVMBuilder
 from exprd_compiler.backends.llvm.text import Value, constant
 from exprd_compiler.kernel.counting import events_of
@@ -128,6 +128,16 @@ def cancel_point(function: FunctionText, context: Value) -> None:
     function.branch(wanted, leave, stay)
     function.begin(leave)
     function.line(f"ret i32 {CANCELLED}")
+    function.begin(stay)
+
+
+def leave_unless_ok(function: FunctionText, status: Value) -> None:
+    """Leave the function with the status of another one that did not succeed."""
+    failed = function.emit(f"icmp ne i32 {status.text}, {OK}", "bool")
+    leave, stay = function.label("leave"), function.label("stay")
+    function.branch(failed, leave, stay)
+    function.begin(leave)
+    function.line(f"ret i32 {status.text}")
     function.begin(stay)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from exprd_compiler.backends.llvm import layout, memory
 from exprd_compiler.backends.llvm.counting import cancel_point
 from exprd_compiler.backends.llvm.kernels import emit_kernel, fail_with
+from exprd_compiler.backends.llvm.lapack import write_lapack
 from exprd_compiler.backends.llvm.products import EntryScope, write_product
 from exprd_compiler.backends.llvm.routines import write_routine_call
 from exprd_compiler.backends.llvm.scalar import LLVMBuilder
@@ -20,7 +21,17 @@ from exprd_compiler.backends.llvm.text import FunctionText, ModuleText, Value, c
 from exprd_compiler.backends.llvm.types import item_size
 from exprd_compiler.errors import CompilerBug
 from exprd_compiler.ir.integer import IntExpr
-from exprd_compiler.kernel.form import Blas, Buffer, Check, Fetch, Kernel, Plan, RoutineCall, Step
+from exprd_compiler.kernel.form import (
+    Blas,
+    Buffer,
+    Check,
+    Fetch,
+    Kernel,
+    LapackCall,
+    Plan,
+    RoutineCall,
+    Step,
+)
 from exprd_compiler.kernel.slots import buffers_of
 
 _POINTER_BYTES = 8
@@ -95,6 +106,9 @@ class _EntryWriter:
             case Blas():
                 cancel_point(self.function, self.context)
                 write_product(self._scope(), step)
+            case LapackCall():
+                cancel_point(self.function, self.context)
+                write_lapack(self._scope(), step, self.context)
             case RoutineCall():
                 cancel_point(self.function, self.context)
                 status = write_routine_call(self._scope(), step, self.context)
@@ -106,6 +120,7 @@ class _EntryWriter:
         return EntryScope(
             module=self.module,
             function=self.function,
+            context=self.context,
             address=self._address,
             integer=self._integer,
         )

@@ -12,8 +12,11 @@ from typing import Final
 
 from exprd_compiler.backends.llvm import memory
 from exprd_compiler.backends.llvm.blas import NO_TRANSPOSE, ROW_MAJOR, TRANSPOSE
+from exprd_compiler.backends.llvm.counting import leave_unless_ok
 from exprd_compiler.backends.llvm.loops import counted
+from exprd_compiler.backends.llvm.panels import panels
 from exprd_compiler.backends.llvm.scalar import LLVMBuilder
+from exprd_compiler.backends.llvm.small_products import SMALL, small_product
 from exprd_compiler.backends.llvm.text import FunctionText, ModuleText, Value, constant
 from exprd_compiler.backends.llvm.types import item_size
 from exprd_compiler.ir.integer import IntExpr
@@ -30,12 +33,14 @@ class EntryScope:
     Attributes:
         module: what declarations go to.
         function: the entry.
+        context: the context record.
         address: the storage of a buffer.
         integer: the value of an expression, computed at its first use.
     """
 
     module: ModuleText
     function: FunctionText
+    context: Value
     address: Callable[[Buffer], Value]
     integer: Callable[[IntExpr], Value]
 
@@ -52,10 +57,14 @@ class _Sizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lines:
-    """A matrix as BLAS wants it: address, distance of its lines, elements between batch items."""
+    """A matrix as BLAS wants it: address, distance of its lines, elements between batch items.
+
+    `step` is the distance as BLAS takes it, `wide` the same in 64 bits.
+    """
 
     pointer: Value
     step: str
+    wide: Value
     flag: int
     strides: tuple[Value, ...]
     dtype: str
@@ -101,6 +110,7 @@ def _lines(scope: EntryScope, k: LLVMBuilder, operand: Operand) -> _Lines:
     return _Lines(
         pointer=memory.element_pointer(k, base, operand.buffer.dtype, offset),
         step=_short(scope, step),
+        wide=step,
         flag=TRANSPOSE if operand.transposed else NO_TRANSPOSE,
         strides=tuple(scope.integer(stride) for stride in operand.batch),
         dtype=operand.buffer.dtype,
@@ -109,9 +119,11 @@ def _lines(scope: EntryScope, k: LLVMBuilder, operand: Operand) -> _Lines:
 
 def _result(scope: EntryScope, step: Blas) -> _Lines:
     strides = contiguous_strides(step.out.extents)[: len(step.batch)]
+    wide = constant(1, "int64") if step.n is None else scope.integer(step.n)
     return _Lines(
         pointer=scope.address(step.out),
-        step="i32 1" if step.n is None else _short(scope, scope.integer(step.n)),
+        step=_short(scope, wide),
+        wide=wide,
         flag=NO_TRANSPOSE,
         strides=tuple(scope.integer(stride) for stride in strides),
         dtype=step.dtype,
@@ -133,10 +145,11 @@ def _loops(
 ) -> None:
     """A loop for each batch axis around the call."""
     k = LLVMBuilder(scope.function, 1)
+    small = _is_small(k, sizes) if extents and matrices[1].flag == NO_TRANSPOSE else None
 
     def item(depth: int, pointers: Sequence[Value]) -> None:
         if depth == len(extents):
-            _call(scope, step, sizes, matrices, pointers)
+            _one(scope, step, sizes, matrices, pointers, small)
             return
 
         def body(index: Value, _: Sequence[Value]) -> Sequence[Value]:
@@ -150,6 +163,45 @@ def _loops(
         counted(scope.function, extents[depth], 1, (), body)
 
     item(0, [x.pointer for x in matrices])
+
+
+def _is_small(k: LLVMBuilder, sizes: _Sizes) -> Value:
+    """Whether there are so few multiplications that a call would take longer."""
+    inside = k.compare("le", k.mul(k.mul(sizes.m, sizes.n), sizes.k), constant(SMALL, "int64"))
+    # each is compared as well, since the product of large extents wraps around
+    for extent in (sizes.m, sizes.n, sizes.k):
+        inside = k.and_(inside, k.compare("le", extent, constant(SMALL, "int64")))
+    return inside
+
+
+def _one(
+    scope: EntryScope,
+    step: Blas,
+    sizes: _Sizes,
+    matrices: tuple[_Lines, _Lines, _Lines],
+    pointers: Sequence[Value],
+    small: Value | None,
+) -> None:
+    """The product at one batch position: in our own code if it is small, else by a call."""
+    if small is None:
+        _call(scope, step, sizes, matrices, pointers)
+        return
+    function = scope.function
+    near, far, done = (function.label(hint) for hint in ("small", "large", "made"))
+    function.branch(small, near, far)
+    function.begin(near)
+    name = small_product(scope.module, step.dtype, alpha=step.alpha, add=step.add)
+    a, b, out = matrices
+    one = constant(1, "int64")
+    down, right = (one, a.wide) if a.flag == TRANSPOSE else (a.wide, one)
+    at_a, at_b, at_out = pointers
+    values = (at_a, down, right, at_b, b.wide, at_out, out.wide, sizes.m, sizes.n, sizes.k)
+    function.line(f"call void @{name}({', '.join(value.typed for value in values)})")
+    function.jump(done)
+    function.begin(far)
+    _call(scope, step, sizes, matrices, pointers)
+    function.jump(done)
+    function.begin(done)
 
 
 def _call(
@@ -172,9 +224,11 @@ def _call(
         stored = (k, m) if a.flag == TRANSPOSE else (m, k)
         matrix = (order, f"i32 {a.flag}", *stored, alpha, at_a, a.step)
         arguments = (*matrix, at_b, "i32 1", beta, at_out, "i32 1")
-    name = f"exprd_{PREFIX[step.dtype]}{step.routine}"
-    scope.module.declare(name, "void", [argument.split(" ")[0] for argument in arguments])
-    scope.function.line(f"call void @{name}({', '.join(arguments)})")
+    symbol = f"exprd_{PREFIX[step.dtype]}{step.routine}"
+    name = panels(scope.module, symbol, step.routine, step.dtype, step.dtype)
+    passed = ", ".join((scope.context.typed, *arguments))
+    stopped = scope.function.emit(f"call i32 @{name}({passed})", "int32")
+    leave_unless_ok(scope.function, stopped)
 
 
 def _short(scope: EntryScope, value: Value) -> str:

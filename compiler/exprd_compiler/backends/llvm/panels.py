@@ -1,0 +1,180 @@
+"""Panels: a large product by BLAS as several calls, so that it can be stopped in between.
+
+i32 exprd.panels.dgemm(ptr context, the arguments of the routine)      OK or CANCELLED
+
+A call of the library cannot be stopped. So a product beyond a limit is cut into tiles of the
+result, each over the whole inner extent. Small ones pass through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from exprd_compiler.backends.llvm import memory
+from exprd_compiler.backends.llvm.blas import TRANSPOSE
+from exprd_compiler.backends.llvm.counting import cancel_point
+from exprd_compiler.backends.llvm.layout import OK
+from exprd_compiler.backends.llvm.loops import counted
+from exprd_compiler.backends.llvm.scalar import LLVMBuilder
+from exprd_compiler.backends.llvm.text import Value, constant
+
+if TYPE_CHECKING:
+    from exprd_compiler.backends.llvm.text import FunctionText, ModuleText
+
+# Multiplications of one call: 40 to 50 ms on one core (gemv waits for memory).
+LIMIT: Final = {"gemm": 1 << 30, "gemv": 1 << 26}
+# A tile is no narrower than this, since packing its operands would take longer than multiplying.
+LEAST: Final = {"gemm": 256, "gemv": 1}
+
+_PARAMETERS: Final = {
+    "gemm": (
+        "order",
+        "ta",
+        "tb",
+        "m",
+        "n",
+        "k",
+        "alpha",
+        *("a", "lda", "b", "ldb", "beta", "c", "ldc"),
+    ),
+    "gemv": ("order", "ta", "m", "n", "alpha", "a", "lda", "x", "incx", "beta", "y", "incy"),
+}
+_POINTERS: Final = ("context", "a", "b", "c", "x", "y")
+_SCALES: Final = ("alpha", "beta")
+
+
+def panels(module: ModuleText, symbol: str, routine: str, dtype: str, scale: str) -> str:
+    """The name of the function that calls a routine in panels, defined on first use.
+
+    Args:
+        module: where it is defined.
+        symbol: the routine's symbol.
+        routine: "gemm" or "gemv".
+        dtype: of the elements.
+        scale: of the factors as they are passed, "ptr" if by address.
+    """
+    name = f"exprd.panels.{symbol}"
+    module.define_once(name, lambda: _Writer(module, name, symbol, routine, dtype, scale).write())
+    return name
+
+
+class _Writer:
+    def __init__(
+        self, module: ModuleText, name: str, symbol: str, routine: str, dtype: str, scale: str
+    ) -> None:
+        self.symbol, self.routine, self.dtype = symbol, routine, dtype
+        self.given = {
+            name: Value(f"%{name}", _parameter(name, scale), 1)
+            for name in ("context", *_PARAMETERS[routine])
+        }
+        self.function: FunctionText = module.function(
+            name, list(self.given.values()), result="i32", linkage="internal"
+        )
+        self.k = LLVMBuilder(self.function, 1)
+        kinds = [self.given[name].type for name in _PARAMETERS[routine]]
+        module.declare(symbol, "void", kinds)
+
+    def write(self) -> None:
+        """The whole function."""
+        cancel_point(self.function, self.given["context"])
+        k, limit = self.k, self._constant(LIMIT[self.routine])
+        sizes = [self._wide(name) for name in ("m", "n", "k") if name in self.given]
+        work = k.const(1.0, "float64")
+        for size in sizes:
+            work = k.mul(work, k.cast(size, "float64"))
+        whole, cut = self.function.label("whole"), self.function.label("cut")
+        self.function.branch(k.compare("le", work, k.cast(limit, "float64")), whole, cut)
+        self.function.begin(whole)
+        self._call({})
+        self.function.line(f"ret i32 {OK}")
+        self.function.begin(cut)
+        if self.routine == "gemm":
+            self._tiles(*sizes)
+        else:
+            self._strips(*sizes)
+        self.function.line(f"ret i32 {OK}")
+
+    def _tiles(self, m: Value, n: Value, inner: Value) -> None:
+        """Tiles of rows and, should the rows still be too long, columns."""
+        k = self.k
+        rows = self._part(k.mul(n, inner))
+        columns = self._part(k.mul(rows, inner))
+        flags = [self._transposed("ta"), self._transposed("tb")]
+        lda, ldb, ldc = (self._wide(name) for name in ("lda", "ldb", "ldc"))
+        one = self._constant(1)
+
+        def tile(i: Value, height: Value, j: Value, width: Value) -> None:
+            cancel_point(self.function, self.given["context"])
+            a = self._shifted("a", k.mul(i, k.select(flags[0], one, lda)))
+            b = self._shifted("b", k.mul(j, k.select(flags[1], ldb, one)))
+            c = self._shifted("c", k.add(k.mul(i, ldc), j))
+            self._call({"m": height, "n": width, "a": a, "b": b, "c": c})
+
+        def row(i: Value, height: Value) -> None:
+            self._each(n, columns, lambda j, width: tile(i, height, j, width))
+
+        self._each(m, rows, row)
+
+    def _strips(self, m: Value, n: Value) -> None:
+        """Strips of the result; for a transposed matrix they are columns of what is stored."""
+        k = self.k
+        turned = self._transposed("ta")
+        lda, step, one = self._wide("lda"), self._wide("incy"), self._constant(1)
+        length, inner = k.select(turned, n, m), k.select(turned, m, n)
+
+        def strip(i: Value, size: Value) -> None:
+            cancel_point(self.function, self.given["context"])
+            a = self._shifted("a", k.mul(i, k.select(turned, one, lda)))
+            y = self._shifted("y", k.mul(i, step))
+            changed = {"m": k.select(turned, m, size), "n": k.select(turned, size, n)}
+            self._call({**changed, "a": a, "y": y})
+
+        self._each(length, self._part(inner), strip)
+
+    # ---- pieces
+    def _each(self, extent: Value, part: Value, body: Callable[[Value, Value], None]) -> None:
+        """`body(start, size)` for each part of an extent."""
+        k = self.k
+        up = k.sub(k.add(extent, part), self._constant(1))
+        parts = k.div(up, part)
+
+        def one(index: Value, _: Sequence[Value]) -> Sequence[Value]:
+            start = k.mul(index, part)
+            body(start, k.minimum(part, k.sub(extent, start)))
+            return ()
+
+        counted(self.function, parts, 1, (), one)
+
+    def _part(self, each: Value) -> Value:
+        """How many lines of so many multiplications each make one call."""
+        fit = self.k.div(self._constant(LIMIT[self.routine]), each)
+        least = self._constant(LEAST[self.routine])
+        even = self.k.and_(fit, self._constant(-LEAST[self.routine]))
+        return self.k.maximum(even, least)
+
+    def _call(self, changed: dict[str, Value]) -> None:
+        arguments: list[str] = []
+        for name in _PARAMETERS[self.routine]:
+            value = changed.get(name, self.given[name])
+            short = value.dtype == "int64"
+            arguments.append((self.k.convert("trunc", value, "int32") if short else value).typed)
+        self.function.line(f"call void @{self.symbol}({', '.join(arguments)})")
+
+    def _transposed(self, name: str) -> Value:
+        return self.k.compare("eq", self.given[name], constant(TRANSPOSE, "int32"))
+
+    def _shifted(self, name: str, offset: Value) -> Value:
+        return memory.element_pointer(self.k, self.given[name], self.dtype, offset)
+
+    def _wide(self, name: str) -> Value:
+        return self.k.cast(self.given[name], "int64")
+
+    def _constant(self, value: int) -> Value:
+        return constant(value, "int64")
+
+
+def _parameter(name: str, scale: str) -> str:
+    if name in _POINTERS:
+        return "ptr"
+    return scale if name in _SCALES else "int32"

@@ -1,0 +1,75 @@
+"""Interrupts: native code of the main thread ends when a signal handler raises, as on Ctrl-C.
+
+Handlers in Python run in the main thread alone, and not while that is in native code. So a call
+that may be long runs on a helper thread, for which the main thread waits: a wait can be broken.
+Short calls run where they are made. Invariant: a call that was broken off commits nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from exprd_compiler.backends.executable import Guard
+
+# A helper costs about 0.1 ms, so a call of this length pays 1 % for it.
+_LONG_SECONDS: Final = 0.01
+# Beyond so many times the largest input of a short call, the next may be long.
+_GROWTH: Final = 4
+
+
+class Interrupts:
+    """What is known of one function's calls: how large its inputs were when they were short."""
+
+    __slots__ = ("_largest", "_main")
+
+    def __init__(self) -> None:
+        self._largest = -1  # bytes; the first call may be long
+        self._main = threading.main_thread().ident
+
+    def guard(self, inputs: Sequence[NDArray[Any]]) -> Guard | None:
+        """Who is to run the next call: a helper thread, or nobody in particular."""
+        if threading.get_ident() != self._main:
+            return None
+        nbytes = 0
+        for array in inputs:
+            nbytes += array.nbytes
+        return None if nbytes <= self._largest else self._helped(nbytes)
+
+    def _helped(self, nbytes: int) -> Guard:
+        def guard(native: Callable[[], int], stop: Callable[[], None], /) -> int:
+            start = time.perf_counter()
+            status = _helped(native, stop)
+            long = time.perf_counter() - start > _LONG_SECONDS
+            self._largest = min(self._largest, nbytes - 1) if long else _GROWTH * nbytes
+            return status
+
+        return guard
+
+
+def _helped(native: Callable[[], int], stop: Callable[[], None]) -> int:
+    """What `native()` gives on a thread of its own; an exception of the wait stops it."""
+    done = threading.Event()
+    status: list[int] = []
+
+    def work() -> None:
+        status.append(native())
+        done.set()
+
+    try:
+        threading.Thread(target=work, name="exprd-native", daemon=True).start()
+    except RuntimeError:  # no more threads, or none any more while the interpreter ends
+        return native()
+    try:
+        done.wait()
+    except BaseException:
+        stop()
+        done.wait()
+        raise
+    return status[0]
