@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from exprd_compiler.errors import DTypeError
-from exprd_compiler.ir.dtype import DISCRETE, DTYPES, is_complex, is_float, promote
+from exprd_compiler.ir.dtype import DISCRETE, DTYPES, HALVES, is_complex, is_float, promote
 from exprd_compiler.ir.lowering import Scalar
 from exprd_compiler.ir.node import Array, Op
 from exprd_compiler.ir.type import TensorType
@@ -33,7 +33,7 @@ CASES = [
     pytest.param(op, dtype, id=f"{op.name}-{dtype}")
     for op in ELEMENTWISE
     for dtype in op.dtypes
-    if not is_complex(dtype)  # see test_complex
+    if not is_complex(dtype) and dtype not in HALVES  # see test_complex and test_halves
     if tried(op, dtype)
 ]
 BINARY = [op for op in ELEMENTWISE if len(op.examples[0].shapes) == 2]

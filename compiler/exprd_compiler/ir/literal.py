@@ -24,7 +24,7 @@ import numpy as np
 
 from exprd_compiler.errors import GraphError
 from exprd_compiler.ir.dtype import EVERY, ITEMSIZE, is_complex, is_float, numpy_dtype, part_of
-from exprd_compiler.ir.half import constant_array, widened
+from exprd_compiler.ir.half import bfloat16_bits, constant_array, widened
 from exprd_compiler.ir.node import Array, Const
 from exprd_compiler.ir.type import TensorType
 
@@ -72,16 +72,17 @@ def _write_tuple(value: tuple[Any, ...]) -> str:
     return f"({', '.join(items)}{',' * (len(items) == 1)})"
 
 
-def write_array(array: Array) -> str:
-    """The literal of an array."""
-    given = TensorType(array.dtype.name, array.shape)
+def _write_const(value: Const) -> str:
+    array, given = value.array, TensorType(value.dtype, value.array.shape)
     if array.size <= READABLE:
-        parts = widened(array.reshape(-1).view(numpy_dtype(part_of(given.dtype))))
+        flat = array.reshape(-1)
+        parts = flat.view(part_of(given.dtype)) if is_complex(given.dtype) else widened(flat)
         numbers = [str(item).lower() for item in parts]
         # a NaN may carry bits that its name does not tell
         if "nan" not in numbers or _from_numbers(given, numbers).tobytes() == array.tobytes():
             return f"{given}{{{', '.join(numbers)}}}"
-    return f'{given}"{base64.b64encode(array.tobytes()).decode()}"'
+    raw = bfloat16_bits(array) if given.dtype == "bfloat16" else array
+    return f'{given}"{base64.b64encode(raw.tobytes()).decode()}"'
 
 
 _WRITERS: Final[dict[type, Callable[[Any], str]]] = {
@@ -92,7 +93,7 @@ _WRITERS: Final[dict[type, Callable[[Any], str]]] = {
     str: json.dumps,
     tuple: _write_tuple,
     TensorType: str,
-    Const: lambda value: write_array(value.array),
+    Const: _write_const,
 }
 
 
@@ -114,8 +115,8 @@ def _from_numbers(given: TensorType, numbers: list[str]) -> Array:
     else:
         real = is_float(given.dtype) or is_complex(given.dtype)
         values = list(map(float if real else int, numbers))
-    with np.errstate(all="ignore"):
-        flat = constant_array(values, part_of(given.dtype))[0].view(numpy_dtype(given.dtype))
+    flat = constant_array(values, part_of(given.dtype))[0]
+    flat = flat.view(given.dtype) if is_complex(given.dtype) else flat
     return flat.reshape([extent or 0 for extent in given.shape])
 
 

@@ -57,7 +57,7 @@ class _Place:
 
 def _place(k: Arithmetic, x: Value) -> _Place:
     zero = k.like(0.0, x)
-    reflected = k.compare("lt", x, k.like(-_TINY, x))
+    reflected = k.compare("le", x, k.like(-_TINY, x))
     mirrored = two_sum(k, k.like(1.0, x), k.neg(x))
     start = double_select(k, reflected, mirrored, (k.abs(x), zero))
     low = k.compare("lt", start[0], k.like(float(_SHIFT), x))
