@@ -10,14 +10,14 @@ import inspect
 from pathlib import Path
 
 from exprd_compiler import errors
-from exprd_compiler.ir.dtype import DTYPES
+from exprd_compiler.ir.dtype import DTYPES, EVERY
 from exprd_compiler.ir.node import NO_GRAD, NO_PATH, ZERO_GRAD, Op
 from exprd_compiler.ops.table import OP_SET_VERSION, OPS
 from tools.options_page import options_page
 from tools.rewrites_page import rewrites_page
 
 DOCS = Path(__file__).parents[1] / "docs"
-KINDS = ("bool", "int", "uint", "float")
+KINDS = ("bool", "int", "uint", "float", "complex")
 GRADIENTS = {repr(NO_GRAD): "none", repr(ZERO_GRAD): "zero", repr(NO_PATH): "no path"}
 
 OPS_HEAD = f"""# Ops
@@ -56,9 +56,11 @@ def _op_row(op: Op) -> str:
 
 def _dtypes(op: Op) -> str:
     """The dtypes of an op by kind, or one by one where it has a kind only in part."""
-    if set(op.dtypes) in (set(), set(DTYPES)):
+    if set(op.dtypes) in (set(), set(EVERY)):
         return "all"
-    kinds = {name: tuple(d for d in DTYPES if d.rstrip("0123456789") == name) for name in KINDS}
+    if set(op.dtypes) == set(DTYPES):
+        return "all real ones"
+    kinds = {name: tuple(d for d in EVERY if d.rstrip("0123456789") == name) for name in KINDS}
     whole = [name for name, members in kinds.items() if set(members) <= set(op.dtypes)]
     rest = [d for d in op.dtypes if d.rstrip("0123456789") not in whole]
     return ", ".join(whole + rest)

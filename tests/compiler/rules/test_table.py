@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from exprd_compiler.interpret import evaluate
-from exprd_compiler.ir.dtype import FLOATS
+from exprd_compiler.ir.dtype import FLOATS, is_complex
 from exprd_compiler.ir.graph import Graph, toposort
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.leaves import input_
@@ -28,6 +28,7 @@ EXACT = {
     "the sum of a broadcast scalar",
     "to the power minus one",
 }
+NARROW = ("float32", "complex64")
 SPECIAL = (0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e30, -2.5, 3.0, 1e-30, 7.0)
 
 
@@ -47,6 +48,9 @@ def _value(rule: Rule, leaf: Node, rng: np.random.Generator) -> Any:
         return picked.reshape(shape).astype(leaf.dtype)
     if leaf.dtype in FLOATS:
         return rng.uniform(0.05, 0.95, shape).astype(leaf.dtype)
+    if is_complex(leaf.dtype):
+        re, im = (rng.uniform(0.05, 0.95, shape) for _ in range(2))
+        return (re + 1j * im).astype(leaf.dtype)
     return rng.integers(0, 2 if leaf.dtype == "bool" else 120, shape).astype(leaf.dtype)
 
 
@@ -69,7 +73,7 @@ def test_a_rule_fires_on_its_left_side_and_keeps_the_value(
         if rule.name in EXACT:
             np.testing.assert_array_equal(got, want)
         else:
-            np.testing.assert_allclose(got, want, rtol=1e-5 if got.dtype == "float32" else 1e-12)
+            np.testing.assert_allclose(got, want, rtol=1e-5 if got.dtype in NARROW else 1e-12)
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
@@ -91,7 +95,7 @@ def test_every_level_keeps_its_value(rule: Rule, level: str, rng: np.random.Gene
         given = values(rule, graph, rng)
         ((want,), _), ((got,), _) = evaluate(graph, given), evaluate(new, given)
         assert (got.dtype, got.shape) == (want.dtype, want.shape)
-        np.testing.assert_allclose(got, want, rtol=1e-5 if got.dtype == "float32" else 1e-12)
+        np.testing.assert_allclose(got, want, rtol=1e-5 if got.dtype in NARROW else 1e-12)
 
 
 def test_names_are_unique_and_tell_something() -> None:
