@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import harness
 
-SUBJECTS = ("calls", "elementwise", "logistic_regression")
+SUBJECTS = ("calls", "elementwise", "logistic_regression", "products")
 
 
 def main() -> None:
