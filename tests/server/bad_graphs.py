@@ -12,11 +12,12 @@ from typing import Any
 import exprd_proto as wire
 from exprd_proto import DataType
 
-F64, F32, I64, BOOL = (
+F64, F32, I64, BOOL, C64 = (
     DataType.DATA_TYPE_FLOAT64,
     DataType.DATA_TYPE_FLOAT32,
     DataType.DATA_TYPE_INT64,
     DataType.DATA_TYPE_BOOL,
+    DataType.DATA_TYPE_COMPLEX64,
 )
 
 
@@ -292,6 +293,26 @@ GRAPHS = (
     ("chain of 66 sub-graphs", chain_of_graphs(66), "GraphError", ""),
     ("wrong arity", with_nodes(node("add", 0)), "GraphError", "takes 2"),
     ("wrong dtype", with_nodes(node("invert", 0)), "DTypeError", ""),
+    (
+        "complex numbers in order",
+        with_nodes(leaf("input", "z", C64), node("lt", 4, 4), inputs=[0, 4]),
+        "DTypeError",
+        "complex64",
+    ),
+    (
+        "imaginary part dropped",
+        with_nodes(
+            leaf("input", "z", C64), node("cast", 4, dtype={"dtype_value": F64}), inputs=[0, 4]
+        ),
+        "DTypeError",
+        "imaginary part",
+    ),
+    (
+        "half a complex number",
+        with_nodes(constant(bytes(12), (), C64)),
+        "GraphError",
+        "12 were sent",
+    ),
     (
         "extents that differ",
         with_nodes(
