@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from exprd.convert import as_node, cast_to, dtype_name
 from exprd.shaping import flatten
@@ -22,6 +22,7 @@ from exprd_compiler.ops.table import OPS
 __all__ = ["Axis", "argmax", "argmin", "fold", "fold_ops", "mean", "norm", "prod", "std", "sum_"]
 
 Axis: TypeAlias = "int | Sequence[int] | None"
+_INNER: Final = frozenset(("highest",))  # folds that others are made of
 
 
 def axes_of(x: Node, axis: Axis, op: str) -> tuple[int, ...]:
@@ -44,7 +45,9 @@ def fold_ops() -> dict[str, Op]:
     return {
         op.name: op
         for op in OPS.values()
-        if op.examples and all(set(example.attrs) == {"axes"} for example in op.examples)
+        if op.name not in _INNER
+        and op.examples
+        and all(set(example.attrs) == {"axes"} for example in op.examples)
     }
 
 

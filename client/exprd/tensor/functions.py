@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import ParamSpec
 
-from exprd import arranging, convert, indexing, linear, reduction, shaping
+from exprd import arranging, convert, extras, indexing, linear, reduction, shaping, sorting
 from exprd import elementwise as builders
 from exprd.shaping import float_dtype
 from exprd.variable import TensorVariable, as_tensor_variable, variable_of
@@ -25,6 +25,16 @@ def lift(build: Callable[P, Node]) -> Callable[P, TensorVariable]:
     @wraps(build)
     def lifted(*args: P.args, **kwargs: P.kwargs) -> TensorVariable:
         return variable_of(build(*args, **kwargs))
+
+    return lifted
+
+
+def lift_all(build: Callable[P, Sequence[Node]]) -> Callable[P, list[TensorVariable]]:
+    """A builder of several nodes as a function on variables."""
+
+    @wraps(build)
+    def lifted(*args: P.args, **kwargs: P.kwargs) -> list[TensorVariable]:
+        return [variable_of(node) for node in build(*args, **kwargs)]
 
     return lifted
 
@@ -116,6 +126,44 @@ flatnonzero = lift(indexing.flatnonzero)
 nonzero_values = lift(indexing.nonzero_values)
 set_subtensor = lift(indexing.set_subtensor)
 inc_subtensor = lift(indexing.inc_subtensor)
+compress = lift(extras.compress)
+
+# ---- sorting and sets
+sort = lift(sorting.sort)
+argsort = lift(sorting.argsort)
+topk = lift(sorting.topk)
+argtopk = lift(sorting.argtopk)
+topk_and_argtopk = lift_all(sorting.topk_and_argtopk)
+searchsorted = lift(sorting.searchsorted)
+bincount = lift(sorting.bincount)
+quantile = lift(sorting.quantile)
+percentile = lift(sorting.percentile)
+
+
+def unique(
+    ar: object,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+) -> TensorVariable | list[TensorVariable]:
+    """The distinct values in order, with indexes, inverse and counts where asked for.
+
+    See `exprd.sorting.unique`; one variable if only the values are wanted, else a list.
+    """
+    found = sorting.unique(ar, return_index, return_inverse, return_counts, axis)
+    return variable_of(found) if isinstance(found, Node) else [variable_of(x) for x in found]
+
+
+# ---- further ones of Theano
+diff = lift(extras.diff)
+fill_diagonal = lift(extras.fill_diagonal)
+fill_diagonal_offset = lift(extras.fill_diagonal_offset)
+to_one_hot = lift(extras.to_one_hot)
+ravel_multi_index = lift(extras.ravel_multi_index)
+unravel_index = lift_all(extras.unravel_index)
+bartlett = lift(extras.bartlett)
+cov = lift(extras.cov)
 
 
 def nonzero(x: object) -> tuple[TensorVariable, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from exprd_compiler.errors import DTypeError, GraphError, IndexOutOfRange, ShapeError
 from exprd_compiler.ir.dtype import DTYPES, INTEGERS, is_float
+from exprd_compiler.ir.half import widened
 from exprd_compiler.ir.integer import IntExpr, equal, less, product
 from exprd_compiler.ir.lowering import Extents, HostContext, Reduce, Routine
 from exprd_compiler.ir.node import ZERO_GRAD, Array, Example, Node, Op
@@ -30,7 +31,7 @@ from exprd_compiler.ops.scans import cumsum
 from exprd_compiler.ops.sorting import ORDERED, argsort, sort
 
 _ONE: Final = const(1, "int64")
-
+_OUTSIDE: Final = "value {} is not one of the numbers below {}"
 # Integers that int64 holds.
 _COUNTED: Final = ("bool", *(dtype for dtype in INTEGERS if dtype != "uint64"))
 
@@ -48,7 +49,9 @@ def _search_type(a: TensorType, values: TensorType, *, right: bool) -> TensorTyp
 
 
 def _search_numpy(a: Array, values: Array, *, right: bool) -> Array:
-    return np.asarray(np.searchsorted(a, values, "right" if right else "left"), "int64")
+    return np.asarray(
+        np.searchsorted(widened(a), widened(values), "right" if right else "left"), "int64"
+    )
 
 
 searchsorted: Op = Op(
@@ -104,13 +107,11 @@ def _check_counted(name: str, x: TensorType, length: TensorType) -> None:
 
 def _inside(name: str, x: Array, length: Array) -> Array:
     wide = x.astype("int64")
-    wrong = wide[(wide < 0) | (wide >= int(length))]
-    if int(length) < 0:
+    if int(length) < 0 and name != "bounded":
         raise ShapeError(f"extent {int(length)} is negative", op=name)
+    wrong = wide[(wide < 0) | (wide >= int(length))]
     if wrong.size:
-        raise IndexOutOfRange(
-            f"value {wrong[0]} is not one of the numbers below {int(length)}", op=name
-        )
+        raise IndexOutOfRange(_OUTSIDE.format(wrong[0], int(length)), op=name)
     return wide
 
 
@@ -129,7 +130,7 @@ def _tally(operands: int) -> Routine:
         operands=operands,
         extents=_tally_extents,
         sizes=lambda given, out: (given[0][0], out[0]),
-        message="value {} is not one of the numbers below {}",
+        message=_OUTSIDE,
     )
 
 
@@ -200,6 +201,37 @@ def counted(x: Node, weights: Node | None, minlength: Node) -> Node:
     reach = add(highest(x, axes=(0,)), _ONE)
     length = maximum(reach, cast(minlength, dtype="int64"))
     return bincount(x, length) if weights is None else bincount_weighted(x, weights, length)
+
+
+# ---- checked numbers
+def _bound_type(x: TensorType, length: TensorType) -> TensorType:
+    if x.dtype not in INTEGERS:
+        raise DTypeError(f"takes whole numbers, not {x}", op="bounded", hint="cast to int64")
+    if length != TensorType("int64"):
+        raise GraphError(f"the length is a 0-d int64, not {length}", op="bounded")
+    return x.with_dtype("int64")
+
+
+bounded: Op = Op(
+    name="bounded",
+    type=_bound_type,
+    numpy=lambda x, length: _inside("bounded", x, length),
+    grad=ZERO_GRAD,
+    lowering=Routine(
+        name="bound",
+        operands=2,
+        extents=lambda _h, operands: operands[0],
+        sizes=lambda operands, _: (product(operands[0]),),
+        message=_OUTSIDE,
+    ),
+    dtypes=INTEGERS,
+    examples=tuple(
+        Example(shapes=(shape, ()), integers={1: 5}, low=0, high=4)
+        for shape in ((37,), (2, 3), (), (0,))
+    ),
+    theano="Assert",
+    doc="Whole numbers as int64, all of them checked to lie from 0 to below a length.",
+)
 
 
 # ---- distinct values

@@ -13,6 +13,7 @@ import numpy as np
 
 from exprd_compiler.errors import GraphError, ShapeError
 from exprd_compiler.ir.dtype import DISCRETE, FLOATS
+from exprd_compiler.ir.half import widened
 from exprd_compiler.ir.integer import IntExpr, as_expr, equal, less, product
 from exprd_compiler.ir.lowering import Extents, HostContext, Routine
 from exprd_compiler.ir.node import ZERO_GRAD, Array, Example, Grad, Node, Op
@@ -35,14 +36,16 @@ def _check(name: str, x: TensorType, *, descending: bool) -> None:
 
 def places(x: Array, *, descending: bool) -> Array:
     """Where the elements of x in order stand along the last axis, by numpy."""
+    wide = widened(x)
     if not descending:
-        return np.argsort(x, axis=-1, kind="stable").astype("int64")
+        return np.argsort(wide, axis=-1, kind="stable").astype("int64")
     # of equal elements the first comes first again when the row is read from its end
-    backwards = np.argsort(x[..., ::-1], axis=-1, kind="stable")[..., ::-1]
+    backwards = np.argsort(wide[..., ::-1], axis=-1, kind="stable")[..., ::-1]
     return np.asarray(x.shape[-1] - 1 - backwards, "int64")
 
 
-def _values(x: Array, *, descending: bool) -> Array:
+def in_order(x: Array, *, descending: bool) -> Array:
+    """The elements of x in order along the last axis, by numpy."""
     return np.take_along_axis(x, places(x, descending=descending), axis=-1)
 
 
@@ -128,7 +131,7 @@ argsort: Op = _whole(
 sort: Op = _whole(
     "sort",
     positions=False,
-    numpy=_values,
+    numpy=in_order,
     grad=lambda g, _y, x, **attrs: (_put_back(x, g, argsort(x, **attrs)),),
     theano="SortOp",
     doc="The elements along the last axis in order; NaN is the largest.",
@@ -225,7 +228,7 @@ def _top_grad(g: Node, _y: Node, x: Node, *given: Node, **attrs: Any) -> Sequenc
 top: Op = _part(
     "top",
     positions=False,
-    whole=_values,
+    whole=in_order,
     grad=_top_grad,
     doc="The first so many elements along the last axis in order, the largest if descending.",
 )

@@ -74,11 +74,7 @@ def write_tally(call: Call) -> None:
         return ()
 
     def each(place: Value, _: Sequence[Value]) -> Sequence[Value]:
-        raw = memory.element_pointer(k, call.operands[0], call.dtypes[0], place)
-        value = k.cast(memory.load_one(k, raw, call.dtypes[0]), "int64")
-        inside = k.function.emit(f"icmp ult i64 {value.text}, {length.text}", "bool")
-        _fail_unless(call, inside, (value, length))
-        goal = _at(call, value)
+        goal = _at(call, _counted_at(call, place, length))
         old = memory.load_one(k, goal, call.out_dtype)
         memory.store_one(k, sum_of(k, old, _weight(call, place) or one), goal)
         return ()
@@ -97,6 +93,30 @@ def _weight(call: Call, place: Value) -> Value | None:
     dtype = call.dtypes[1]
     raw = memory.element_pointer(call.k, call.operands[1], dtype, place)
     return call.k.cast(memory.load_one(call.k, raw, dtype), call.out_dtype)
+
+
+# ---- bounds
+def write_bound(call: Call) -> None:
+    """The numbers themselves, once each is known to be below a length."""
+    k, (number,) = call.k, call.sizes
+    length = memory.load_one(k, call.operands[1], "int64")
+
+    def each(place: Value, _: Sequence[Value]) -> Sequence[Value]:
+        value = _counted_at(call, place, length)
+        memory.store_one(k, value, memory.element_pointer(k, call.out, "int64", place))
+        return ()
+
+    counted(k.function, number, 1, (), each)
+
+
+def _counted_at(call: Call, place: Value, length: Value) -> Value:
+    """The number at a place of the first operand as int64, refused unless it is below a length."""
+    k, dtype = call.k, call.dtypes[0]
+    raw = memory.element_pointer(k, call.operands[0], dtype, place)
+    value = k.cast(memory.load_one(k, raw, dtype), "int64")
+    inside = k.function.emit(f"icmp ult i64 {value.text}, {length.text}", "bool")
+    _fail_unless(call, inside, (value, length))
+    return value
 
 
 # ---- compaction
