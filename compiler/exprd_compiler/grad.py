@@ -161,6 +161,14 @@ def _check_policy(disconnected: str) -> None:
         raise ArgumentError(f"{disconnected=} is not one of {', '.join(POLICIES)}", op="grad")
 
 
+def disconnected_text(node: Node) -> str:
+    """What is said of a value that no gradient reaches."""
+    return (
+        f"the cost does not depend on {node.name or repr(node)}, or only by way of its shape "
+        "or of an op that lets no gradient through"
+    )
+
+
 def tell_disconnected(node: Node, disconnected: str) -> None:
     """What is to be done about a value that no gradient reaches.
 
@@ -169,10 +177,7 @@ def tell_disconnected(node: Node, disconnected: str) -> None:
         ArgumentError: there is no such policy.
     """
     _check_policy(disconnected)
-    message = (
-        f"the cost does not depend on {node.name or repr(node)}, or only by way of its shape "
-        "or of an op that lets no gradient through"
-    )
+    message = disconnected_text(node)
     if disconnected == "raise":
         hint = "leave it out, or pass disconnected_inputs='ignore' for a gradient of zero"
         raise blame(DisconnectedInput(message, op="grad", hint=hint), node)

@@ -5,16 +5,24 @@ Works on the client alone: the result is an ordinary expression.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeVar, cast, overload
 
 from exprd.config import config
 from exprd.convert import as_node, is_mapping, is_sequence, node_of
 from exprd.gradient.kinds import NoGradient, NullType, disconnected_type
-from exprd.origin import mark
+from exprd.origin import here, mark
 from exprd.variable import TensorVariable, Variable, variable_of
 from exprd_compiler.errors import ArgumentError, DisconnectedInput, NotDifferentiable
-from exprd_compiler.grad import Null, Part, gradients, zeros_like
+from exprd_compiler.grad import (
+    Null,
+    Part,
+    disconnected_text,
+    gradients,
+    tell_disconnected,
+    zeros_like,
+)
 from exprd_compiler.ir.node import Node
 
 DisconnectedInputError = DisconnectedInput
@@ -28,6 +36,7 @@ __all__ = [
     "like",
     "listed",
     "subgraph_grad",
+    "tell",
 ]
 
 T = TypeVar("T")
@@ -123,16 +132,33 @@ def derivatives(
     known_grads: Mapping[Node, Part] | None = None,
 ) -> list[Part]:
     """The derivatives as nodes, None and Null for those that are missing."""
+    told_here = disconnected_inputs == "warn"  # at the user's line, which the compiler cannot know
     found = gradients(
         cost,
         wrt,
         consider_constant=consider_constant,
-        disconnected=disconnected_inputs,
+        disconnected="ignore" if told_here else disconnected_inputs,
         known_grads=known_grads,
         float_dtype=config.floatX,
     )
+    for node, part in zip(wrt, found, strict=True):
+        if told_here and part is None:
+            tell(node, disconnected_inputs)
     mark([part for part in found if isinstance(part, Node)])
     return found
+
+
+def tell(node: Node, disconnected: str) -> None:
+    """What is to be done about something disconnected: a warning names the user's line.
+
+    Raises:
+        DisconnectedInput: it is "raise".
+    """
+    if disconnected == "warn":
+        line = here()
+        warnings.warn_explicit(disconnected_text(node), UserWarning, line.file, line.line)
+    else:
+        tell_disconnected(node, disconnected)
 
 
 # ---- arguments

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from exprd.convert import as_node
-from exprd.gradient.derive import derivatives, grad, like, listed
+from exprd.gradient.derive import derivatives, grad, like, listed, tell
 from exprd.gradient.kinds import disconnected_type
 from exprd.origin import mark
 from exprd.variable import Variable, variable_of
 from exprd_compiler.errors import ArgumentError
-from exprd_compiler.grad import Null, Part, tell_disconnected, zeros_like
+from exprd_compiler.grad import Null, Part, zeros_like
 from exprd_compiler.ir.dtype import is_discrete
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.arithmetic import add, cast, mul, second
@@ -139,7 +139,7 @@ def _pushed(
         if part is not None:
             known[second(part, part)] = _as_float(point, part.dtype)
     if not known:
-        tell_disconnected(value, disconnected)
+        tell(value, disconnected)
         return None
     (pushed,) = derivatives(None, [blank], disconnected_inputs="ignore", known_grads=known)
     return pushed if isinstance(pushed, Node) else zeros_like(value)

@@ -108,5 +108,5 @@ cumprod: Op = _scan(
     mul,
     _cumprod_grad,
     "CumOp",
-    "Running product along one axis, in the dtypes of cumsum; its gradients are right at zeros too.",
+    "Running product along one axis, in the dtypes of cumsum; gradients are right at zeros too.",
 )

@@ -10,7 +10,7 @@ import numpy as np
 
 from exprd_compiler.ir.dtype import DTYPES, EVERY, ITEMSIZE, is_complex, is_discrete
 from exprd_compiler.ir.node import Array, Node, Op
-from exprd_compiler.ops.arithmetic import add, cast, mul, sub, true_div
+from exprd_compiler.ops.arithmetic import add, cast, mul, second, sub, true_div
 from exprd_compiler.ops.complex_exp import complex_exp
 from exprd_compiler.ops.events import TO_NEGATIVE_POWER
 from exprd_compiler.ops.families import NUMBERS, elementwise, float_function, upcast_to_float
@@ -195,11 +195,20 @@ def _pow_body(k: Any, x: Any, y: Any) -> Any:
     return k.select(k.compare("lt", y, zero), unit, out)
 
 
+def _power_slope(a: Node, exponent: float, dtype: str) -> Node:
+    """The derivative of a power, where a whole exponent ends in no 0 * inf at 0."""
+    if exponent in (0, 1):
+        return second(a, const(exponent, dtype))
+    lower = a if exponent == 2 else pow_(a, const(exponent - 1, dtype))
+    return mul(const(exponent, dtype), lower)
+
+
 def _pow_grad(g: Node, y: Node, a: Node, b: Node) -> Sequence[Node | None]:
+    known = scalar_value(b)
+    if known is not None and not is_discrete(y.dtype):
+        return (mul(g, _power_slope(a, known, y.dtype)), None)
     exponent = cast(b, dtype=y.dtype)
     to_base = mul(g, mul(exponent, pow_(a, sub(exponent, const(1, y.dtype)))))
-    if scalar_value(b) is not None:
-        return (to_base, None)
     safe = switch(eq(a, const(0, a.dtype)), const(1, a.dtype), a)
     return (to_base, mul(g, mul(pow_(a, b), log(safe))))
 

@@ -57,7 +57,8 @@ class Batch:
         return dimshuffle(order, order=(0, *[NEW_AXIS] * rank)) if rank else order
 
 
-Rule: TypeAlias = Callable[[Batch, Node, Sequence[Operand]], Node]
+# The op over the batch; None says that it is to be taken through its expansion.
+Rule: TypeAlias = Callable[[Batch, Node, Sequence[Operand]], "Node | None"]
 
 
 def entries(x: Node) -> list[Entry]:

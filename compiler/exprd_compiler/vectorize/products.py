@@ -1,65 +1,61 @@
-"""Batch rules of products: one large product where only one operand is batched."""
+"""Batch rules of products: all are products of stacked matrices, an op that has a gradient.
+
+Where only one operand is batched, that op makes a single large product of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Sequence
 
-from exprd_compiler.ir.dtype import promote
 from exprd_compiler.ir.node import Node
-from exprd_compiler.ops.arithmetic import cast, mul
-from exprd_compiler.ops.families import sum_dtype
-from exprd_compiler.ops.linalg import dot, transpose
+from exprd_compiler.ops.arithmetic import add, mul
+from exprd_compiler.ops.leaves import const
 from exprd_compiler.ops.movement import NEW_AXIS, dimshuffle
-from exprd_compiler.ops.reduce import sum_
-from exprd_compiler.vectorize.batch import Batch, Operand, entries, refused, shaped, times
+from exprd_compiler.ops.products import matmul
+from exprd_compiler.vectorize.batch import Batch, Operand, padded
 
 
-def _rows(x: Node) -> Node:
-    """Stacked matrices as one matrix of all their rows."""
-    first, second, last = entries(x)
-    return shaped(x, [times(first, second), last])
-
-
-def _stacked(product: Node, x: Node) -> Node:
-    """The products of all rows, stacked as the matrices of x were."""
-    return shaped(product, [*entries(x)[:2], *entries(product)[1:]])
-
-
-def _left(a: Operand, b: Node) -> Node:
-    if a.rank == 1:
-        return dot(a.node, b)
-    return _stacked(dot(_rows(a.node), b), a.node)
-
-
-def _right(a: Node, b: Operand) -> Node:
-    other = a if a.ndim == 1 else transpose(a)
-    if b.rank == 1:
-        return dot(b.node, other)
-    turned = dimshuffle(b.node, order=(0, 2, 1))
-    out = _stacked(dot(_rows(turned), other), turned)
-    return out if a.ndim == 1 else dimshuffle(out, order=(0, 2, 1))
-
-
-def _both(a: Operand, b: Operand) -> Node:
-    """Products of pairs, as sums."""
-    left = dimshuffle(a.node, order=(*range(a.rank + 1), *[NEW_AXIS] * (b.rank - 1)))
-    right = dimshuffle(b.node, order=(0, *[NEW_AXIS] * (a.rank - 1), *range(1, b.rank + 1)))
-    dtype = promote(a.node.dtype, b.node.dtype)
-    total = sum_(mul(left, right), axes=(a.rank,))
-    return total if sum_dtype(dtype) == dtype else cast(total, dtype=dtype)
-
-
-_FORMS: Final[dict[tuple[bool, bool], Callable[[Operand, Operand], Node]]] = {
-    (True, False): lambda a, b: _left(a, b.node),
-    (False, True): lambda a, b: _right(a.node, b),
-    (True, True): _both,
-}
-
-
-def product(_batch: Batch, node: Node, xs: Sequence[Operand]) -> Node:
-    """A dot of vectors and matrices."""
+def product(_batch: Batch, _node: Node, xs: Sequence[Operand]) -> Node | None:
+    """A dot of vectors and matrices, where it is a matmul; any other by its expansion."""
     a, b = xs
-    if not {a.rank, b.rank} <= {1, 2}:
-        raise refused(node, f"ranks {a.rank} and {b.rank} have no batch rule")
-    return _FORMS[a.batched, b.batched](a, b)
+    return multiplied(a, b) if {a.rank, b.rank} <= {1, 2} else None
+
+
+def stacked(_batch: Batch, _node: Node, xs: Sequence[Operand]) -> Node:
+    """A matmul."""
+    return multiplied(xs[0], xs[1])
+
+
+def blas(batch: Batch, node: Node, xs: Sequence[Operand]) -> Node:
+    """alpha * a @ b + beta * c."""
+    a, b = xs[0], xs[1]
+    if not (a.batched or b.batched):
+        a = Operand(node=batch.spread(a), rank=a.rank, batched=True)
+    out = multiplied(a, b)
+    if node["alpha"] != 1.0:
+        out = mul(const(node["alpha"], node.dtype), out)
+    if len(xs) == 2:
+        return out
+    return add(out, mul(const(node["beta"], node.dtype), batch.spread(xs[2])))
+
+
+def multiplied(a: Operand, b: Operand) -> Node:
+    """The matmul of two operands, of which one or both are batched."""
+    left, right = _matrix(a, (0, NEW_AXIS, 1)), _matrix(b, (0, 1, NEW_AXIS))
+    rank = max(left.rank, right.rank)
+    out = matmul(padded(left, rank), padded(right, rank))
+    if right is not b:
+        out = _dropped(out, 1)
+    return out if left is a else _dropped(out, 1 if b.rank == 1 else 2)
+
+
+def _matrix(x: Operand, order: tuple[int, ...]) -> Operand:
+    """A batched vector as a batch of matrices with one row or one column."""
+    if not x.batched or x.rank > 1:
+        return x
+    return Operand(node=dimshuffle(x.node, order=order), rank=2, batched=True)
+
+
+def _dropped(x: Node, place: int) -> Node:
+    """x without an axis of length 1, counted from the end."""
+    return dimshuffle(x, order=tuple(i for i in range(x.ndim) if i != x.ndim - place))

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from exprd_compiler.ir.lowering import ArgReduce, Join, Reduce, Routine, Scalar, Scan
+from exprd_compiler.ir.lowering import ArgReduce, Join, Lapack, Reduce, Scalar, Scan
 from exprd_compiler.ir.node import Op
 from exprd_compiler.ops import (
     backward,
+    contraction,
     creation,
     diagonals,
     index,
@@ -20,8 +21,10 @@ from exprd_compiler.ops import (
     movement,
     nnet,
     reduce,
+    sorting,
     statistics,
 )
+from exprd_compiler.ops.products import matmul
 from exprd_compiler.vectorize import axes, places, products
 from exprd_compiler.vectorize.batch import Rule
 
@@ -32,7 +35,7 @@ BY_LOWERING: Final[Mapping[type, Rule]] = MappingProxyType(
         ArgReduce: axes.axes,
         Scan: axes.axis,
         Join: axes.axis,
-        Routine: axes.leading,
+        Lapack: axes.every_operand(lambda _: {}),
     }
 )
 
@@ -64,10 +67,18 @@ BY_OP: Final[Mapping[Op, Rule]] = MappingProxyType(
         diagonals.diagonal: places.diagonal,
         diagonals.assign_diagonal: places.write_diagonal,
         linalg.dot: products.product,
+        matmul: products.stacked,
+        linalg.gemv: products.blas,
+        linalg.gemm: products.blas,
+        contraction.batched_gemm: products.blas,
+        sorting.sort: axes.leading,
+        sorting.argsort: axes.leading,
+        sorting.top: axes.leading,
+        sorting.argtop: axes.leading,
     }
 )
 
 
 def rule_of(op: Op) -> Rule | None:
-    """The batch rule of an op, None for one that has none of its own."""
+    """The batch rule of an op, None if it has none of its own."""
     return BY_OP.get(op) or BY_LOWERING.get(type(op.lowering))

@@ -63,9 +63,10 @@ class _Walk:
             same = rebuild(node, tuple([x.node for x in xs]))
             return Operand(node=same, rank=node.ndim, batched=False)
         rule = rule_of(node.op)
-        if rule is None:
+        over = None if rule is None else rule(self.batch, node, xs)
+        if over is None:
             return self._expanded(node, xs)
-        return Operand(node=rule(self.batch, node, xs), rank=node.ndim, batched=True)
+        return Operand(node=over, rank=node.ndim, batched=True)
 
     def _expanded(self, node: Node, xs: Sequence[Operand]) -> Operand:
         lowering = node.op.lowering
