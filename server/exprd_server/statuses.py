@@ -34,6 +34,7 @@ _CODES: Final[Mapping[type[ExprdError], str]] = MappingProxyType(
         errors.GraphError: "INVALID_ARGUMENT",
         errors.CallError: "INVALID_ARGUMENT",
         errors.IndexOutOfRange: "OUT_OF_RANGE",
+        errors.LinAlgError: "OUT_OF_RANGE",
         errors.UnknownHandle: "NOT_FOUND",
         errors.UnsupportedVersion: "UNIMPLEMENTED",
         errors.LimitExceeded: "RESOURCE_EXHAUSTED",

@@ -29,10 +29,11 @@ TESTED = tuple(op for op in OPS.values() if not isinstance(op.lowering, Leaf))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """An op applied to leaves, and arrays for them."""
+    """An op applied to leaves, and arrays for them; `signs` is that of its example."""
 
     node: Node
     arrays: tuple[Array, ...]
+    signs: int | None = None
 
     @property
     def expected(self) -> Array:
@@ -54,6 +55,18 @@ def draw(rng: np.random.Generator, shape: Sequence[int], dtype: str, example: Ex
     return np.asarray(rng.integers(low, high, shape, endpoint=True), dtype)
 
 
+def dominant(rng: np.random.Generator, shape: Sequence[int], dtype: str, _: Example) -> Array:
+    """Matrices whose diagonal outweighs the rest and rises by 1 from row to row."""
+    out = rng.uniform(-0.5, 0.5, shape)
+    places = np.arange(min(shape[-2:]))
+    out[..., places, places] = max(shape[-2:]) + places
+    return out.astype(dtype)
+
+
+# How the first input of an example is drawn, by its field `values`.
+MAKERS = {"uniform": draw, "dominant": dominant}
+
+
 def leaf(array: Array, *, known: bool) -> Node:
     """An input for an array; an extent of 1 is always known, since it may broadcast."""
     shape = tuple(extent if known or extent == 1 else None for extent in array.shape)
@@ -61,17 +74,28 @@ def leaf(array: Array, *, known: bool) -> Node:
 
 
 def sample(
-    op: Op, arrays: Sequence[Array], attrs: dict[str, object], *, known: bool = False
+    op: Op,
+    arrays: Sequence[Array],
+    attrs: dict[str, object],
+    *,
+    known: bool = False,
+    signs: int | None = None,
 ) -> Sample:
     """An op applied to leaves that take these arrays."""
     leaves = [leaf(array, known=known) for array in arrays]
-    return Sample(node=op(*leaves, **attrs), arrays=tuple(arrays))
+    return Sample(node=op(*leaves, **attrs), arrays=tuple(arrays), signs=signs)
 
 
 def samples(op: Op, dtype: str, rng: np.random.Generator, *, known: bool) -> list[Sample]:
     """A sample for each example of an op."""
     return [
-        sample(op, list(_arrays(example, dtype, rng)), dict(example.attrs), known=known)
+        sample(
+            op,
+            list(_arrays(example, dtype, rng)),
+            dict(example.attrs),
+            known=known,
+            signs=example.signs,
+        )
         for example in op.examples
         if dtype in example.dtypes
     ]
@@ -81,6 +105,8 @@ def _arrays(example: Example, dtype: str, rng: np.random.Generator) -> Iterator[
     for place, shape in enumerate(example.shapes):
         if place in example.integers:
             yield np.asarray(example.integers[place], "int64")
+        elif place == 0:
+            yield MAKERS[example.values](rng, shape, dtype, example)
         else:
             yield draw(rng, shape, dtype, example)
 
@@ -90,6 +116,13 @@ def joined(found: Sequence[Sample]) -> tuple[Graph, list[Array]]:
     inputs = tuple(x for one in found for x in one.node.inputs)
     arrays = [array for one in found for array in one.arrays]
     return Graph(inputs, tuple(one.node for one in found)), arrays
+
+
+def turned(got: Array, want: Array, signs: int | None) -> Array:
+    """The value, with the signs of whole lines along an axis as in another."""
+    if signs is None or got.shape != want.shape:
+        return got
+    return np.asarray(np.where((got * want).sum(axis=signs, keepdims=True) < 0, -got, got))
 
 
 def assert_close(got: Array, want: Array, *, tolerance: float = 1.0, note: str = "") -> None:

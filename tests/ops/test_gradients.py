@@ -7,7 +7,7 @@ import pytest
 
 from exprd_compiler.grad import grad
 from exprd_compiler.interpret import evaluate, evaluate_nodes
-from exprd_compiler.ir.dtype import FLOATS, is_float
+from exprd_compiler.ir.dtype import FLOATS, WIDE_FLOATS, is_float
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.node import NO_GRAD, NO_PATH, ZERO_GRAD, Node, Op
 from exprd_compiler.ops.arithmetic import cast, mul
@@ -21,13 +21,14 @@ DIFFERENTIABLE = [
     for op in TESTED
     if op.grad not in (NO_GRAD, ZERO_GRAD, NO_PATH) and any(dtype in FLOATS for dtype in op.dtypes)
 ]
+TRIED = ("float16", *WIDE_FLOATS)  # bfloat16 differs in nothing but its rounding
 STEP = 1e-5
 ACCURACY = 1e-7
 
 
 def cost_of(one: Sample, rng: np.random.Generator) -> Node:
     """A scalar in which every element of the value has a weight of its own."""
-    y = one.node
+    y = one.node if one.signs is None else mul(one.node, one.node)
     weights = const(rng.uniform(0.5, 1.5, one.expected.shape), "float64")
     return sum_(mul(cast(y, dtype="float64"), weights), axes=tuple(range(y.ndim)))
 
@@ -69,7 +70,7 @@ def test_against_central_differences(op: Op, rng: np.random.Generator) -> None:
 def test_a_gradient_has_the_type_of_its_value(
     op: Op, known: bool, rng: np.random.Generator
 ) -> None:
-    for dtype in set(FLOATS) & set(op.dtypes):
+    for dtype in set(TRIED) & set(op.dtypes):
         for one in differentiable(op, dtype, rng, known=known):
             inputs = float_inputs(one)
             for x, slope in zip(
@@ -84,7 +85,7 @@ def test_a_gradient_has_the_type_of_its_value(
     [
         pytest.param(op, dtype, id=f"{op.name}-{dtype}")
         for op in DIFFERENTIABLE
-        for dtype in FLOATS
+        for dtype in TRIED
         if dtype in op.dtypes
     ],
 )
@@ -98,5 +99,7 @@ def test_native_gradients(op: Op, dtype: str, rng: np.random.Generator) -> None:
         outputs.extend(grad(cost_of(one, rng), float_inputs(one), disconnected="ignore"))
     graph = Graph(tuple(inputs), tuple(outputs))
     wanted, _ = evaluate(graph, arrays)
+    # the slopes of squares of unit vectors are small differences
+    tolerance = 4 if all(example.signs is None for example in op.examples) else 64
     for got, want in zip(native(graph, arrays), wanted, strict=True):
-        assert_close(got, want, tolerance=4)
+        assert_close(got, want, tolerance=tolerance)

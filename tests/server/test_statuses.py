@@ -10,6 +10,7 @@ CODES = {
     "DTypeError": "INVALID_ARGUMENT",
     "CallError": "INVALID_ARGUMENT",
     "IndexOutOfRange": "OUT_OF_RANGE",
+    "LinAlgError": "OUT_OF_RANGE",
     "UnknownHandle": "NOT_FOUND",
     "UnsupportedVersion": "UNIMPLEMENTED",
     "LimitExceeded": "RESOURCE_EXHAUSTED",

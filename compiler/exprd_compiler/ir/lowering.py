@@ -256,7 +256,7 @@ class Lapack:
         places: per input, what the routine does with it: "read" in place, "result" begins as a copy
             of it, "rows" and "columns" are copies in that order which the routine may overwrite.
         extents: `extents(*extents of the items, **attrs)` gives the extents of one result.
-        sizes: `sizes(*extents of the items)` gives the integers that the recipe takes.
+        sizes: `sizes(*extents of the items, **attrs)` gives the integers that the recipe takes.
         scratch: `scratch(*sizes)` gives dtype and length of temporaries, "real" for the result's.
         agree: `agree(*extents of the items)` gives pairs of extents that must be equal, with a text.
         failures: texts of the LinAlgErrors with which it can fail; {0} is LAPACK's code, {1} the

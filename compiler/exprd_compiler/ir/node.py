@@ -73,7 +73,10 @@ class Example:
 
     `low` and `high` bound float samples (integers are clipped to what they hold); `shapes` are the
     run-time shapes of the inputs; `integers` marks inputs that are indexes or extents, with their
-    value (an array-like) by input number; `dtypes` leaves out some of the op's.
+    value (an array-like) by input number; `dtypes` leaves out some of the op's; `values` says how
+    the first input is drawn: "uniform", or "dominant" for matrices that are well-conditioned,
+    positive definite and of distinct spectrum; along axis `signs` of the result, lines may have
+    either sign.
     """
 
     shapes: tuple[tuple[int, ...], ...]
@@ -82,6 +85,8 @@ class Example:
     dtypes: tuple[str, ...] = EVERY
     low: float = -3.0
     high: float = 3.0
+    values: str = "uniform"
+    signs: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -15,6 +15,7 @@ from exprd_compiler.ir.lowering import (
     Assign,
     Host,
     Join,
+    Lapack,
     Layout,
     Leaf,
     Library,
@@ -38,6 +39,7 @@ from exprd_compiler.kernel.form import (
     Step,
 )
 from exprd_compiler.kernel.group import Group, Grouping
+from exprd_compiler.kernel.lapack import lapack_steps
 from exprd_compiler.kernel.lower import KernelBuilder, label
 from exprd_compiler.kernel.routine import routine_call
 from exprd_compiler.kernel.scan import later_places, scan
@@ -50,7 +52,7 @@ from exprd_compiler.ops.movement import contiguous_strides
 
 _BLAS_LIMIT = 2**31 - 1
 # Lowerings that no other node shares a kernel with.
-_STANDING = (Assign, Join, Library, Routine, Scan, Scatter)
+_STANDING = (Assign, Join, Lapack, Library, Routine, Scan, Scatter)
 
 
 def make_plan(graph: Graph) -> Plan:
@@ -220,6 +222,10 @@ class _Planner:
         match node.op.lowering:
             case Library():
                 return self._blas(node)
+            case Lapack():
+                return lapack_steps(
+                    node, self.shapes, self.storage, self._buffer, self._temporary, self._placed
+                )
             case Routine():
                 return [
                     routine_call(node, self.shapes, self.storage, self._buffer, self._temporary)
@@ -241,6 +247,13 @@ class _Planner:
         value = align(source, loops, self.shapes) if source.ndim != node.ndim else loops
         layout = Layout(const(0), target.extents, contiguous_strides(target.extents))
         builder.write(source, value, builder.access(target, layout, loops), "set", factor)
+        return schedule(axes, frozenset(), builder.values, builder.stores, "copy")
+
+    def _placed(self, node: Node, target: Buffer, order: Layout) -> Kernel:
+        """The kernel that writes a node into a buffer under a layout of the same extents."""
+        axes, loops = _loops(order.extents)
+        builder = self._builder(axes)
+        builder.write(node, loops, builder.access(target, order, loops), "set")
         return schedule(axes, frozenset(), builder.values, builder.stores, "copy")
 
     def _assigned(self, node: Node) -> Kernel:

@@ -342,7 +342,7 @@ class Shapes:
             self._unify(a, b, text)
         items = [self._canonical(item) for item in items]
         text = "extent {} is beyond what LAPACK takes"
-        for size in rule.sizes(*items):
+        for size in rule.sizes(*items, **node.attributes):
             self.require(integer.less(size, _LAPACK_LIMIT), "LimitExceeded", text, size)
         return (*stack, *rule.extents(*items, **node.attributes))
 

@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from exprd_compiler.backends.llvm.lapack_symbols import numpy_callbacks, open_symbols
+
 ROW_MAJOR: Final = 101
 NO_TRANSPOSE: Final = 111
 TRANSPOSE: Final = 112
@@ -88,6 +90,7 @@ def _open_blas_at(path: Path) -> Blas:
         for routine in ROUTINES
         for dtype in ("float32", "float64")
     }
+    symbols |= open_symbols(library)
     library.scipy_openblas_get_config.restype = ctypes.c_char_p
     configuration = library.scipy_openblas_get_config().decode()
 
@@ -176,6 +179,7 @@ def numpy_blas() -> Blas:
         for routine in ROUTINES
         for dtype in ("float32", "float64")
     }
+    callbacks |= numpy_callbacks()
     return Blas(
         name=f"numpy {np.__version__}",
         symbols=MappingProxyType({name: _address(call) for name, call in callbacks.items()}),
