@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Final
 
-from exprd_compiler.ir.dtype import COMPLEX, EVERY, FLOATS
+from exprd_compiler.ir.dtype import COMPLEX, EVERY, FLOATS, WIDE_FLOATS
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.arithmetic import add, mul, neg, sub
 from exprd_compiler.ops.contraction import batched_gemm
@@ -122,7 +122,7 @@ CALLS: Final = (
         theano="local_dot22_to_dot22scalar",
         left=(mul, neg),
         right=_into_alpha,
-        dtypes=FLOATS,
+        dtypes=WIDE_FLOATS,
         why="BLAS scales anyway; the result is rounded once less.",
     ),
     Rule(
@@ -130,7 +130,7 @@ CALLS: Final = (
         theano="GemmOptimizer",
         left=(add, sub),
         right=_into_beta,
-        dtypes=FLOATS,
+        dtypes=WIDE_FLOATS,
         why="BLAS adds anyway.",
     ),
 )

@@ -27,7 +27,7 @@ from exprd_compiler.rewrite.pattern import Apply, Literal, Term, Wild
 from exprd_compiler.rewrite.rules import Rule
 
 SHAPE: Final = (3, 4)  # of matrices; vectors have the length of a row
-DTYPES: Final = ("float64", "float32", "int32", "uint8", "bool", "complex64")
+DTYPES: Final = ("float64", "float32", "float16", "int32", "uint8", "bool", "complex64")
 
 
 def leaf(dtype: str, rank: int = 2) -> Node:
