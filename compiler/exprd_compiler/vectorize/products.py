@@ -1,6 +1,7 @@
 """Batch rules of products: all are products of stacked matrices, an op that has a gradient.
 
-Where only one operand is batched, that op makes a single large product of it.
+The compiler makes one large product where only one operand is batched; BLAS forms have no gradient,
+so what a rule gives must not be one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def product(_batch: Batch, _node: Node, xs: Sequence[Operand]) -> Node | None:
     return multiplied(a, b) if {a.rank, b.rank} <= {1, 2} else None
 
 
-def stacked(_batch: Batch, _node: Node, xs: Sequence[Operand]) -> Node:
+def matrices(_batch: Batch, _node: Node, xs: Sequence[Operand]) -> Node:
     """A matmul."""
     return multiplied(xs[0], xs[1])
 

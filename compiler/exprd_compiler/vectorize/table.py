@@ -67,7 +67,7 @@ BY_OP: Final[Mapping[Op, Rule]] = MappingProxyType(
         diagonals.diagonal: places.diagonal,
         diagonals.assign_diagonal: places.write_diagonal,
         linalg.dot: products.product,
-        matmul: products.stacked,
+        matmul: products.matrices,
         linalg.gemv: products.blas,
         linalg.gemm: products.blas,
         contraction.batched_gemm: products.blas,
