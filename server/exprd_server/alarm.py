@@ -56,10 +56,12 @@ class Alarm:
     def _due(self) -> list[Callable[[], None]]:
         """What is to be rung now, after a wait for the earliest end."""
         with self._changed:
+            if self._closed:
+                return []
             now = time.monotonic()
             due = [key for key, (end, _) in self._waiting.items() if end <= now]
             rings = [self._waiting.pop(key)[1] for key in due]
             self._next = min((end for end, _ in self._waiting.values()), default=math.inf)
-            if not rings and not self._closed:
+            if not rings:
                 self._changed.wait(min(self._next - now, threading.TIMEOUT_MAX))
             return rings
