@@ -8,9 +8,10 @@ changes what it is given.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,14 +26,16 @@ from exprd_compiler.errors import (
 from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.graph import Graph, toposort
 from exprd_compiler.ir.lowering import Assign, Gather, Leaf, Library, Scalar, Scatter
-from exprd_compiler.ir.node import Array, Node
+from exprd_compiler.ir.node import Array, Node, Op
 from exprd_compiler.ir.origin import blame
 from exprd_compiler.ir.type import TensorType
+from exprd_compiler.ops.choice import choose
 from exprd_compiler.ops.creation import alloc
 from exprd_compiler.ops.diagonals import diagonal
 from exprd_compiler.ops.events import events_met
 from exprd_compiler.ops.index import assign, numpy_index
 from exprd_compiler.ops.leaves import constant
+from exprd_compiler.ops.mixed import index_arrays, pick, put
 from exprd_compiler.ops.movement import filled
 
 
@@ -140,11 +143,11 @@ def _value(node: Node, arrays: list[Array]) -> Array:
 def _check_broadcast(node: Node, arrays: list[Array]) -> None:
     match node.op.lowering:
         case Scalar():
-            _check_agree(node, 0, arrays)
+            _check_agree(node.inputs, arrays)
         case Gather():
-            _check_agree(node, 1, arrays)
+            _check_agree(node.inputs[1:], arrays[1:])
         case Scatter():
-            _check_agree(node, 2, arrays)
+            _check_agree(node.inputs[2:], arrays[2:])
             leading = np.broadcast_shapes(*[array.shape for array in arrays[2:]])
             _check_fits(node, 1, arrays, leading + arrays[0].shape[len(arrays) - 2 :])
         case Assign():
@@ -152,8 +155,8 @@ def _check_broadcast(node: Node, arrays: list[Array]) -> None:
                 _check_fits(node, 1, arrays, _written(node, arrays).shape)
         case Library() if len(arrays) > 2:
             _check_fits(node, 2, arrays, _product_shape(arrays[0].shape, arrays[1].shape))
-        case _ if node.op is alloc:
-            _check_fits(node, 0, arrays, [int(e) for e in filled(node["shape"], arrays[1:])])
+        case _ if node.op in _CHECKED:
+            _CHECKED[node.op](node, arrays)
         case _:
             pass
 
@@ -171,11 +174,11 @@ def _written(node: Node, arrays: list[Array]) -> Array:
     return np.asarray(diagonal.numpy(arrays[0], **place))
 
 
-def _check_agree(node: Node, first: int, arrays: list[Array]) -> None:
-    """The operands from number `first` on have a common shape."""
-    shapes = [array.shape for array in arrays[first:]]
+def _check_agree(nodes: Sequence[Node], arrays: Sequence[Array]) -> None:
+    """The operands have a common shape."""
+    shapes = [array.shape for array in arrays]
     common: dict[int, int] = {}
-    for x, shape in zip(node.inputs[first:], shapes, strict=True):
+    for x, shape in zip(nodes, shapes, strict=True):
         for axis in range(-x.ndim, 0):
             if x.type.shape[axis] == 1:
                 continue
@@ -190,6 +193,34 @@ def _check_fits(node: Node, place: int, arrays: list[Array], target: Sequence[in
     for axis in range(-len(shape), 0):
         if static[axis] != 1 and shape[axis] != target[axis]:
             raise _mismatch((shape, target), target[axis], shape[axis], axis + len(target))
+
+
+def _check_alloc(node: Node, arrays: list[Array]) -> None:
+    _check_fits(node, 0, arrays, [int(e) for e in filled(node["shape"], arrays[1:])])
+
+
+def _check_indexes(node: Node, arrays: list[Array], first: int) -> None:
+    """The arrays of a mixed index, whose inputs begin at number `first`, have a common shape."""
+    nodes, values = (index_arrays(node["index"], all_[first:]) for all_ in (node.inputs, arrays))
+    _check_agree(nodes, values)
+
+
+def _check_put(node: Node, arrays: list[Array]) -> None:
+    _check_indexes(node, arrays, 2)
+    with suppress(IndexError):  # the meaning tells of it
+        view = pick.numpy(arrays[0], *arrays[2:], index=node["index"])
+        _check_fits(node, 1, arrays, view.shape)
+
+
+# The compositions that broadcast, and how far.
+_CHECKED: Final[Mapping[Op, Callable[[Node, list[Array]], None]]] = MappingProxyType(
+    {
+        alloc: _check_alloc,
+        choose: lambda node, arrays: _check_agree(node.inputs, arrays),
+        pick: lambda node, arrays: _check_indexes(node, arrays, 1),
+        put: _check_put,
+    }
+)
 
 
 def _mismatch(shapes: Sequence[Sequence[int]], a: int, b: int, axis: int) -> ShapeError:

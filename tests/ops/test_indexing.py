@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from exprd_compiler.ir.node import Node
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.choice import choose
 from exprd_compiler.ops.index import NEXT, subtensor
-from exprd_compiler.ops.leaves import input_
+from exprd_compiler.ops.leaves import const, input_
 from exprd_compiler.ops.masks import flatnonzero, nonzero
 from exprd_compiler.ops.mixed import pick, put
 from tests.ops.conftest import RunGraph
@@ -93,3 +94,43 @@ def test_a_large_mask(run_graph: RunGraph, rng: np.random.Generator) -> None:
         strict=True,
     ):
         np.testing.assert_array_equal(got, want)
+
+
+# ---- an extent that is 1 by chance broadcasts nowhere
+def _leaf(array: np.ndarray) -> Node:
+    return input_(type=TensorType(array.dtype.name, (None,) * array.ndim))
+
+
+_I, _ONE = np.array([0, 2]), np.array([1])
+_TABLE = np.arange(12.0).reshape(4, 3)
+BY_CHANCE: dict[str, tuple[Callable[..., Node], tuple[np.ndarray, ...]]] = {
+    "pick": (
+        lambda x, i, j: pick(x, i, j, index=(ARRAY, ("new",), ARRAY)),
+        (_TABLE, _I, _ONE),
+    ),
+    "put index": (
+        lambda x, i, j: put(x, X0, i, j, index=(ARRAY, ("new",), ARRAY), mode="set"),
+        (_TABLE, _I, _ONE),
+    ),
+    "put value": (
+        lambda x, y, i: put(x, y, i, index=(EVERY, ARRAY), mode="inc"),
+        (_TABLE, np.ones((4, 1)), _I),
+    ),
+    "put row": (
+        lambda x, y, i: put(x, y, i, index=(EVERY, ARRAY), mode="set"),
+        (_TABLE, np.ones(1), _I),
+    ),
+    "choose": (choose, (_I % 2, np.ones(2), np.ones(1))),
+    "choose number": (choose, (np.array([0]), np.ones(2), np.ones(2))),
+    "choose of one": (choose, (np.array([0, 0]), np.ones(1))),
+}
+X0 = const(0.0, "float64")
+
+
+@pytest.mark.parametrize("case", BY_CHANCE)
+def test_an_extent_of_1_that_only_a_call_knows(case: str, run_graph: RunGraph) -> None:
+    build, arrays = BY_CHANCE[case]
+    leaves = [_leaf(array) for array in arrays]
+    graph = Graph(tuple(leaves), (build(*leaves),))
+    with pytest.raises(ShapeError, match="only axes that are statically 1 broadcast"):
+        run_graph(graph, arrays)

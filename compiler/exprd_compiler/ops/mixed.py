@@ -135,6 +135,11 @@ def _split(index: Index, inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     return [x for is_array, x in pairs if not is_array], [x for is_array, x in pairs if is_array]
 
 
+def index_arrays(index: Index, inputs: Sequence[Any]) -> list[Any]:
+    """The arrays among the inputs of an index, without the bounds of slices."""
+    return _split(index, inputs)[1]
+
+
 def _check_entries(name: str, inputs: Sequence[TensorType], index: Index) -> None:
     check_form(name, index)
     for entry in index:
