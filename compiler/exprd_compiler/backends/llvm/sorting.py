@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from exprd_compiler.backends.llvm.scalar import LLVMBuilder
 
 # Rows from this length on are sorted by digits, by the bytes of an element.
-_MANY: Final[Mapping[int, int]] = MappingProxyType({1: 64, 2: 192, 4: 384, 8: 768})
+MANY: Final[Mapping[int, int]] = MappingProxyType({1: 64, 2: 192, 4: 384, 8: 768})
 # Up to so many of the first elements are kept while passing over the row once.
-_FEW: Final = 32
+FEW: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +208,7 @@ def _merge_runs(items: Items, room: Room, n: Value) -> None:
 def sort_row(items: Items, room: Room, n: Value) -> None:
     """The items of a row of n elements in order."""
     k = items.k
-    limit = constant(_MANY[item_size(items.dtype)], "int64")
+    limit = constant(MANY[item_size(items.dtype)], "int64")
     either(
         k.function,
         k.compare("lt", n, limit),
@@ -251,7 +251,7 @@ def select_row(items: Items, out: Value, whole: Room, n: Value, count: Value) ->
     def kept() -> None:
         only_if(k.function, k.compare("lt", ZERO, count), lambda: _select(items, out, n, count))
 
-    few = k.compare("le", count, constant(_FEW, "int64"))
+    few = k.compare("le", count, constant(FEW, "int64"))
     either(k.function, few, kept, sorted_whole)
 
 
