@@ -88,6 +88,8 @@ def test_other_refusals_teach_too() -> None:
         z ** T.iscalar()
     with pytest.raises(DTypeError, match="the cost must be real"):
         T.grad(z, z)
+    with pytest.raises(DTypeError, match="jacobian: takes real values"):
+        T.jacobian(T.zvector() * 2, z, disconnected_inputs="ignore")
     with pytest.raises(DTypeError, match="cannot write complex64 into float32"):
         T.set_subtensor(T.fvector()[0], T.cscalar())
 

@@ -16,7 +16,7 @@ from tests.ops.samples import TESTED, assert_close, joined, samples, turned
 
 CASES = [pytest.param(op, dtype, id=f"{op.name}-{dtype}") for op in TESTED for dtype in op.dtypes]
 # Of elementwise ops, test_special_values tries every dtype; here it is shapes that matter.
-SOME = ("bool", "int8", "int64", "float32", "float64")
+SOME = ("bool", "int8", "int64", "float32", "float64", "complex64")
 SHAPED = [
     pytest.param(op, dtype, id=f"{op.name}-{dtype}")
     for op in TESTED

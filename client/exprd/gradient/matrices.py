@@ -17,9 +17,9 @@ from exprd.convert import as_node, node_of
 from exprd.gradient.derive import derivatives, grad, like, listed
 from exprd.origin import mark
 from exprd.variable import Variable, variable_of
-from exprd_compiler.errors import ArgumentError, NotVectorizable
+from exprd_compiler.errors import ArgumentError, DTypeError, NotVectorizable
 from exprd_compiler.grad import Null, zeros_like
-from exprd_compiler.ir.dtype import is_discrete
+from exprd_compiler.ir.dtype import is_complex, is_discrete
 from exprd_compiler.ir.graph import substitute
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ir.type import TensorType
@@ -51,9 +51,13 @@ def jacobian(
 
     Raises:
         ArgumentError: the expression is no variable, or has more than one axis.
+        DTypeError: the expression is complex.
         NotVectorizable: an op carries no batch axis, and the extent of the vector is not known.
     """
     rows = _variable("jacobian", expression)
+    if is_complex(rows.dtype):
+        hint = "take real(x) and imag(x) of it, one after the other"
+        raise DTypeError(f"takes real values, got {rows.type}", op="jacobian", hint=hint)
     if rows.ndim > 1:
         hint = "flatten it"
         raise ArgumentError(f"takes a vector, got {rows.type}", op="jacobian", hint=hint)

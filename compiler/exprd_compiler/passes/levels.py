@@ -24,12 +24,19 @@ from exprd_compiler.rules import (
     indexing,
     linalg,
     movement,
+    parts,
     products,
     specialize,
     stability,
 )
 
-_TIDY: Final = (*folding.LAWS, *elementwise.LAWS, *movement.LAWS, *indexing.LAWS)
+_TIDY: Final = (
+    *folding.LAWS,
+    *elementwise.LAWS,
+    *parts.LAWS,
+    *movement.LAWS,
+    *indexing.LAWS,
+)
 
 MERGE: Final = Transform("MergeOptimizer", intern)
 CANONICALIZE: Final = RuleSet("canonicalize", (*_TIDY, *linalg.TRANSPOSES))
