@@ -6,7 +6,7 @@ that is compiled without a target does.
 
 from __future__ import annotations
 
-from exprd import compile, errors, gradient, tensor
+from exprd import compile, errors, gradient, printing, tensor
 from exprd.__about__ import __version__
 from exprd.buffers import Buffer, put
 from exprd.clone import clone
@@ -18,6 +18,7 @@ from exprd.gradient import Lop, Rop, grad, subgraph_grad
 from exprd.io import In, Out, Param
 from exprd.mode import Mode
 from exprd.numeric import NumericWarning
+from exprd.printing import debugprint, dprint, pp, pprint
 from exprd.session import Session, connect
 from exprd.shared import shared
 from exprd.updates import OrderedUpdates
@@ -43,10 +44,15 @@ __all__ = [
     "compile",
     "config",
     "connect",
+    "debugprint",
+    "dprint",
     "errors",
     "function",
     "grad",
     "gradient",
+    "pp",
+    "pprint",
+    "printing",
     "put",
     "shared",
     "subgraph_grad",

@@ -163,7 +163,15 @@ class Function:
         found = [Buffer(session, x) if isinstance(x, RemoteBuffer) else x for x in outputs]
         if met:  # when all is done, since a warning may be an error
             warn_of(met, program.origins)
-        return found
+        return self._printed(found) if self._recipe.prints else found
+
+    def _printed(self, found: Sequence[Any]) -> Sequence[Any]:
+        """The outputs that were asked for; the others are printed."""
+        count = len(found) - self._recipe.printed
+        rest = iter([x.get() if isinstance(x, Buffer) else x for x in found[count:]])
+        for one in self._recipe.prints:
+            one.show([next(rest) for _ in one.outputs])
+        return found[:count]
 
     def _taken(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[InputValue]:
         forms = self._forms

@@ -16,6 +16,7 @@ from exprd.convert import is_mapping, is_sequence
 from exprd.io import In, declared_inputs, described
 from exprd.mode import Mode, get_mode
 from exprd.origin import here
+from exprd.prints import with_prints
 from exprd.recipe import Layout, Recipe
 from exprd.shared import TensorSharedVariable, shared_of_type
 from exprd.slots import slot_of
@@ -75,12 +76,14 @@ def function(
     )
     _check_unused(assembled, on_unused_input or config.on_unused_input)
     caller = here()
+    graph, prints = with_prints(assembled.graph)
     return Function(
         Recipe(
-            graph=assembled.graph,
+            graph=graph,
             slots=tuple(slot_of(entry, allow_input_downcast, states[entry]) for entry in declared),
             shared=assembled.shared,
             layout=layout,
+            prints=prints,
             mode=get_mode(mode),
             name=name,
             place=f"{caller.file}:{caller.line}",

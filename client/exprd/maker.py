@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from exprd.mode import Mode
-from exprd.recipe import Recipe
 from exprd.transport import PlanStep
 from exprd.variable import NamedOp, TensorVariable, named_op, variable_of
+
+if TYPE_CHECKING:
+    from exprd.compiled import Function
 
 __all__ = ["CompiledGraph", "Maker", "PlanNode"]
 
@@ -25,12 +28,17 @@ class PlanNode:
 
 
 class CompiledGraph:
-    """The compiled plan, and the variables between which it computes."""
+    """The compiled plan, and the variables between which it computes.
 
-    __slots__ = ("_recipe", "nodes")
+    Attributes:
+        function: whose plan it is.
+        nodes: its steps in order.
+    """
 
-    def __init__(self, recipe: Recipe, plan: Sequence[PlanStep]) -> None:
-        self._recipe = recipe
+    __slots__ = ("_recipe", "function", "nodes")
+
+    def __init__(self, function: Function, plan: Sequence[PlanStep]) -> None:
+        self.function, self._recipe = function, function.recipe
         self.nodes = tuple(PlanNode(named_op(s.op, s.op), s.text) for s in plan)
 
     def toposort(self) -> list[PlanNode]:
@@ -50,7 +58,9 @@ class CompiledGraph:
     @property
     def outputs(self) -> list[TensorVariable]:
         """The outputs, then the new values of updated variables."""
-        return [variable_of(node) for node in self._recipe.graph.roots]
+        graph = self._recipe.graph
+        asked = graph.outputs[: len(graph.outputs) - self._recipe.printed]
+        return [variable_of(node) for node in (*asked, *(new for _, new in graph.updates))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ _OWN = tuple(f"{Path(file).parent}{os.sep}" for file in (__file__, exprd_compile
 class Origin:
     """The user's line that made a node, its tag, and its variable."""
 
-    __slots__ = ("_tag", "file", "functions", "keep", "line", "view")
+    __slots__ = ("_tag", "file", "functions", "keep", "line", "note", "view")
 
     def __init__(self, file: str, line: int) -> None:
         self.file, self.line = file, line
@@ -34,6 +34,7 @@ class Origin:
         self.keep: object = None  # a shared variable lives as long as its leaf
         self._tag: SimpleNamespace | None = None
         self.functions: dict[Any, Any] = {}  # compiled by eval()
+        self.note: object = None  # what the op was made with, beyond its attributes
 
     @property
     def tag(self) -> SimpleNamespace:
@@ -44,7 +45,9 @@ class Origin:
 
     def again(self) -> Origin:
         """The same line, for another node."""
-        return Origin(self.file, self.line)
+        out = Origin(self.file, self.line)
+        out.note = self.note
+        return out
 
     @property
     def text(self) -> str:

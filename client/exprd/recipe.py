@@ -14,6 +14,7 @@ from exprd.assemble import numbered
 from exprd.errors import locate
 from exprd.mode import Mode
 from exprd.origin import Origin
+from exprd.prints import Printed
 from exprd.session import Session
 from exprd.shared import TensorSharedVariable
 from exprd.slots import Slot
@@ -69,6 +70,7 @@ class Recipe:
         shared: the variables of the graph's shared slots.
         layout: how outputs are arranged.
         mode: how the graph is compiled.
+        prints: what is printed in each call, from the last outputs of the graph.
         name: for listings and messages.
         place: file and line of the call that made it.
     """
@@ -78,8 +80,14 @@ class Recipe:
     shared: tuple[TensorSharedVariable, ...]
     layout: Layout
     mode: Mode
+    prints: tuple[Printed, ...]
     name: str | None
     place: str
+
+    @property
+    def printed(self) -> int:
+        """How many of the last outputs are there to be printed."""
+        return sum(len(one.outputs) for one in self.prints)
 
     @property
     def title(self) -> str:

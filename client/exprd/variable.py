@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from exprd.config import config
 from exprd.convert import as_array, as_node, dtype_name
+from exprd.naming import node_text
 from exprd.operators import Operators
 from exprd.origin import Origin, mark, origin_of
 from exprd.types import filter_value
@@ -226,6 +227,9 @@ class Variable:
 
     def __hash__(self) -> int:
         return hash(self.node)
+
+    def __str__(self) -> str:
+        return self.name or node_text(self.node)
 
     def __repr__(self) -> str:
         return self.name or f"<{type(self).__name__} {self.node.op.name} {self.node.type}>"
