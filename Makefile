@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?= --numprocesses 2 --dist loadfile
+SOAK_ARGS ?= --numprocesses 2 --dist load
 PROTO_OUT ?= proto
 
 BIN := .venv/bin
@@ -12,7 +13,7 @@ METADATA := setup.cfg pyproject.toml client/exprd/__about__.py
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check check-format check-lint check-types check-layers check-proto check-container \
-	format docs proto proto-baseline proto-check test-protobuf6 coverage bench container container-check clean distclean
+	format docs proto proto-baseline proto-check test-protobuf6 soak soak-ci coverage bench container container-check clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -69,6 +70,15 @@ proto-baseline: .venv/dev.stamp ## fix the protocol as it is now: from here on i
 test-protobuf6: .venv-pb6/stamp ## run the wire and server tests under protobuf 6
 	.venv-pb6/bin/python -c 'import google.protobuf as p; assert p.__version__.startswith("6.33."), p.__version__'
 	.venv-pb6/bin/python -m pytest tests/proto tests/server $(PYTEST_ARGS)
+
+# EXPRD_SOAK scales the random programs, EXPRD_SOAK_SEED draws others; see CONTRIBUTING.md.
+soak: .venv/dev.stamp ## hours: 10,000 random programs at every level, math functions on every float32 there is
+	$(BIN)/python -m tools.accuracy --exhaustive
+	$(BIN)/python -m pytest -m soak $(SOAK_ARGS)
+
+soak-ci: .venv/dev.stamp ## the soak in minutes: a part of the programs, a part of the floats
+	$(BIN)/python -m tools.accuracy --exhaustive --stride 997
+	EXPRD_SOAK=$${EXPRD_SOAK:-0.05} $(BIN)/python -m pytest -m soak $(SOAK_ARGS)
 
 coverage: .venv/dev.stamp ## run the tests and show what they do not reach
 	$(BIN)/coverage run --rcfile=setup.cfg -m pytest $(PYTEST_ARGS)

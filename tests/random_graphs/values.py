@@ -90,7 +90,7 @@ def _spread(array: Array) -> Array:
     even: Any = (*[slice(None, None, 2)] * array.ndim, ...)
     part = wide[even]
     part[...] = array
-    return part
+    return np.asarray(part)
 
 
 def _unaligned(array: Array) -> Array:
