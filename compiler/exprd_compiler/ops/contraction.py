@@ -11,11 +11,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from exprd_compiler.ir.dtype import promote
+from exprd_compiler.ir.dtype import COMPLEX, is_complex, promote
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.arithmetic import mul
 from exprd_compiler.ops.leaves import const
-from exprd_compiler.ops.linalg import BLAS_DTYPES, PRODUCT, blas_dtype, blas_form, dot, in_dtype
+from exprd_compiler.ops.linalg import (
+    BLAS_DTYPES,
+    PRODUCT,
+    blas_dtype,
+    blas_form,
+    by_parts,
+    dot,
+    in_dtype,
+)
 from exprd_compiler.ops.movement import NEW_AXIS, dimshuffle, reshape, shape_i, specify_shape
 from exprd_compiler.ops.reduce import sum_
 
@@ -112,7 +120,7 @@ class _Pair:
         """The product, by the cheapest way there is."""
         matrices = bool(self.left and self.right)
         alone = bool(self.left or self.right) and not self.batch
-        blas = self.a.node.dtype in BLAS_DTYPES
+        blas = self.a.node.dtype in BLAS_DTYPES + COMPLEX
         if not (blas and self.inner and (matrices or alone)):
             return self._by_sum()
         if len(self.inner) > 1:
@@ -121,7 +129,7 @@ class _Pair:
         b = _matrix(self.b, self.batch, self.inner, self.right)
         if not self.batch:
             return self._parted(dot(a, b))
-        return self._parted(batched_gemm(a, b, alpha=1.0, beta=0.0))
+        return self._parted(_stacked(a, b))
 
     def _by_sum(self) -> Labelled:
         """One pass over all products, in which nothing but the sums is stored."""
@@ -211,6 +219,13 @@ def _matrix(x: Labelled, batch: Labels, rows: Labels, columns: Labels) -> Node:
 
 
 # ---- one BLAS call per batch position
+def _stacked(a: Node, b: Node) -> Node:
+    """The products of stacked matrices of one dtype."""
+    if is_complex(a.dtype):
+        return by_parts(_stacked, a, b)
+    return batched_gemm(a, b, alpha=1.0, beta=0.0)
+
+
 def _batched_grad(
     g: Node, _y: Node, a: Node, b: Node, *c: Node, alpha: float, beta: float
 ) -> Sequence[Node]:

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from exprd_compiler.errors import GraphError, ShapeError
-from exprd_compiler.ir.dtype import DTYPES, promote
+from exprd_compiler.ir.dtype import EVERY, promote
 from exprd_compiler.ir.half import converted, widened
 from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.ir.node import THROUGH_EXPANSION, Array, Example, Node, Op
@@ -176,7 +176,7 @@ einsum: Op = Op(
     numpy=_einsum_numpy,
     grad=THROUGH_EXPANSION,
     lowering=Expand(_einsum_expand),
-    dtypes=DTYPES,
+    dtypes=EVERY,
     examples=tuple(
         Example(shapes=shapes, attrs={"operands": operands, "result": result})
         for shapes, operands, result in _EXAMPLES
