@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import harness
 
-SUBJECTS = ("calls", "elementwise", "logistic_regression", "products")
+SUBJECTS = ("calls", "elementwise", "logistic_regression", "products", "sorting")
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from exprd import indexing, linear, reduction, shaping
+from exprd import extras, indexing, linear, reduction, shaping, sorting
 from exprd.convert import cast_to, is_sequence
 from exprd.elementwise import apply, compare, rounded
 from exprd_compiler.errors import DTypeError, GraphError
@@ -100,6 +100,9 @@ class Operators(Protocol):
 
     def __divmod__(self, other: object) -> tuple[TensorVariable, TensorVariable]:
         return self // other, self % other
+
+    def __rdivmod__(self, other: object) -> tuple[TensorVariable, TensorVariable]:
+        return other // self, other % self
 
     def __floor__(self) -> TensorVariable:
         return self.show(apply(rounding.floor, self))
@@ -220,6 +223,14 @@ class Operators(Protocol):
         """The tensor as a vector."""
         return self.flatten()
 
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> TensorVariable:
+        """A view of one diagonal of two axes, as the last axis."""
+        return self.show(creating.diagonal(self, offset, axis1, axis2))
+
+    def repeat(self, repeats: object, axis: int | None = None) -> TensorVariable:
+        """Every element so many times, one beside the other."""
+        return self.show(arranging.repeat(self, repeats, axis))
+
     def swapaxes(self, axis1: int, axis2: int) -> TensorVariable:
         """Two axes exchanged."""
         return self.show(shaping.swapaxes(self, axis1, axis2))
@@ -234,7 +245,8 @@ class Operators(Protocol):
     def __iter__(self) -> Iterator[TensorVariable]:
         count = self.node.type.shape[0] if self.node.ndim else None
         if count is None:
-            raise GraphError(f"cannot iterate over {self.node.type}: its length is not known")
+            hint = "for a sum or a maximum take T.sum or T.max, not Python's own"
+            raise ArgumentError(f"cannot iterate over {self.node.type} of unknown length", hint=hint)
         return iter([self[place] for place in range(count)])
 
     def take(self, indices: object, axis: int | None = None, mode: str = "raise") -> TensorVariable:
@@ -252,6 +264,26 @@ class Operators(Protocol):
     def nonzero_values(self) -> TensorVariable:
         """The elements that are not zero."""
         return self.show(indexing.nonzero_values(self))
+
+    def compress(self, a: object, axis: int | None = None) -> TensorVariable:
+        """The elements, rows or columns of a whose place in this vector is true (Theano's way)."""
+        return self.show(extras.compress(self, a, axis))
+
+    def sort(
+        self, axis: int | None = -1, kind: str = "quicksort", order: object = None
+    ) -> TensorVariable:
+        """The elements in order along an axis."""
+        return self.show(sorting.sort(self, axis, kind, order))
+
+    def argsort(
+        self, axis: int | None = -1, kind: str = "quicksort", order: object = None
+    ) -> TensorVariable:
+        """The positions from which the elements in order come."""
+        return self.show(sorting.argsort(self, axis, kind, order))
+
+    def searchsorted(self, v: object, side: str = "left", sorter: object = None) -> TensorVariable:
+        """The places in this sorted vector where values belong."""
+        return self.show(sorting.searchsorted(self, v, side, sorter))
 
     # ---- reductions
     def sum(
@@ -312,7 +344,25 @@ class Operators(Protocol):
         """The vector norm of order L over axes."""
         return self.show(reduction.norm(self, L, axis, keepdims))
 
+    def cumsum(self, axis: int | None = None) -> TensorVariable:
+        """At each place, the sum of the elements up to it."""
+        return self.show(arranging.cumsum(self, axis))
+
+    def cumprod(self, axis: int | None = None) -> TensorVariable:
+        """At each place, the product of the elements up to it."""
+        return self.show(arranging.cumprod(self, axis))
+
     # ---- the rest of what numpy users reach for
+    def copy(self, name: str | None = None) -> TensorVariable:
+        """The same values as a variable of its own, with a name of its own."""
+        copied = self.show(arithmetic.second(self.node, self.node))
+        copied.name = name
+        return copied
+
+    def fill(self, value: object) -> TensorVariable:
+        """One value in the shape and dtype of this tensor, which itself does not change."""
+        return self.show(creating.full_like(self, value))
+
     def dot(self, other: object) -> TensorVariable:
         """The matrix product."""
         return self.show(linear.dot(self, other))

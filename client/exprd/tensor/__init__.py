@@ -6,7 +6,6 @@ what takes axes, shapes or indexes is written out in `functions`.
 
 from __future__ import annotations
 
-from collections.abc import Callable as _Callable
 from typing import Any as _Any
 
 from exprd.gradient import (
@@ -20,7 +19,7 @@ from exprd.gradient import (
     verify_grad,
 )
 from exprd.shared import TensorSharedVariable
-from exprd.tensor import constructors, nnet, table
+from exprd.tensor import constructors, extra_ops, further, nnet, table
 from exprd.tensor.constructors import tensor
 from exprd.tensor.functions import (
     alloc,
@@ -110,6 +109,7 @@ from exprd.tensor.functions import (
     zeros,
     zeros_like,
 )
+from exprd.tensor.nlinalg import trace
 from exprd.tensor.nnet import sigmoid, softplus
 from exprd.variable import (
     TensorConstant,
@@ -156,6 +156,7 @@ __all__ = [
     "dot",
     "einsum",
     "expand_dims",
+    "extra_ops",
     "eye",
     "fill",
     "fill_diagonal",
@@ -176,6 +177,7 @@ __all__ = [
     "max_and_argmax",
     "mean",
     "moveaxis",
+    "nlinalg",
     "nnet",
     "nonzero",
     "nonzero_values",
@@ -199,6 +201,7 @@ __all__ = [
     "shape_padleft",
     "shape_padright",
     "sigmoid",
+    "slinalg",
     "softplus",
     "sort",
     "split",
@@ -215,6 +218,7 @@ __all__ = [
     "to_one_hot",
     "topk",
     "topk_and_argtopk",
+    "trace",
     "transpose",
     "tri",
     "tril",
@@ -228,25 +232,15 @@ __all__ = [
     "zeros_like",
 ]
 
-_ALIASES = {
-    "where": "switch",
-    "inv": "reciprocal",
-    "sgn": "sign",
-    "floor_div": "int_div",
-    "bitwise_and": "and_",
-    "bitwise_or": "or_",
-    "bitwise_xor": "xor_",
-    "bitwise_not": "invert",
-    "xor": "xor_",
-}
-_TABLE: dict[str, _Callable[..., _Any]] = {**constructors.FUNCTIONS, **table.FUNCTIONS}
-_TABLE.update({new: _TABLE[old] for new, old in _ALIASES.items() if old in _TABLE})
+_TABLE: dict[str, _Any] = {**further.FUNCTIONS, **constructors.FUNCTIONS, **table.FUNCTIONS}
+_NAMED: dict[str, _Any] = {**_TABLE, **globals()}
+_TABLE.update({new: _NAMED[old] for new, old in further.ALIASES.items()})
 
 # names from the tables; pyright reads only the list above
 __all__ += sorted(set(_TABLE) - set(__all__))  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def __getattr__(name: str) -> _Callable[..., _Any]:
+def __getattr__(name: str) -> _Any:
     try:
         return _TABLE[name]
     except KeyError:
