@@ -32,6 +32,7 @@ __all__ = [
     "DisconnectedInputError",
     "NullTypeGradError",
     "derivatives",
+    "differentiate",
     "grad",
     "like",
     "listed",
@@ -108,6 +109,30 @@ def grad(
         DisconnectedInput: see `disconnected_inputs`.
         NotDifferentiable: an op on the way has no gradient.
     """
+    return differentiate(
+        cost,
+        wrt,
+        consider_constant=consider_constant,
+        disconnected_inputs=disconnected_inputs,
+        add_names=add_names,
+        known_grads=known_grads,
+        return_disconnected=return_disconnected,
+        null_gradients=null_gradients,
+    )
+
+
+def differentiate(
+    cost: object,
+    wrt: Any,
+    *,
+    consider_constant: Sequence[Any] | None = None,
+    disconnected_inputs: str = "raise",
+    add_names: bool = True,
+    known_grads: Mapping[Any, Any] | None = None,
+    return_disconnected: str = "zero",
+    null_gradients: str = "raise",
+) -> Any:
+    """What `grad` does, for callers that do not know of what kind `wrt` is."""
     targets = [_wrt(item) for item in listed(wrt)]
     top = _cost(cost)
     found = derivatives(
@@ -253,8 +278,8 @@ def _name(cost: Node, targets: Sequence[Node], shown: Sequence[Found]) -> None:
 
 # ---- a part of a graph
 def subgraph_grad(
-    wrt: list[Any],
-    end: list[Any],
+    wrt: Sequence[Any],
+    end: Sequence[Any],
     start: Mapping[Any, Any] | None = None,
     cost: object = None,
     details: bool = False,
@@ -290,8 +315,9 @@ def subgraph_grad(
 
 
 def _within(
-    cost: object, params: list[Any], end: list[Any], start: Mapping[Any, Any] | None
+    cost: object, params: list[Any], end: Sequence[Any], start: Mapping[Any, Any] | None
 ) -> list[TensorVariable]:
-    return grad(
+    found: list[TensorVariable] = differentiate(
         cost, params, consider_constant=end, disconnected_inputs="ignore", known_grads=start
     )
+    return found

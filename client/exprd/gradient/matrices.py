@@ -14,7 +14,7 @@ import numpy as np
 
 from exprd.config import config
 from exprd.convert import as_node, node_of
-from exprd.gradient.derive import derivatives, grad, like, listed
+from exprd.gradient.derive import derivatives, differentiate, like, listed
 from exprd.origin import mark
 from exprd.variable import Variable, variable_of
 from exprd_compiler.errors import ArgumentError, DTypeError, NotVectorizable
@@ -62,7 +62,12 @@ def jacobian(
         hint = "flatten it"
         raise ArgumentError(f"takes a vector, got {rows.type}", op="jacobian", hint=hint)
     if not rows.ndim:
-        return grad(expression, wrt, consider_constant, disconnected_inputs)
+        return differentiate(
+            expression,
+            wrt,
+            consider_constant=consider_constant,
+            disconnected_inputs=disconnected_inputs,
+        )
     targets = [_variable("jacobian", x) for x in listed(wrt)]
     held = [_variable("jacobian", x) for x in consider_constant or ()]
     return like(wrt, _shown(_matrices(rows, targets, held, disconnected_inputs)))
@@ -97,7 +102,12 @@ def hessian(
     for target in targets:
         if target.ndim != 1:
             raise ArgumentError(f"takes vectors as wrt, got {target.type}", op="hessian")
-        slope = grad(cost, variable_of(target), consider_constant, disconnected_inputs)
+        slope = differentiate(
+            cost,
+            variable_of(target),
+            consider_constant=consider_constant,
+            disconnected_inputs=disconnected_inputs,
+        )
         # a slope that is constant has derivatives of zero, which is no error
         out += _matrices(slope.node, [target], held, "ignore")
     return like(wrt, _shown(out))

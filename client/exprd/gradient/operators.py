@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from exprd.convert import as_node
-from exprd.gradient.derive import derivatives, grad, like, listed, tell
+from exprd.gradient.derive import derivatives, differentiate, like, listed, tell
 from exprd.gradient.kinds import disconnected_type
 from exprd.origin import mark
 from exprd.variable import Variable, variable_of
@@ -71,7 +71,7 @@ def Lop(  # noqa: N802 - Theano's name
     # a copy of each, so that one may depend on another
     known = {second(value, value): point for value, point in zip(values, points, strict=True)}
     mark(known)
-    return grad(
+    return differentiate(
         None,
         wrt,
         consider_constant=consider_constant,
@@ -178,7 +178,7 @@ def hessian_vector_product(cost: Any, wrt: Any, p: Any, **grad_kwargs: Any) -> A
     """
     inputs, points = listed(wrt), _nodes(p)
     _paired("hessian_vector_product", _nodes(wrt), points)
-    slopes = [as_node(slope) for slope in grad(cost, inputs, **grad_kwargs)]
+    slopes = [as_node(slope) for slope in differentiate(cost, inputs, **grad_kwargs)]
     along = [
         sum_(mul(slope, disconnected_grad(point)), axes=tuple(range(slope.ndim)))
         for slope, point in zip(slopes, points, strict=True)
@@ -188,5 +188,5 @@ def hessian_vector_product(cost: Any, wrt: Any, p: Any, **grad_kwargs: Any) -> A
         total = add(total, part)
     mark([total])
     # a slope that is constant has derivatives of zero, which is no error
-    options = {**grad_kwargs, "disconnected_inputs": "ignore"}
-    return like(wrt, grad(variable_of(total), inputs, **options))
+    options: dict[str, Any] = {**grad_kwargs, "disconnected_inputs": "ignore"}
+    return like(wrt, differentiate(variable_of(total), inputs, **options))

@@ -56,6 +56,7 @@ class numeric_grad:  # noqa: N801 - Theano's name
         step = max(_EPS.get(name, _EPS["float64"]) for name in dtypes) if eps is None else eps
         slopes = [_slopes(f, arrays, place, step) for place in range(len(arrays))]
         self.gf: Any = slopes[0] if single else slopes
+        self._slopes = slopes
 
     @staticmethod
     def abs_rel_err(a: Any, b: Any) -> tuple[Array, Array]:
@@ -92,7 +93,7 @@ class numeric_grad:  # noqa: N801 - Theano's name
         return worst
 
     def _lists(self, g_pt: Any) -> tuple[list[Array], list[Array]]:
-        ours: list[Array] = self.gf if isinstance(self.gf, list) else [self.gf]
+        ours = self._slopes
         theirs = [np.asarray(g) for g in (g_pt if is_sequence(g_pt) else [g_pt])]
         if [a.shape for a in ours] != [b.shape for b in theirs]:
             raise ArgumentError(
