@@ -9,10 +9,10 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from exprd import extras, indexing, linear, reduction, shaping, sorting
+from exprd import arranging, creating, extras, indexing, linear, reduction, shaping, sorting
 from exprd.convert import cast_to, is_sequence
 from exprd.elementwise import apply, compare, rounded
-from exprd_compiler.errors import DTypeError, GraphError
+from exprd_compiler.errors import ArgumentError, DTypeError
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops import (
     arithmetic,
@@ -246,7 +246,9 @@ class Operators(Protocol):
         count = self.node.type.shape[0] if self.node.ndim else None
         if count is None:
             hint = "for a sum or a maximum take T.sum or T.max, not Python's own"
-            raise ArgumentError(f"cannot iterate over {self.node.type} of unknown length", hint=hint)
+            raise ArgumentError(
+                f"cannot iterate over {self.node.type} of unknown length", hint=hint
+            )
         return iter([self[place] for place in range(count)])
 
     def take(self, indices: object, axis: int | None = None, mode: str = "raise") -> TensorVariable:

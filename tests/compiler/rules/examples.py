@@ -21,6 +21,7 @@ from exprd_compiler.ops.linalg import dot, gemm
 from exprd_compiler.ops.logic import lt, switch
 from exprd_compiler.ops.movement import dimshuffle, reshape, shape_i
 from exprd_compiler.ops.nnet import softmax
+from exprd_compiler.ops.products import tensordot
 from exprd_compiler.ops.reduce import expand_axes, mean, sum_
 from exprd_compiler.ops.transcendental import exp, log, sigmoid
 from exprd_compiler.rewrite.pattern import Apply, Literal, Term, Wild
@@ -215,6 +216,9 @@ WRITTEN: Final[Mapping[str, Callable[[str], Node]]] = {
     # BLAS
     "the transpose of a product": lambda d: dimshuffle(
         dot(leaf(d), dimshuffle(leaf(d), order=(1, 0))), order=(1, 0)
+    ),
+    "a product of tensors is one of matrices": lambda d: tensordot(
+        leaf(d), leaf(d), left=(1,), right=(1,)
     ),
     "a product is a BLAS call": lambda d: dot(leaf(d), leaf(d, 1)),
     "a factor goes into alpha": lambda d: neg(mul(const(0.5, d), _product(d))),

@@ -1,0 +1,232 @@
+"""Further names of numpy and Theano in the tensor namespace, and other names for what is there.
+
+Whatever is written out in `functions` or made from the table of ops comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial, wraps
+from types import MappingProxyType
+from typing import Any, Final, ParamSpec
+
+from exprd import combining, creating
+from exprd.convert import as_node
+from exprd.shaping import filled_like, flatten
+from exprd.tensor.functions import concatenate, flip, lift, zeros
+from exprd.variable import TensorVariable, variable_of
+from exprd_compiler.errors import GraphError
+from exprd_compiler.ir.node import Node
+from exprd_compiler.ops.leaves import constant_value
+from exprd_compiler.ops.movement import shape_i
+
+P = ParamSpec("P")
+
+__all__ = ["ALIASES", "FUNCTIONS"]
+
+
+def _lift_all(build: Callable[P, list[Node]]) -> Callable[P, list[TensorVariable]]:
+    """A builder of several nodes as a function that gives a list of variables."""
+
+    @wraps(build)
+    def lifted(*args: P.args, **kwargs: P.kwargs) -> list[TensorVariable]:
+        return [variable_of(node) for node in build(*args, **kwargs)]
+
+    return lifted
+
+
+class _Grid:
+    """Coordinates by index syntax, as variables."""
+
+    __slots__ = ("_grid",)
+
+    def __init__(self, *, sparse: bool) -> None:
+        self._grid = creating.Grid(sparse=sparse)
+
+    def __getitem__(self, key: slice | tuple[slice, ...]) -> list[TensorVariable]:
+        return [variable_of(node) for node in self._grid[key]]
+
+
+# ---- questions about a variable
+def get_vector_length(v: object) -> int:
+    """The length of a vector, where its type knows it.
+
+    Raises:
+        GraphError: it is no vector, or its length is known only at run time.
+    """
+    node = as_node(v)
+    length = node.type.shape[0] if node.ndim == 1 else None
+    if length is None:
+        raise GraphError(f"the length of {node.type} is not known", op="get_vector_length")
+    return length
+
+
+def get_scalar_constant_value(v: object) -> Any:
+    """The value of a constant with one element, as a 0-d array.
+
+    Raises:
+        GraphError: it is no such constant.
+    """
+    array = constant_value(as_node(v))
+    if array is None or array.size != 1:
+        raise GraphError(f"{v!r} is not a constant scalar", op="get_scalar_constant_value")
+    return array.reshape(())
+
+
+def is_flat(v: object, ndim: int = 1) -> bool:
+    """Whether a variable has this rank."""
+    return as_node(v).ndim == ndim
+
+
+def _extent(x: object, i: int) -> Node:
+    """The length of one axis."""
+    return shape_i(as_node(x), axis=i)
+
+
+def _same(x: object) -> Node:
+    """The tensor itself."""
+    return as_node(x)
+
+
+def _zeros_like(model: object, dtype: str | None = None) -> Node:
+    """A tensor in the shape and dtype of another; its elements are zeros."""
+    return filled_like(model, 0, dtype)
+
+
+def _permute_rows(x: object, y: object, inverse: bool = False) -> TensorVariable:
+    """The last axis of x in the order of a permutation, or of the one that undoes it."""
+    order = lift(combining.inverse_permutation)(y) if inverse else variable_of(as_node(y))
+    whole = variable_of(as_node(x))
+    return whole[(*[slice(None)] * (whole.ndim - 1), order)]
+
+
+def _sides(tensors: Any, axis: int) -> TensorVariable:
+    return concatenate(tensors, axis)
+
+
+FUNCTIONS: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        # creation
+        "linspace": lift(creating.linspace),
+        "logspace": lift(creating.logspace),
+        "geomspace": lift(creating.geomspace),
+        "mgrid": _Grid(sparse=False),
+        "ogrid": _Grid(sparse=True),
+        "meshgrid": _lift_all(creating.meshgrid),
+        "indices": lift(creating.indices),
+        "identity": lift(creating.identity),
+        "full_like": lift(creating.full_like),
+        "empty": zeros,
+        "empty_like": lift(_zeros_like),
+        # shapes
+        "broadcast_to": lift(creating.broadcast_to),
+        "broadcast_arrays": _lift_all(creating.broadcast_arrays),
+        "specify_shape": lift(creating.specify_shape),
+        "addbroadcast": lift(creating.addbroadcast),
+        "unbroadcast": lift(creating.unbroadcast),
+        "patternbroadcast": lift(creating.patternbroadcast),
+        "atleast_Nd": lift(creating.atleast_nd),
+        "atleast_1d": lift(partial(creating.atleast_nd, n=1)),
+        "atleast_2d": lift(partial(creating.atleast_nd, n=2)),
+        "atleast_3d": lift(partial(creating.atleast_nd, n=3)),
+        "ravel": lift(flatten),
+        "diagonal": lift(creating.diagonal),
+        "pad": lift(creating.pad),
+        "fliplr": lambda x: flip(x, 1),
+        "flipud": lambda x: flip(x, 0),
+        # joining
+        "stacklists": lift(creating.stacklists),
+        "hstack": lift(creating.hstack),
+        "vstack": lift(creating.vstack),
+        "horizontal_stack": lambda *tensors: _sides(tensors, 1),
+        "vertical_stack": lambda *tensors: _sides(tensors, 0),
+        # elementwise
+        "isclose": lift(combining.isclose),
+        "allclose": lift(combining.allclose),
+        "logical_and": lift(combining.logical_and),
+        "logical_or": lift(combining.logical_or),
+        "logical_xor": lift(combining.logical_xor),
+        "logical_not": lift(combining.logical_not),
+        "positive": lift(combining.positive),
+        "fabs": lift(combining.fabs),
+        "divmod": _lift_all(combining.divmod_),
+        "ceil_intdiv": lift(combining.ceil_intdiv),
+        "largest": lift(combining.largest),
+        "smallest": lift(combining.smallest),
+        "fmax": lift(combining.fmax),
+        "fmin": lift(combining.fmin),
+        "nan_to_num": lift(combining.nan_to_num),
+        "logit": lift(combining.logit),
+        "logaddexp2": lift(combining.logaddexp2),
+        "xlogy": lift(combining.xlogy),
+        "sinc": lift(combining.sinc),
+        "heaviside": lift(combining.heaviside),
+        # folds
+        "average": lift(combining.average),
+        "count_nonzero": lift(combining.count_nonzero),
+        "nansum": lift(combining.nansum),
+        "nanmean": lift(combining.nanmean),
+        # permutations
+        "inverse_permutation": lift(combining.inverse_permutation),
+        "permute_row_elements": _permute_rows,
+        # Theano's housekeeping
+        "tensor_copy": lift(_same),
+        "tensor_from_scalar": lift(_same),
+        "scalar_from_tensor": lift(_same),
+        "shape_i": lift(_extent),
+        "get_vector_length": get_vector_length,
+        "get_scalar_constant_value": get_scalar_constant_value,
+        "is_flat": is_flat,
+    }
+)
+
+# Another name, and the name that it stands for.
+ALIASES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "where": "switch",
+        "inv": "reciprocal",
+        "sgn": "sign",
+        "floor_div": "int_div",
+        "floor_divide": "int_div",
+        "divide": "true_div",
+        "true_divide": "true_div",
+        "subtract": "sub",
+        "multiply": "mul",
+        "remainder": "mod",
+        "power": "pow",
+        "negative": "neg",
+        "absolute": "abs_",
+        "abs": "abs_",
+        "square": "sqr",
+        "greater": "gt",
+        "greater_equal": "ge",
+        "less": "lt",
+        "less_equal": "le",
+        "equal": "eq",
+        "not_equal": "neq",
+        "bitwise_and": "and_",
+        "bitwise_or": "or_",
+        "bitwise_xor": "xor_",
+        "bitwise_not": "invert",
+        "bitwise_left_shift": "left_shift",
+        "bitwise_right_shift": "right_shift",
+        "xor": "xor_",
+        "expit": "sigmoid",
+        "digamma": "psi",
+        "trigamma": "tri_gamma",
+        "rint": "round_half_to_even",
+        "fix": "trunc",
+        "degrees": "rad2deg",
+        "radians": "deg2rad",
+        "conjugate": "conj",
+        "acos": "arccos",
+        "asin": "arcsin",
+        "atan": "arctan",
+        "atan2": "arctan2",
+        "acosh": "arccosh",
+        "asinh": "arcsinh",
+        "atanh": "arctanh",
+        "concat": "concatenate",
+        "permute_dims": "transpose",
+    }
+)
