@@ -24,7 +24,15 @@ from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.events import NOT_HELD
 from exprd_compiler.ops.families import NUMBERS, elementwise, upcast_to_float
 from exprd_compiler.ops.leaves import const
-from exprd_compiler.ops.parts import as_given, complex_, conjugate, imag, part_result, real
+from exprd_compiler.ops.parts import (
+    as_given,
+    assembled,
+    complex_,
+    conjugate,
+    imag,
+    part_result,
+    real,
+)
 
 
 def _typed(value: float, node: Node) -> Node:
@@ -132,10 +140,8 @@ def _product(a: Array, b: Array) -> Array:
     """Of complex numbers as native code has it; numpy's vector loops round one product less."""
     if not is_complex(a.dtype.name):
         return np.asarray(np.multiply(a, b))
-    re = a.real * b.real - a.imag * b.imag
-    out = np.empty(re.shape, a.dtype)
-    out.real, out.imag = re, a.real * b.imag + a.imag * b.real
-    return out
+    (x, y), (u, v) = ((np.real(z), np.imag(z)) for z in (a, b))
+    return assembled(x * u - y * v, x * v + y * u)
 
 
 mul: Op = elementwise(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from exprd_compiler.backends.llvm.text import Value
@@ -92,7 +93,7 @@ def cast(k: Arithmetic, x: Value, dtype: str) -> Value:
         raise CompilerBug(f"a cast from {x.dtype} to {dtype} loses the imaginary part")
     inner = part_dtype(dtype)
     if is_complex(x.dtype):
-        return each(k.function, lambda value: k.cast(value, inner), x)
+        return each(k.function, partial(k.cast, dtype=inner), x)
     re = k.cast(x, inner)
     return pair(k.function, re, k.like(0.0, re))
 

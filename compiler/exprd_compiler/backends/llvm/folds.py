@@ -7,6 +7,7 @@ result does not depend on the width of registers or on the number of threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from exprd_compiler.backends.llvm import complex as complex_
@@ -72,7 +73,8 @@ def finish(function: FunctionText, fold: Fold, state: Sequence[Value], *, across
 
 def _half(function: FunctionText, value: Value, first: int, count: int) -> Value:
     if is_complex(value.dtype):
-        return complex_.each(function, lambda part: _half(function, part, first, count), value)
+        halved = partial(_half, function, first=first, count=count)
+        return complex_.each(function, halved, value)
     if count == 1:
         return function.emit(f"extractelement {value.typed}, i64 {first}", value.dtype)
     lanes = ", ".join(f"i32 {first + lane}" for lane in range(count))
