@@ -28,15 +28,17 @@ from exprd_compiler.ir.graph import Graph, toposort
 from exprd_compiler.ir.lowering import Assign, Gather, Leaf, Library, Scalar, Scatter
 from exprd_compiler.ir.node import Array, Node, Op
 from exprd_compiler.ir.origin import blame
-from exprd_compiler.ir.type import TensorType
+from exprd_compiler.ir.type import Extent, TensorType
 from exprd_compiler.ops.choice import choose
 from exprd_compiler.ops.creation import alloc
 from exprd_compiler.ops.diagonals import diagonal
+from exprd_compiler.ops.einsum import einsum
 from exprd_compiler.ops.events import events_met
 from exprd_compiler.ops.index import assign, numpy_index
 from exprd_compiler.ops.leaves import constant
 from exprd_compiler.ops.mixed import index_arrays, pick, put
 from exprd_compiler.ops.movement import filled
+from exprd_compiler.ops.products import matmul
 
 
 def evaluate(
@@ -153,8 +155,10 @@ def _check_broadcast(node: Node, arrays: list[Array]) -> None:
         case Assign():
             with suppress(IndexError):  # the meaning tells of it
                 _check_fits(node, 1, arrays, _written(node, arrays).shape)
-        case Library() if len(arrays) > 2:
-            _check_fits(node, 2, arrays, _product_shape(arrays[0].shape, arrays[1].shape))
+        case Library():
+            _check_batch(node, arrays)
+            if len(arrays) > 2:
+                _check_fits(node, 2, arrays, _product_shape(arrays[0].shape, arrays[1].shape))
         case _ if node.op in _CHECKED:
             _CHECKED[node.op](node, arrays)
         case _:
@@ -176,11 +180,15 @@ def _written(node: Node, arrays: list[Array]) -> Array:
 
 def _check_agree(nodes: Sequence[Node], arrays: Sequence[Array]) -> None:
     """The operands have a common shape."""
-    shapes = [array.shape for array in arrays]
+    _check_shapes([x.type.shape for x in nodes], [array.shape for array in arrays])
+
+
+def _check_shapes(statics: Sequence[Sequence[Extent]], shapes: Sequence[tuple[int, ...]]) -> None:
+    """Shapes, of which this is known, are one but for what is statically 1."""
     common: dict[int, int] = {}
-    for x, shape in zip(nodes, shapes, strict=True):
-        for axis in range(-x.ndim, 0):
-            if x.type.shape[axis] == 1:
+    for static, shape in zip(statics, shapes, strict=True):
+        for axis in range(-len(shape), 0):
+            if static[axis] == 1:
                 continue
             if common.setdefault(axis, shape[axis]) != shape[axis]:
                 place = axis + max(map(len, shapes))
@@ -212,11 +220,29 @@ def _check_put(node: Node, arrays: list[Array]) -> None:
         _check_fits(node, 1, arrays, view.shape)
 
 
+def _check_batch(node: Node, arrays: list[Array]) -> None:
+    """The axes before the last two of both factors have a common shape."""
+    statics = [x.type.shape[:-2] for x in node.inputs[:2]]
+    _check_shapes(statics, [array.shape[:-2] for array in arrays[:2]])
+
+
+def _check_labelled(node: Node, arrays: list[Array]) -> None:
+    """The axes of one label have a common extent."""
+    found: dict[int, list[tuple[Extent, int]]] = {}
+    for x, array, labels in zip(node.inputs, arrays, node["operands"], strict=True):
+        for label, static, extent in zip(labels, x.type.shape, array.shape, strict=True):
+            found.setdefault(label, []).append((static, extent))
+    for pairs in found.values():
+        _check_shapes([(static,) for static, _ in pairs], [(extent,) for _, extent in pairs])
+
+
 # The compositions that broadcast, and how far.
 _CHECKED: Final[Mapping[Op, Callable[[Node, list[Array]], None]]] = MappingProxyType(
     {
         alloc: _check_alloc,
         choose: lambda node, arrays: _check_agree(node.inputs, arrays),
+        matmul: _check_batch,
+        einsum: _check_labelled,
         pick: lambda node, arrays: _check_indexes(node, arrays, 1),
         put: _check_put,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -13,11 +13,15 @@ from exprd_compiler.interpret import evaluate
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.node import Array, Node, Op
 from exprd_compiler.ir.type import TensorType
+from exprd_compiler.ops.einsum import einsum
 from exprd_compiler.ops.index import gather, scatter
 from exprd_compiler.ops.leaves import const, input_
 from exprd_compiler.ops.nnet import log_softmax, softmax
+from exprd_compiler.ops.products import matmul
 from exprd_compiler.ops.repetition import repeat_each
 from exprd_compiler.options import LEVELS, CompileOptions
+
+BATCHED = {"operands": ((0, 1, 2), (0, 2, 3)), "result": (0, 1, 3)}
 
 
 def leaf(rank: int, dtype: str = "float64") -> Node:
@@ -59,3 +63,15 @@ def test_counts_that_never_fit_are_told_at_once() -> None:
     with pytest.raises(ShapeError, match="4 counts for 3 elements"):
         repeat_each(const(np.zeros(3)), counts, axis=0)
     assert_agree([x, counts], [repeat_each(x, counts, axis=0)], [np.zeros(3), np.ones(4, "int64")])
+
+
+@pytest.mark.parametrize(
+    "op", [matmul, lambda a, b: einsum(a, b, **BATCHED)], ids=["matmul", "einsum"]
+)
+def test_factors_do_not_broadcast_where_extents_happen_to_be_1(op: Callable[..., Node]) -> None:
+    a, b = leaf(3), leaf(3)
+    ones = np.ones
+    assert_agree([a, b], [op(a, b)], [ones((2, 3, 3)), ones((1, 3, 3))])
+    assert_agree([a, b], [op(a, b)], [ones((2, 3, 3)), ones((2, 3, 3))])
+    fixed = input_(type=TensorType("float64", (1, None, None)))
+    assert_agree([a, fixed], [op(a, fixed)], [ones((2, 3, 3)), ones((1, 3, 3))])
