@@ -122,7 +122,8 @@ def turned(got: Array, want: Array, signs: int | None) -> Array:
     """The value, with the signs of whole lines along an axis as in another."""
     if signs is None or got.shape != want.shape:
         return got
-    return np.asarray(np.where((got * want).sum(axis=signs, keepdims=True) < 0, -got, got))
+    along = (got * want.conj()).real.sum(axis=signs, keepdims=True)
+    return np.asarray(np.where(along < 0, -got, got))
 
 
 def assert_close(got: Array, want: Array, *, tolerance: float = 1.0, note: str = "") -> None:

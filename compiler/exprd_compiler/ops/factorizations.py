@@ -59,6 +59,12 @@ def halved_diagonal(x: Node) -> Node:
     return mul(tril(x, offset=0), scale)
 
 
+def mirrored(x: Node, *, lower: bool) -> Node:
+    """The symmetric matrices of which one triangle is given."""
+    inside, offset = (tril, -1) if lower else (triu, 1)
+    return add(inside(x, offset=0), swapped(inside(x, offset=offset)))
+
+
 def into_triangle(x: Node, *, lower: bool) -> Node:
     """The gradient of what reads one triangle of a symmetric matrix, from that of the whole."""
     both = add(x, swapped(x))
@@ -260,21 +266,16 @@ def _from_r(slope: Node, r: Node) -> Node:
     return swapped(solve_triangular(r, swapped(slope), **flags))
 
 
-def _symmetric(x: Node) -> Node:
-    """The lower triangle, mirrored."""
-    return add(tril(x, offset=0), swapped(tril(x, offset=-1)))
-
-
 def _q_grad(g: Node, y: Node, x: Node, *, mode: str) -> Sequence[Node]:
     """Walter, Lehmann 2010, Algorithmic differentiation of linear algebra functions, 4.3."""
     _check_tall("qr_q", x, mode)
-    inner = _symmetric(matmul(swapped(g), y))
+    inner = mirrored(matmul(swapped(g), y), lower=True)
     return (_from_r(sub(g, matmul(y, inner)), qr_r(x, mode=mode)),)
 
 
 def _r_grad(g: Node, y: Node, x: Node, *, mode: str) -> Sequence[Node]:
     _check_tall("qr_r", x, mode)
-    inner = _symmetric(matmul(y, swapped(triu(g, offset=0))))
+    inner = mirrored(matmul(y, swapped(triu(g, offset=0))), lower=True)
     return (_from_r(matmul(qr_q(x, mode=mode), inner), y),)
 
 

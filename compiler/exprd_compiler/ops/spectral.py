@@ -43,7 +43,7 @@ from exprd_compiler.ops.stacked import (
 )
 
 _NO_END: Final = "the iteration did not converge (code {0}) for matrix {1} of the stack"
-_FAILURES: Final = (_NO_END, NOT_FINITE)
+FAILURES: Final = (_NO_END, NOT_FINITE)
 _WORK: Final = 64
 MODES: Final = ("values", "reduced", "complete")
 
@@ -118,7 +118,7 @@ svd_packed: Op = Op(
         extents=_svd_packed_extents,
         sizes=lambda x, **_: x,
         scratch=_svd_scratch,
-        failures=_FAILURES,
+        failures=FAILURES,
     ),
     dtypes=REALS,
     examples=_svd_examples("values"),
@@ -271,17 +271,23 @@ def _pinv_numpy(x: Array, *, rcond: float) -> Array:
     return np.linalg.pinv(x, rcond=rcond)
 
 
-def kept_inverses(x: Node, rcond: float) -> Node:
-    """1 / s for the singular values above rcond times the largest, else 0."""
+def kept_values(x: Node, rcond: Node) -> tuple[Node, Node]:
+    """The singular values, and which of them are above rcond times the largest."""
     s = svd_values(x, mode="reduced")
     first = entry(row(svd_packed(x, mode="reduced"), 0), 0)
-    least_kept = mul(as_column(first), const(rcond, x.dtype))
-    return switch(gt(s, least_kept), true_div(const(1, x.dtype), s), const(0, x.dtype))
+    return s, gt(s, mul(as_column(first), rcond))
+
+
+def kept_inverses(x: Node, rcond: Node) -> Node:
+    """1 / s for the singular values above rcond times the largest, else 0."""
+    s, kept = kept_values(x, rcond)
+    safe = switch(kept, s, const(1, x.dtype))
+    return switch(kept, true_div(const(1, x.dtype), safe), const(0, x.dtype))
 
 
 def _pinv_expand(x: Node, *, rcond: float) -> Node:
     u, vh = svd_left(x, mode="reduced"), svd_right(x, mode="reduced")
-    return matmul(mul(swapped(vh), as_row(kept_inverses(x, rcond))), swapped(u))
+    return matmul(mul(swapped(vh), as_row(kept_inverses(x, const(rcond, x.dtype)))), swapped(u))
 
 
 def _pinv_grad(g: Node, y: Node, x: Node, **_: float) -> Sequence[Node]:
@@ -312,13 +318,18 @@ pinv: Op = Op(
 
 
 # ---- symmetric eigenvalues
-def _check_flags(name: str, **flags: bool) -> None:
+def check_flags(name: str, **flags: bool) -> None:
+    """Refuse attributes that are no bools.
+
+    Raises:
+        GraphError: one is not.
+    """
     if {type(flag) for flag in flags.values()} != {bool}:
         raise GraphError(f"{' and '.join(flags)} are bools", op=name)
 
 
 def _eigh_packed_type(x: TensorType, *, lower: bool, vectors: bool) -> TensorType:
-    _check_flags("eigh_packed", lower=lower, vectors=vectors)
+    check_flags("eigh_packed", lower=lower, vectors=vectors)
     stack, n = check_stacks("eigh_packed", x), check_square("eigh_packed", x)
     shape: tuple[Extent, ...] = (None if n is None else n + 1, n) if vectors else (n,)
     return TensorType(x.dtype, (*stack, *shape))
@@ -371,7 +382,7 @@ eigh_packed: Op = Op(
         sizes=lambda x, **_: (x[0],),
         scratch=_eigh_scratch,
         agree=lambda x: (not_square(*x),),
-        failures=_FAILURES,
+        failures=FAILURES,
     ),
     dtypes=REALS,
     examples=(*_eigh_examples(vectors=False), *_eigh_examples(-1, vectors=True)),
@@ -381,12 +392,12 @@ eigh_packed: Op = Op(
 
 
 def _eigh_values_type(x: TensorType, *, lower: bool, vectors: bool) -> TensorType:
-    _check_flags("eigh_values", lower=lower, vectors=vectors)
+    check_flags("eigh_values", lower=lower, vectors=vectors)
     return TensorType(x.dtype, (*check_stacks("eigh_values", x), check_square("eigh_values", x)))
 
 
 def _eigh_vectors_type(x: TensorType, *, lower: bool) -> TensorType:
-    _check_flags("eigh_vectors", lower=lower)
+    check_flags("eigh_vectors", lower=lower)
     n = check_square("eigh_vectors", x)
     return TensorType(x.dtype, (*check_stacks("eigh_vectors", x), n, n))
 
