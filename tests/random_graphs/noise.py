@@ -23,16 +23,19 @@ from exprd_compiler.ir.lowering import (
     Assign,
     Expand,
     Gather,
+    Generate,
+    Host,
     Join,
+    Lapack,
     Leaf,
-    Library,
-    Reduce,
-    Scan,
-    Scatter,
+    Routine,
+    Scalar,
     View,
 )
 from exprd_compiler.ir.node import Array, Node, Op
 from exprd_compiler.ops import arithmetic, logic, rounding, special, transcendental, trigonometric
+from exprd_compiler.ops.creation import alloc
+from exprd_compiler.ops.movement import reshape
 
 TRACKS: Final = (4.0, -4.0, None, None)  # units in the last place; None: at random
 LARGEST: Final = 40_000  # elements
@@ -43,9 +46,11 @@ _UNITS: Final = {
     "float32": 2.0**-23,
     "float64": 2.0**-52,
 }
-_SUMMING: Final = (Reduce, Scan, Library, Scatter)
 _MOVING: Final = (View, Gather, Join, ArgReduce, Leaf)
-_BY_VALUE: Final = (*_MOVING, *_SUMMING, Assign)
+# All others combine many elements, so that what they are given is shaken too.
+_SINGLE: Final = (Scalar, Generate, Host, Assign, *_MOVING)
+# Whose values may come from integers: counts and extents.
+_BY_VALUE: Final = (Expand, Generate, Routine)
 
 
 def _ops(*modules: object) -> frozenset[Op]:
@@ -163,7 +168,7 @@ def _unrounded(node: Node, value: Array, operands: Sequence[Array]) -> bool:
     """Whether an op gives the same bits however it is computed, from operands that are exact."""
     if not is_rounded(value.dtype.name) or isinstance(node.op.lowering, _MOVING):
         return True
-    if node.op in _APPROXIMATE:
+    if node.op in _APPROXIMATE or isinstance(node.op.lowering, Lapack):
         return False
     if node.op in _WHOLE or _moved(value, operands):
         return True
@@ -189,7 +194,7 @@ def _on_track(node: Node, operands: Sequence[Array], track: int) -> Array:
     inputs = dict(zip(node.inputs, operands, strict=True))
     if isinstance(lowering, Expand):
         return _through(lowering.body(*node.inputs, **node.attributes), inputs, track)
-    if isinstance(lowering, _SUMMING):
+    if not isinstance(lowering, _SINGLE):
         inputs = {x: _shaken(array, track) for x, array in inputs.items()}
     (value,) = evaluate_nodes([node], inputs)
     still = isinstance(lowering, _MOVING) or node.op in _WHOLE or _moved(value, operands)
@@ -213,10 +218,7 @@ def check_size(node: Node, operands: Sequence[Array]) -> None:
     Raises:
         Unjudged: it may.
     """
-    lowering = node.op.lowering
-    if isinstance(lowering, _BY_VALUE) and node.op.name not in ("alloc", "reshape"):
-        return
-    if type(lowering).__name__ == "Scalar":
+    if not isinstance(node.op.lowering, _BY_VALUE) and node.op not in (alloc, reshape):
         return
     for array in operands:
         counts = array.ndim < 2 and array.dtype.kind in "iu" and array.size > 0
