@@ -1,7 +1,7 @@
 """The wire format of exprd: message classes, stubs and array conversion.
 
 Everything generated is re-exported here, so that nobody else names a generated
-module. This package imports nothing else of exprd.
+module. Of exprd, `decode` alone imports more: the graphs of the compiler.
 """
 
 from __future__ import annotations

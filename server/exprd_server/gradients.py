@@ -6,7 +6,7 @@ order meets every derivative with its operands already decoded.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from exprd_compiler.errors import GraphError
 from exprd_compiler.grad import grad
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     import exprd_proto as wire
     from exprd_compiler.ir.node import Node
-
-PLACEHOLDER: Final = "placeholder"
 
 
 class Gradients:

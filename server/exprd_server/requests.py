@@ -13,7 +13,8 @@ from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_proto import Delivery as WireDelivery
 from exprd_proto import Durability as WireDurability
 from exprd_proto.arrays import Assembler, WireError, array_from_wire
-from exprd_server.decode import decode_bundle, decode_type
+from exprd_proto.decode import decode_type
+from exprd_server.decode import decode_bundle
 from exprd_server.leases import check_client_id
 from exprd_server.values import (
     BufferRef,
