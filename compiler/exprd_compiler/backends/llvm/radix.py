@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from exprd_compiler.backends.llvm import memory
 from exprd_compiler.backends.llvm.control import branched, only_if, repeated
+from exprd_compiler.backends.llvm.counting import cancel_point
 from exprd_compiler.backends.llvm.loops import ZERO, counted
 from exprd_compiler.backends.llvm.order import load_raw, rank_of, store_raw
 from exprd_compiler.backends.llvm.text import Value, constant
@@ -121,6 +122,7 @@ class _Digits:
     # ---- a pass
     def _pass(self, state: Sequence[Value]) -> Sequence[Value]:
         digit, *arrays = state
+        cancel_point(self.function, self.items.context)
         shift = self.k.mul(digit, constant(_BITS, "int64"))
         table = self._table(digit)
         first = self._rank(load_raw(self.k, self.items.row, self.items.dtype, ZERO))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from exprd_compiler.backends.llvm import memory
 from exprd_compiler.backends.llvm.control import branched, repeated
+from exprd_compiler.backends.llvm.counting import cancel_point
 from exprd_compiler.backends.llvm.kernels import fail_with
 from exprd_compiler.backends.llvm.loops import ZERO, counted
 from exprd_compiler.backends.llvm.order import load_raw, rank_of
@@ -37,6 +38,7 @@ def write_search(call: Call) -> None:
     _, number = call.sizes
 
     def each(place: Value, _: Sequence[Value]) -> Sequence[Value]:
+        cancel_point(k.function, call.context)
         rank = rank_of(k, load_raw(k, values, dtype, place), dtype)
         found = _before(call, rank)
         memory.store_one(k, found, memory.element_pointer(k, call.out, "int64", place))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from exprd_compiler.backends.llvm import memory
 from exprd_compiler.backends.llvm.control import branched, either, only_if, repeated
+from exprd_compiler.backends.llvm.counting import cancel_point
 from exprd_compiler.backends.llvm.loops import ZERO, counted
 from exprd_compiler.backends.llvm.order import load_raw, rank_of, raw_dtype, store_raw
 from exprd_compiler.backends.llvm.radix import counters, sort_by_digits
@@ -38,6 +39,7 @@ class Items:
 
     Attributes:
         k: builder of the function.
+        context: the execution context, where a call may be cancelled.
         row: address of the first element.
         dtype: of the elements.
         positions: whether positions are moved.
@@ -45,6 +47,7 @@ class Items:
     """
 
     k: LLVMBuilder
+    context: Value
     row: Value
     dtype: str
     positions: bool
@@ -259,6 +262,7 @@ def select_row(items: Items, out: Value, whole: Room, n: Value, count: Value) ->
 def _items(call: Call, row: Value, *, positions: bool) -> Items:
     return Items(
         k=call.k,
+        context=call.context,
         row=row,
         dtype=call.dtypes[0],
         positions=positions,
@@ -272,6 +276,7 @@ def _rows(call: Call, body: Callable[[Value, Value], None], *, positions: bool) 
     item = "int64" if positions else call.dtypes[0]
 
     def each(number: Value, _: Sequence[Value]) -> Sequence[Value]:
+        cancel_point(k.function, call.context)
         row = memory.element_pointer(k, call.operands[0], call.dtypes[0], k.mul(number, n))
         body(row, memory.element_pointer(k, call.out, item, k.mul(number, count)))
         return ()
