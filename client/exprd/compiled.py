@@ -53,6 +53,8 @@ class Function:
         slots = self._slots = recipe.slots
         self._names = {s.name: i for i, s in enumerate(slots) if s.name is not None}
         self._forms = tuple((numpy_dtype(s.type.dtype), s.type.shape) for s in slots)
+        for output in recipe.graph.outputs:
+            numpy_dtype(output.dtype)  # refused here rather than when a value comes back
         self._plain = not any(s.implicit or s.state is not None for s in slots)
         self._places = tuple(self._place(i) for i in range(len(slots)))
 

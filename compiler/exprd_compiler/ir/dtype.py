@@ -6,13 +6,19 @@ only: what a python number becomes beside a tensor is the client's policy, not a
 
 from __future__ import annotations
 
-from contextlib import suppress
-from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
 
 from exprd_compiler.errors import DTypeError, MissingExtra
+
+_BFLOAT16: np.dtype[Any] | None
+try:  # numpy has no bfloat16 of its own, but learns it by this package
+    import ml_dtypes
+except ImportError:
+    _BFLOAT16 = None
+else:
+    _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 SIGNED: Final = ("int8", "int16", "int32", "int64")
 UNSIGNED: Final = ("uint8", "uint16", "uint32", "uint64")
@@ -24,10 +30,6 @@ FLOATS: Final = HALVES + WIDE_FLOATS
 DTYPES: Final = DISCRETE + FLOATS  # the real ones, for which most ops exist
 COMPLEX: Final = ("complex64", "complex128")
 EVERY: Final = DTYPES + COMPLEX
-
-# numpy has no bfloat16 of its own; by its package it learns the name.
-with suppress(ImportError):
-    import_module("ml_dtypes")
 
 ITEMSIZE: Final = {name: 2 if name in HALVES else np.dtype(name).itemsize for name in EVERY}
 
@@ -62,15 +64,14 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     Raises:
         MissingExtra: it is bfloat16, and the package that has it is not installed.
     """
-    try:
+    if name != "bfloat16":
         return np.dtype(name)
-    except TypeError:
-        if name != "bfloat16":
-            raise
+    if _BFLOAT16 is None:
         raise MissingExtra(
             "arrays of bfloat16 need the package ml_dtypes",
             hint="pip install 'exprd[bfloat16]', or cast to float32 within the graph",
-        ) from None
+        )
+    return _BFLOAT16
 
 
 def promote(*names: str) -> str:

@@ -67,7 +67,7 @@ def bfloat16_bits(x: NDArray[Any]) -> NDArray[np.uint16]:
 
 def from_bfloat16_bits(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
     """The numbers of bit patterns, in float32."""
-    return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return np.asarray(bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def _odd_single(x: NDArray[Any]) -> NDArray[np.float32]:

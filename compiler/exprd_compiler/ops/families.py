@@ -38,8 +38,9 @@ def upcast(dtypes: Sequence[str]) -> str:
 
 
 def upcast_to_float(dtypes: Sequence[str]) -> str:
-    """The promoted dtype, integers first raised to their float type."""
-    return promote(*map(float_of, dtypes))
+    """The promoted dtype; where there are only integers, that of their float types."""
+    out = promote(*dtypes)
+    return promote(*map(float_of, dtypes)) if is_discrete(out) else out
 
 
 def boolean(_: Sequence[str]) -> str:
