@@ -1,9 +1,9 @@
 """Measures the math functions in units of the last place and writes docs/accuracy.md.
 
-`python -m tools.accuracy` samples float64 densely against arbitrary precision and float32 over all
-exponents against the float64 function. `--exhaustive NAME...` (or no name for all) goes through
-every float32 there is instead, or every n-th with `--stride`, and writes nothing. It ends with
-status 1 when a bar is broken.
+`python -m tools.accuracy` samples float64 densely against arbitrary precision, and float32 over all
+exponents and all 16-bit floats against the float64 function. `--exhaustive NAME...` (or no name for
+all) goes through every float32 there is instead, or every n-th with `--stride`, and writes nothing.
+It ends with status 1 when a bar is broken.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import numpy as np
 from mpmath import mpf
 
 from exprd_compiler.driver import compile_graph
+from exprd_compiler.ir.dtype import HALVES, numpy_dtype
 from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.half import widened
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.leaves import input_
 from exprd_compiler.ops.table import OPS
@@ -54,6 +56,33 @@ class Case:
     bar: float = 1.5
     floor: float = 0.0
     operands: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """The unit in the last place of a float dtype.
+
+    Attributes:
+        bits: stored bits of the significand.
+        least: exponent of the smallest normal number.
+        limit: the largest number.
+    """
+
+    bits: int
+    least: int
+    limit: float
+
+    def of(self, size: Array) -> Array:
+        """The distance of numbers of this size."""
+        _, exponent = np.frexp(size)
+        return np.exp2(np.maximum(exponent - 1.0, self.least) - self.bits)
+
+
+_UNITS: Final = {
+    "float16": Unit(bits=10, least=-14, limit=65504.0),
+    "bfloat16": Unit(bits=7, least=-126, limit=255 * 2.0**120),
+    "float32": Unit(bits=23, least=-126, limit=float(np.finfo(np.float32).max)),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +202,7 @@ CASES: Final[dict[str, Case]] = {
     ),
 }
 SINGLE_BAR: Final = 2.0
+HALF_BAR: Final = 0.51
 UNARY: Final = tuple(name for name, case in CASES.items() if case.operands == 1)
 
 
@@ -246,21 +276,34 @@ def sweep(name: str, stride: int) -> Measured:
         x = np.arange(start, end, stride, dtype=np.uint64).astype(np.uint32).view(np.float32)
         with np.errstate(invalid="ignore"):  # among all bit patterns are signalling NaNs
             wide = x.astype(np.float64)
-        error = _single_errors(CASES[name], single(x)[0], double(wide)[0])
+        error = _errors(CASES[name], single(x)[0], double(wide)[0], _units["float32"])
         at = int(error.argmax())
         if error[at] > worst.error:
             worst = Measured(error=float(error[at]), at=(float(x[at]),))
     return worst
 
 
-def _single_errors(case: Case, found: Array, exact: Array) -> Array:
-    """Errors in float32 units; infinite where only one is NaN or a finite one became infinite."""
-    limit = float(np.finfo(np.float32).max)
+def halves(dtype: str) -> dict[str, Measured]:
+    """By function, the largest error over all numbers of a 16-bit float dtype."""
+    x = np.arange(1 << 16, dtype=np.uint16).view(numpy_dtype(dtype))
+    with np.errstate(invalid="ignore"):
+        wide = widened(x).astype(np.float64)
+    out: dict[str, Measured] = {}
+    results = zip(UNARY, compiled(UNARY, dtype)(x), compiled(UNARY, "float64")(wide), strict=True)
+    for name, found, exact in results:
+        error = _errors(CASES[name], widened(found).astype(np.float64), exact, _UNITS[dtype])
+        at = int(error.argmax())
+        out[name] = Measured(error=float(error[at]), at=(float(wide[at]),))
+    return out
+
+
+def _errors(case: Case, found: Array, exact: Array, unit: Unit) -> Array:
+    """Errors in units; infinite where only one is NaN or a finite one became infinite."""
     with np.errstate(all="ignore"):
-        size = np.minimum(np.maximum(np.abs(exact), case.floor), limit)
-        error = np.abs(found - exact) / np.spacing(size.astype(np.float32)).astype(np.float64)
+        size = np.minimum(np.maximum(np.abs(exact), case.floor), unit.limit)
+        error = np.abs(found - exact) / unit.of(size)
         agreed = np.isnan(found) & np.isnan(exact)
-        agreed |= np.isinf(found) & (np.abs(exact) > limit) & ((found > 0) == (exact > 0))
+        agreed |= np.isinf(found) & (np.abs(exact) > unit.limit) & ((found > 0) == (exact > 0))
     return np.where(agreed, 0.0, np.where(np.isnan(error), np.inf, error))
 
 
@@ -299,6 +342,15 @@ interpreter:
 | anything to `bool` | x != 0, so NaN is true |
 
 numpy leaves the conversions out of range to the machine; these are the values of x86.
+
+## 16-bit floats
+
+Every op computes float16 and bfloat16 in float32 and rounds once. The largest errors over all
+65,536 numbers, in ulp of the dtype against the float64 function; a correctly rounded function has
+0.5, and the bar is {half_bar} for all.
+
+| function | float16 | at | bfloat16 | at |
+|---|---|---|---|---|
 """
 
 
@@ -307,6 +359,18 @@ def _row(name: str, single: Measured, double: Measured) -> str:
         f"{one.error:.2f} | {', '.join(f'{x:.6g}' for x in one.at)}" for one in (single, double)
     ]
     return f"| `{name}` | {' | '.join(found)} | {CASES[name].bar} |\n"
+
+
+def _half_rows() -> tuple[str, bool]:
+    """The rows of the second table, and whether its bar holds."""
+    columns = [halves(dtype) for dtype in HALVES]
+    worst = max(one.error for column in columns for one in column.values())
+    rows = [f"| `{name}` | {' | '.join(_cells(c[name]) for c in columns)} |\n" for name in UNARY]
+    return "".join(rows), worst <= HALF_BAR
+
+
+def _cells(one: Measured) -> str:
+    return f"{one.error:.4f} | {', '.join(f'{x:.6g}' for x in one.at)}"
 
 
 def write_page(stride: int) -> bool:
@@ -318,9 +382,11 @@ def write_page(stride: int) -> bool:
         rows.append(_row(name, single, double))
         good &= single.error <= SINGLE_BAR and double.error <= case.bar
         print(rows[-1], end="", flush=True)
-    text = HEAD.format(dense=f"{DENSE:,}", stride=stride) + "".join(rows) + NOTES
+    narrow, held = _half_rows()
+    notes = NOTES.format(half_bar=HALF_BAR)
+    text = HEAD.format(dense=f"{DENSE:,}", stride=stride) + "".join(rows) + notes + narrow
     PAGE.write_text(text, encoding="utf-8")
-    return good
+    return good and held
 
 
 def exhaust(names: Sequence[str], stride: int) -> bool:

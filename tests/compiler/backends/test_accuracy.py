@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tools.accuracy import CASES, PAGE, SINGLE_BAR, UNARY, measure, sweep
+from exprd_compiler.ir.dtype import HALVES
+from tools.accuracy import CASES, HALF_BAR, PAGE, SINGLE_BAR, UNARY, halves, measure, sweep
 
 FEW = 100
 STRIDE = 500_009
@@ -20,6 +21,14 @@ def test_float64_stays_below_its_bar(name: str) -> None:
 def test_float32_stays_below_its_bar(name: str) -> None:
     worst = sweep(name, STRIDE)
     assert worst.error <= SINGLE_BAR, worst
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_every_16_bit_float_stays_below_the_bar(dtype: str) -> None:
+    found = halves(dtype)
+    assert set(found) == set(UNARY)
+    broken = {name: worst for name, worst in found.items() if worst.error > HALF_BAR}
+    assert not broken
 
 
 @pytest.mark.parametrize("name", sorted(CASES.keys() - set(UNARY)))
