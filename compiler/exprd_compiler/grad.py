@@ -237,12 +237,13 @@ def _receive(parts: list[Node | Null], part: Node | Null, x: Node, *, asked: boo
 def _contributions(node: Node, parts: list[Node | Null], float_dtype: str) -> Sequence[Part]:
     """What a node passes to each of its inputs."""
     total = _total(parts)
-    if isinstance(total, Null):
-        return [total if way else None for way in _ways(node, float_dtype)]
-    if total is None or is_discrete(node.dtype):
-        return [_ZERO if way else None for way in _ways(node, float_dtype)]
-    parts[:] = [total]
-    return _derived(node, total, float_dtype)
+    if isinstance(total, Node) and not is_discrete(node.dtype):
+        parts[:] = [total]
+        return _derived(node, total, float_dtype)
+    # where nothing comes, the rule still tells the ways, and those that do not exist
+    given = total if isinstance(total, Null) else _ZERO
+    ways = _derived(node, second(node, const(0, node.dtype)), float_dtype)
+    return [given if isinstance(part, Node) else part for part in ways]
 
 
 def _derived(node: Node, g: Node, float_dtype: str) -> Sequence[Part]:
@@ -258,12 +259,6 @@ def _derived(node: Node, g: Node, float_dtype: str) -> Sequence[Part]:
         return _through_expansion(node, g, float_dtype)
     found = rule(g, node, *node.inputs, **node.attributes)
     return [Null(node, part.why) if isinstance(part, Undefined) else part for part in found]
-
-
-def _ways(node: Node, float_dtype: str) -> list[bool]:
-    """Per input, whether the rule of the op knows a way to it."""
-    g = second(node, const(0, node.dtype))
-    return [part is not None for part in _derived(node, g, float_dtype)]
 
 
 def _through_expansion(node: Node, g: Node, float_dtype: str) -> Sequence[Part]:

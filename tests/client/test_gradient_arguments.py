@@ -136,6 +136,15 @@ def test_one_null_part_makes_the_whole_null() -> None:
     assert grad(cost, x, consider_constant=[cost.owner.inputs[0]]).type == x.type  # type: ignore[union-attr]
 
 
+def test_no_gradient_passes_what_has_none_not_even_zero() -> None:
+    x = T.vector("x")
+    with pytest.raises(NullTypeGradError, match="nonzero: has no gradient"):
+        grad((x.nonzero()[0] * 1.0).sum(), x)
+    with pytest.raises(NullTypeGradError):
+        grad(T.floor(undefined_grad(x)).sum(), x)
+    assert grad(x[T.gt(x, 0).nonzero()].sum(), x).type == x.type
+
+
 def test_known_gradients_may_be_missing() -> None:
     x = T.scalar("x")
     y, z = x * 2, x * 3
@@ -177,6 +186,17 @@ def test_givens_come_after_the_gradient() -> None:
     y = T.scalar("y")
     of_given = grad(y**3, y)
     assert function([x], of_given, givens={y: x + 1})(1.0) == 12.0
+
+
+@behaviour
+def test_by_a_variable_that_took_the_place_of_another() -> None:
+    x, y = T.vector("x"), T.vector("y")
+    cost = (x**3).sum()
+    slope = grad(cost, x)
+    moved = exprd.clone(cost, replace={x: 2 * y})
+    got = function([y], [grad(moved, y), exprd.clone(slope, replace={x: 2 * y})])([1.0, 2.0])
+    np.testing.assert_allclose(got[0], [24, 96])
+    np.testing.assert_allclose(got[1], [12, 48])
 
 
 @behaviour

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from exprd_compiler.errors import DisconnectedInput, NotDifferentiable, ShapeError
-from exprd_compiler.grad import grad
+from exprd_compiler.grad import Null, grad, gradients, zeros_like
 from exprd_compiler.interpret import evaluate_nodes
 from exprd_compiler.ir.graph import toposort
-from exprd_compiler.ir.node import Node
+from exprd_compiler.ir.node import Node, Op, Undefined
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.arithmetic import add, cast, mul, neg, sign, sqr, sub
 from exprd_compiler.ops.index import gather, scatter, subtensor
@@ -23,7 +24,12 @@ from exprd_compiler.ops.logic import gt, switch
 from exprd_compiler.ops.movement import dimshuffle, shape_i
 from exprd_compiler.ops.nnet import log_softmax, softmax
 from exprd_compiler.ops.reduce import argmax, mean, sum_
+from exprd_compiler.ops.table import OPS
 from exprd_compiler.ops.transcendental import exp, log, pow_, tanh
+from tests.ops.samples import samples
+
+IGNORED: Any = {"disconnected": "ignore"}
+KINDS: dict[str, type] = {"NO_GRAD": Null, "ZERO_GRAD": Node, "NO_PATH": type(None)}
 
 
 def leaf(*shape: int | None, dtype: str = "float64") -> Node:
@@ -283,3 +289,44 @@ def test_a_hundred_thousand_nodes() -> None:
     (g,) = grad(y, [x])
     assert value(g, {x: 1.0}) == 100_001
     assert time.perf_counter() - start < 60
+
+
+# ---- what is told apart
+def halting(which: int) -> Op:
+    """The sum of two values, by one of which it cannot be differentiated."""
+
+    def rule(g: Node, _y: Node, _a: Node, _b: Node) -> list[Node | Undefined]:
+        return [Undefined("depends on it in secret") if place == which else g for place in (0, 1)]
+
+    return replace(add, name="halting", grad=rule)
+
+
+def test_a_rule_may_miss_for_one_input() -> None:
+    a, b = leaf(), leaf()
+    cost = halting(1)(a, b)
+    assert value(grad(cost, [a])[0]) == 1.0
+    with pytest.raises(NotDifferentiable, match="halting: depends on it in secret"):
+        grad(cost, [a, b])
+    by_a, by_b = gradients(cost, [a, b])
+    assert isinstance(by_a, Node)
+    assert by_b == Null(cost, "depends on it in secret")
+
+
+def test_what_does_not_exist_stays_so_on_the_way() -> None:
+    a, b = leaf(), leaf()
+    (missing,) = gradients(halting(0)(sqr(a), b), [a])
+    assert isinstance(missing, Null)
+    (apart,) = gradients(add(b, cast(shape_i(leaf(None), axis=0), dtype="float64")), [a], **IGNORED)
+    assert apart is None
+
+
+@pytest.mark.parametrize("op", [o for o in OPS.values() if o.examples], ids=lambda op: op.name)
+def test_every_op_tells_of_every_input(op: Op, rng: np.random.Generator) -> None:
+    for one in samples(op, op.dtypes[-1], rng, known=False)[:2]:
+        inputs = list(one.node.inputs)
+        start = {one.node: zeros_like(one.node)}
+        found = gradients(None, inputs, known_grads=start, **IGNORED)
+        kind = KINDS.get(repr(op.grad))
+        for x, part in zip(inputs, found, strict=True):
+            assert part is None or isinstance(part, Null) or part.ndim == x.ndim
+            assert kind is None or isinstance(part, kind)

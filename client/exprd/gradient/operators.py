@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from exprd.config import config
 from exprd.convert import as_node
 from exprd.gradient.derive import derivatives, differentiate, like, listed, tell
 from exprd.gradient.kinds import disconnected_type
@@ -119,7 +120,7 @@ def Rop(  # noqa: N802 - Theano's name
 
 
 _MISSING: Final[dict[str, Callable[[Node], Any]]] = {
-    "zero": lambda value: variable_of(zeros_like(value)),
+    "zero": lambda value: variable_of(zeros_like(value, config.floatX)),
     "none": lambda _: None,
     "disconnected": lambda _: disconnected_type(),
 }
@@ -130,7 +131,9 @@ def _pushed(
 ) -> Node | None:
     """The product for one expression, None if it is disconnected."""
     start = second(value, value)
-    blank = disconnected_grad(zeros_like(value))  # where the sweep starts; its value is irrelevant
+    blank = disconnected_grad(
+        zeros_like(value, config.floatX)
+    )  # where the sweep starts; its value is irrelevant
     pulled = derivatives(None, inputs, disconnected_inputs="ignore", known_grads={start: blank})
     known: dict[Node, Part] = {}
     for part, point in zip(pulled, points, strict=True):
@@ -142,7 +145,7 @@ def _pushed(
         tell(value, disconnected)
         return None
     (pushed,) = derivatives(None, [blank], disconnected_inputs="ignore", known_grads=known)
-    return pushed if isinstance(pushed, Node) else zeros_like(value)
+    return pushed if isinstance(pushed, Node) else zeros_like(value, config.floatX)
 
 
 def _as_float(point: Node, dtype: str) -> Node:

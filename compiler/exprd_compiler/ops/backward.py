@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from exprd_compiler.errors import GraphError
-from exprd_compiler.ir.dtype import EVERY, is_discrete
+from exprd_compiler.errors import DTypeError, GraphError
+from exprd_compiler.ir.dtype import DTYPES, EVERY, is_discrete
 from exprd_compiler.ir.lowering import Expand
 from exprd_compiler.ir.node import NO_GRAD, NO_PATH, ZERO_GRAD, Example, Grad, Node, Op
 from exprd_compiler.ir.type import TensorType
@@ -24,13 +24,22 @@ _SHAPES: Final = ((), (5,), (3, 4), (0, 3))
 
 
 def _identity(
-    name: str, *, grad: Grad, theano: str, doc: str, attrs: dict[str, float] | None = None
+    name: str,
+    *,
+    grad: Grad,
+    theano: str,
+    doc: str,
+    attrs: dict[str, float] | None = None,
+    dtypes: tuple[str, ...] = EVERY,
 ) -> Op:
     given = attrs or {}
 
     def rule(x: TensorType, **numbers: Any) -> TensorType:
         if set(numbers) != set(given) or {float} != {float, *map(type, numbers.values())}:
             raise GraphError(f"takes floats {sorted(given)}, got {numbers}", op=name)
+        if x.dtype not in dtypes:
+            hint = "apply it to real(x) and imag(x)"
+            raise DTypeError(f"does not exist for {x.dtype}", op=name, hint=hint)
         return x
 
     return Op(
@@ -39,7 +48,7 @@ def _identity(
         numpy=lambda x, **_: np.array(x),
         grad=grad,
         lowering=Expand(lambda x, **_: x),
-        dtypes=EVERY,
+        dtypes=dtypes,
         examples=tuple(Example(shapes=(shape,), attrs=given) for shape in _SHAPES),
         theano=theano,
         doc=doc,
@@ -87,6 +96,7 @@ grad_clip: Op = _identity(
     theano="GradClip",
     doc="The value itself; gradients through it are held between two bounds, element by element.",
     attrs={"low": -10.0, "high": 10.0},
+    dtypes=DTYPES,
 )
 
 grad_scale: Op = _identity(
