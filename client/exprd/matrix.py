@@ -291,15 +291,13 @@ def _residuals(a: Node, b: Node, x: Node, rank: Node) -> Node:
 
 # ---- tensors as matrices
 def _product(extents: Sequence[int | Node]) -> int | Node:
-    return functools.reduce(
-        lambda x, y: (
-            x * y
-            if isinstance(x, int) and isinstance(y, int)
-            else arithmetic.mul(as_node(x), as_node(y))
-        ),
-        extents,
-        1,
-    )
+    known, rest = 1, None
+    for item in extents:
+        if isinstance(item, int):
+            known *= item
+        else:
+            rest = item if rest is None else arithmetic.mul(rest, item)
+    return known if rest is None else arithmetic.mul(rest, const(known, "int64"))
 
 
 def tensorinv(x: object, ind: int = 2) -> Node:

@@ -91,6 +91,19 @@ def _getri(dtype: str, *call: Any) -> int:
     return 0
 
 
+def _getrs(dtype: str, *call: Any) -> int:
+    """With the transpose of the matrix that was factored."""
+    _, _, n, count, address, lead, places, b, lead_b = call
+    a, right = _columns(address, n, n, lead, dtype), _columns(b, n, count, lead_b, dtype)
+    half = np.linalg.solve(np.triu(a).T, right)
+    found = np.linalg.solve((np.tril(a, -1) + np.eye(n, dtype=dtype)).T, half)
+    for j in range(n - 1, -1, -1):
+        pivot = int(_vector(places, n, "int32")[j]) - 1
+        found[[j, pivot]] = found[[pivot, j]]
+    right[...] = found
+    return 0
+
+
 def _gelqf(dtype: str, *call: Any) -> int:
     _, m, n, address, lead, tau, *_ = call
     a = _columns(address, m, n, lead, dtype)
@@ -168,6 +181,7 @@ ROUTINES: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
         "potrf": _coded(_potrf),
         "getrf": _coded(_getrf),
         "getri": _coded(_getri),
+        "getrs": _coded(_getrs),
         "gelqf": _coded(_gelqf),
         "orglq": _coded(_orglq),
         "gesdd": _coded(_gesdd),

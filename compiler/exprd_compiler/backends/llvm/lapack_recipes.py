@@ -63,6 +63,19 @@ def _solve(it: Item) -> None:
     """With the factors P L U of the transpose, a x = b is U' L' P' x = b."""
     (n, k), (a, _), ((pivots, _),) = it.sizes, it.operands, it.scratch
     it.check(_factor(it, n, a, pivots))
+    single = it.k.compare("eq", k, _ONE)
+    it.when(single, lambda: _solve_one(it, n, a, pivots))
+    it.when(it.k.not_(single), lambda: _solve_many(it, n, k, a, pivots))
+
+
+def _solve_one(it: Item, n: Value, a: Value, pivots: Value) -> None:
+    """A vector lies by columns as by rows, so LAPACK takes it."""
+    factors = (it.short(n), "i32 1", a.typed, it.lead(n), pivots.typed)
+    code = it.call("getrs", BY_COLUMNS, letter("T"), *factors, it.out.typed, it.lead(n))
+    it.check(code)
+
+
+def _solve_many(it: Item, n: Value, k: Value, a: Value, pivots: Value) -> None:
     _triangle(it, (_LOWER, NO_TRANSPOSE, _NON_UNIT), a, n, k)
     _triangle(it, (_UPPER, NO_TRANSPOSE, _UNIT), a, n, k)
 

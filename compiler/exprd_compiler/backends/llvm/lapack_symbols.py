@@ -22,6 +22,7 @@ SIGNATURES: Final[Mapping[str, str]] = MappingProxyType(
         "potrf": "iiipi",
         "getrf": "iiipip",
         "getri": "iipippi",
+        "getrs": "iiiipippi",
         "gelqf": "iiipippi",
         "orglq": "iiiipippi",
         "gesdd": "iiiipippipipip",
