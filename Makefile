@@ -13,7 +13,7 @@ METADATA := setup.cfg pyproject.toml client/exprd/__about__.py
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check check-format check-lint check-types check-layers check-proto check-container \
-	format docs proto proto-baseline proto-check test-protobuf6 soak soak-ci coverage bench container container-check clean distclean
+	format docs proto proto-baseline proto-check test-protobuf6 soak soak-ci statistics coverage bench container container-check clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -79,6 +79,9 @@ soak: .venv/dev.stamp ## hours: 10,000 random programs at every level, math func
 soak-ci: .venv/dev.stamp ## the soak in minutes: a part of the programs, a part of the floats
 	$(BIN)/python -m tools.accuracy --exhaustive --stride 997
 	EXPRD_SOAK=$${EXPRD_SOAK:-0.05} $(BIN)/python -m pytest -m soak $(SOAK_ARGS)
+
+statistics: .venv/dev.stamp ## count ops, tests and random programs anew, for docs/coverage.md
+	$(BIN)/python -m tools.statistics
 
 coverage: .venv/dev.stamp ## run the tests and show what they do not reach
 	$(BIN)/coverage run --rcfile=setup.cfg -m pytest $(PYTEST_ARGS)

@@ -276,7 +276,7 @@ def sweep(name: str, stride: int) -> Measured:
         x = np.arange(start, end, stride, dtype=np.uint64).astype(np.uint32).view(np.float32)
         with np.errstate(invalid="ignore"):  # among all bit patterns are signalling NaNs
             wide = x.astype(np.float64)
-        error = _errors(CASES[name], single(x)[0], double(wide)[0], _units["float32"])
+        error = _errors(CASES[name], single(x)[0], double(wide)[0], _UNITS["float32"])
         at = int(error.argmax())
         if error[at] > worst.error:
             worst = Measured(error=float(error[at]), at=(float(x[at]),))

@@ -13,6 +13,7 @@ from exprd_compiler import errors
 from exprd_compiler.ir.dtype import DTYPES, EVERY
 from exprd_compiler.ir.node import NO_GRAD, NO_PATH, ZERO_GRAD, Op
 from exprd_compiler.ops.table import OP_SET_VERSION, OPS
+from tools import statistics
 from tools.options_page import options_page
 from tools.rewrites_page import rewrites_page
 
@@ -84,6 +85,7 @@ def pages() -> dict[Path, str]:
         DOCS / "ops.md": ops_page(),
         DOCS / "errors.md": errors_page(),
         DOCS / "rewrites.md": rewrites_page(),
+        statistics.PAGE: statistics.refreshed(),
         DOCS / "options.md": options_page(),
     }
 

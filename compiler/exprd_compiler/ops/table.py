@@ -55,7 +55,7 @@ from exprd_compiler.ops import (
 
 OP_SET_VERSION: Final = 1
 
-_MODULES: Final[tuple[ModuleType, ...]] = (
+MODULES: Final[tuple[ModuleType, ...]] = (
     leaves,
     parts,
     arithmetic,
@@ -100,7 +100,7 @@ _MODULES: Final[tuple[ModuleType, ...]] = (
 
 def _collect() -> Mapping[str, Op]:
     table: dict[str, Op] = {}
-    for module in _MODULES:
+    for module in MODULES:
         for value in vars(module).values():
             if isinstance(value, Op) and table.setdefault(value.name, value) is not value:
                 raise TypeError(f"op {value.name!r} is declared twice")
