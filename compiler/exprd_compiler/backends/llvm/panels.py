@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 LIMIT: Final = {"gemm": 1 << 30, "gemv": 1 << 26}
 # A tile is no narrower than this, since packing its operands would take longer than multiplying.
 LEAST: Final = {"gemm": 256, "gemv": 1}
+_BLOCK: Final = 16  # lines that the library's inner loops take together
 
 _PARAMETERS: Final = {
     "gemm": (
@@ -96,10 +97,10 @@ class _Writer:
         self.function.line(f"ret i32 {OK}")
 
     def _tiles(self, m: Value, n: Value, inner: Value) -> None:
-        """Tiles of rows and, should the rows still be too long, columns."""
+        """Whole rows as long as many of them make a call, else squares: both packs least."""
         k = self.k
-        rows = self._part(k.mul(n, inner))
-        columns = self._part(k.mul(rows, inner))
+        rows = self._even(m, k.maximum(self._fit(k.mul(n, inner)), self._side(inner)))
+        columns = self._even(n, self._fit(k.mul(rows, inner)))
         flags = [self._transposed("ta"), self._transposed("tb")]
         lda, ldb, ldc = (self._wide(name) for name in ("lda", "ldb", "ldc"))
         one = self._constant(1)
@@ -130,14 +131,13 @@ class _Writer:
             changed = {"m": k.select(turned, m, size), "n": k.select(turned, size, n)}
             self._call({**changed, "a": a, "y": y})
 
-        self._each(length, self._part(inner), strip)
+        self._each(length, self._even(length, self._fit(inner)), strip)
 
     # ---- pieces
     def _each(self, extent: Value, part: Value, body: Callable[[Value, Value], None]) -> None:
         """`body(start, size)` for each part of an extent."""
         k = self.k
-        up = k.sub(k.add(extent, part), self._constant(1))
-        parts = k.div(up, part)
+        parts = self._up(extent, part)
 
         def one(index: Value, _: Sequence[Value]) -> Sequence[Value]:
             start = k.mul(index, part)
@@ -146,12 +146,27 @@ class _Writer:
 
         counted(self.function, parts, 1, (), one)
 
-    def _part(self, each: Value) -> Value:
+    def _fit(self, each: Value) -> Value:
         """How many lines of so many multiplications each make one call."""
-        fit = self.k.div(self._constant(LIMIT[self.routine]), each)
-        least = self._constant(LEAST[self.routine])
-        even = self.k.and_(fit, self._constant(-LEAST[self.routine]))
-        return self.k.maximum(even, least)
+        return self.k.div(self._constant(LIMIT[self.routine]), each)
+
+    def _side(self, inner: Value) -> Value:
+        """The side of a square of results that makes one call."""
+        limit = self.k.const(float(LIMIT[self.routine]), "float64")
+        area = self.k.div(limit, self.k.cast(inner, "float64"))
+        return self.k.cast(self.k.sqrt(area), "int64")
+
+    def _even(self, extent: Value, most: Value) -> Value:
+        """The size of equal parts of an extent, of about so many lines, in whole blocks."""
+        k = self.k
+        most = k.maximum(most, self._constant(LEAST[self.routine]))
+        parts = self._up(extent, most)
+        blocks = self._up(self._up(extent, parts), self._constant(_BLOCK))
+        return k.mul(blocks, self._constant(_BLOCK))
+
+    def _up(self, a: Value, b: Value) -> Value:
+        """The quotient, rounded up."""
+        return self.k.div(self.k.sub(self.k.add(a, b), self._constant(1)), b)
 
     def _call(self, changed: dict[str, Value]) -> None:
         arguments: list[str] = []
