@@ -19,7 +19,7 @@ from exprd.gradient import (
     verify_grad,
 )
 from exprd.shared import TensorSharedVariable
-from exprd.tensor import constructors, extra_ops, further, nnet, table
+from exprd.tensor import constructors, extra_ops, further, nlinalg, nnet, slinalg, table
 from exprd.tensor.constructors import tensor
 from exprd.tensor.functions import (
     alloc,
