@@ -6,7 +6,7 @@ that is compiled without a target does.
 
 from __future__ import annotations
 
-from exprd import compile, errors, gradient, printing, tensor
+from exprd import compile, errors, gradient, printing, saving, tensor
 from exprd.__about__ import __version__
 from exprd.buffers import Buffer, put
 from exprd.clone import clone
@@ -23,6 +23,7 @@ from exprd.session import Session, connect
 from exprd.shared import shared
 from exprd.updates import OrderedUpdates
 from exprd.variable import Variable
+from exprd.vectorize import vectorize_graph
 
 __all__ = [
     "Buffer",
@@ -54,7 +55,11 @@ __all__ = [
     "pprint",
     "printing",
     "put",
+    "saving",
     "shared",
     "subgraph_grad",
     "tensor",
+    "vectorize_graph",
 ]
+
+saving.register()
