@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 MANY: Final[Mapping[int, int]] = MappingProxyType({1: 64, 2: 192, 4: 384, 8: 768})
 # Up to so many of the first elements are kept while passing over the row once.
 FEW: Final = 32
+# Up to so many, and an eighth of the row, out of a buffer of twice as many.
+_SOME: Final = 4096
+# In no order, c of n are found in about log(n / c) rounds of that; beyond this it goes badly.
+_ROUNDS: Final = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,7 @@ class Items:
         dtype: of the elements.
         positions: whether positions are moved.
         descending: whether the largest comes first.
+        source: items to be ordered in place of those of the whole row.
     """
 
     k: LLVMBuilder
@@ -52,6 +57,7 @@ class Items:
     dtype: str
     positions: bool
     descending: bool
+    source: Value | None = None
 
     @property
     def raw(self) -> str:
@@ -69,7 +75,9 @@ class Items:
         return "int64" if self.positions else self.raw
 
     def at(self, place: Value) -> Value:
-        """The item that stands at a place of the row."""
+        """The item that stands at a place of the row, or of the source."""
+        if self.source is not None:
+            return self.load(self.source, place)
         return place if self.positions else load_raw(self.k, self.row, self.dtype, place)
 
     def rank(self, item: Value) -> Value:
@@ -243,19 +251,71 @@ def _select(items: Items, out: Value, n: Value, count: Value) -> None:
     repeated(k.function, [count, worst], lambda state: k.compare("lt", state[0], n), each)
 
 
-def select_row(items: Items, out: Value, whole: Room, n: Value, count: Value) -> None:
-    """The first `count` items of a row in order: kept in passing, or out of the sorted row."""
-    k = items.k
+def _select_some(items: Items, whole: Room, n: Value, count: Value) -> Value:
+    """The first `count` items in `whole.out`, by a buffer of twice as many, sorted when it is full.
 
-    def sorted_whole() -> None:
-        sort_row(items, whole, n)
-        _copy(items, whole.out, out, (ZERO, count, ZERO))
+    What is not before the last of the first `count` so far does not come into it; an item is
+    written in any case, and the next to the same place if it was not wanted.
+
+    Returns:
+        Whether it was done; it is given up where almost every item comes before those so far.
+    """
+    k = items.k
+    buffer, target, size = whole.out, whole.spare, k.add(count, count)
+    rest = memory.element_pointer(k, buffer, items.item, size)
+    room = replace(whole, out=target, spare=rest)
+
+    def take(state: Sequence[Value], bound: Value) -> Sequence[Value]:
+        place, filled = state
+        item = items.at(place)
+        items.store(item, buffer, filled)
+        early = k.compare("lt", place, size)
+        wanted = k.or_(k.compare("lt", items.rank(item), bound), early)
+        return (k.add(place, _one()), k.add(filled, k.cast(wanted, "int64")))
+
+    def fill(state: Sequence[Value]) -> Sequence[Value]:
+        cancel_point(k.function, items.context)
+        place, filled = repeated(
+            k.function,
+            state[:2],
+            lambda s: k.and_(k.compare("lt", s[0], n), k.compare("lt", s[1], size)),
+            lambda s: take(s, state[2]),
+        )
+        _merge_runs(replace(items, source=buffer), room, filled)
+        _copy(items, target, buffer, (ZERO, count, ZERO))
+        bound = items.rank(items.load(target, k.sub(count, _one())))
+        return (place, count, bound, k.add(state[3], _one()))
+
+    def going(state: Sequence[Value]) -> Value:
+        well = k.compare("lt", state[3], constant(_ROUNDS, "int64"))
+        return k.and_(well, k.compare("lt", state[0], n))
+
+    start = (ZERO, ZERO, constant(0, items.raw), ZERO)
+    reached = repeated(k.function, start, going, fill)[0]
+    return k.compare("eq", reached, n)
+
+
+def select_row(items: Items, out: Value, whole: Room, n: Value, count: Value) -> None:
+    """The first `count` items of a row in order: kept in passing, or out of all of them sorted."""
+    k = items.k
 
     def kept() -> None:
         only_if(k.function, k.compare("lt", ZERO, count), lambda: _select(items, out, n, count))
 
+    def more() -> None:
+        small = k.compare("le", k.mul(count, constant(8, "int64")), n)
+        some = k.and_(small, k.compare("le", count, constant(_SOME, "int64")))
+        (done,) = branched(
+            k.function,
+            some,
+            lambda: (_select_some(items, whole, n, count),),
+            lambda: (constant(0, "bool"),),
+        )
+        only_if(k.function, k.not_(done), lambda: sort_row(items, whole, n))
+        _copy(items, whole.out, out, (ZERO, count, ZERO))
+
     few = k.compare("le", count, constant(FEW, "int64"))
-    either(k.function, few, kept, sorted_whole)
+    either(k.function, few, kept, more)
 
 
 # ---- rows
