@@ -16,6 +16,7 @@ from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.einsum import einsum
 from exprd_compiler.ops.index import gather, scatter
 from exprd_compiler.ops.leaves import const, input_
+from exprd_compiler.ops.matrix_functions import squarings
 from exprd_compiler.ops.nnet import log_softmax, softmax
 from exprd_compiler.ops.products import matmul
 from exprd_compiler.ops.repetition import repeat_each
@@ -75,3 +76,11 @@ def test_factors_do_not_broadcast_where_extents_happen_to_be_1(op: Callable[...,
     assert_agree([a, b], [op(a, b)], [ones((2, 3, 3)), ones((2, 3, 3))])
     fixed = input_(type=TensorType("float64", (1, None, None)))
     assert_agree([a, fixed], [op(a, fixed)], [ones((2, 3, 3)), ones((1, 3, 3))])
+
+
+@pytest.mark.parametrize("shapes", [((5, 3), ()), ((4, 3, 3), (2,)), ((4, 3, 3), (4,))], ids=str)
+def test_every_matrix_is_square_and_has_its_count(shapes: tuple[tuple[int, ...], ...]) -> None:
+    x, times = leaf(len(shapes[0])), leaf(len(shapes[1]), "int64")
+    assert_agree(
+        [x, times], [squarings(x, times)], [np.ones(shapes[0]), np.ones(shapes[1], "int64")]
+    )

@@ -68,6 +68,10 @@ def _squarings_type(x: TensorType, times: TensorType) -> TensorType:
 
 @meaning("squarings")
 def _squarings_numpy(x: Array, times: Array) -> Array:
+    if x.shape[-2] != x.shape[-1] or x.shape[:-2] != times.shape:
+        raise ShapeError(
+            f"takes square matrices and a count for each, got {x.shape}, {times.shape}"
+        )
     out = x.copy()
     for place in np.ndindex(*x.shape[:-2]):
         for _ in range(int(times[place])):
