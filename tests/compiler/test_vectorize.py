@@ -20,6 +20,7 @@ from exprd_compiler.ops.linalg import dot
 from exprd_compiler.ops.masks import flatnonzero
 from exprd_compiler.ops.movement import shape_i
 from exprd_compiler.ops.positions import iota
+from exprd_compiler.ops.products import matmul
 from exprd_compiler.ops.reduce import sum_
 from exprd_compiler.vectorize import vectorize
 from exprd_compiler.vectorize.table import rule_of
@@ -119,6 +120,19 @@ def test_two_values_are_batched_together(rng: np.random.Generator) -> None:
     left, right = rng.standard_normal((4, 2, 3)), rng.standard_normal((4, 3, 5))
     (got,) = evaluate_nodes([out], {many_a: left, many_b: right})
     np.testing.assert_allclose(got, left @ right)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_vectors_over_a_batch_meet_a_matrix_in_one_product(
+    swapped: bool, rng: np.random.Generator
+) -> None:
+    w, x, many = leaf(None, None), leaf(None), leaf(None, None)
+    (out,) = vectorize([dot(x, w) if swapped else dot(w, x)], {x: many})
+    products = [node.op for node in toposort([out]) if node.op in (dot, matmul)]
+    assert products == [dot]
+    ws, xs = rng.standard_normal((3, 3)), rng.standard_normal((5, 3))
+    (got,) = evaluate_nodes([out], {w: ws, many: xs})
+    np.testing.assert_allclose(got, xs @ ws if swapped else xs @ ws.T)
 
 
 def test_what_carries_no_batch_axis_says_so() -> None:

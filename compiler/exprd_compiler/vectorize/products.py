@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.arithmetic import add, mul
 from exprd_compiler.ops.leaves import const
+from exprd_compiler.ops.linalg import dot, transpose
 from exprd_compiler.ops.movement import NEW_AXIS, dimshuffle
 from exprd_compiler.ops.products import matmul
 from exprd_compiler.vectorize.batch import Batch, Operand, padded
@@ -42,12 +43,26 @@ def blas(batch: Batch, node: Node, xs: Sequence[Operand]) -> Node:
 
 def multiplied(a: Operand, b: Operand) -> Node:
     """The matmul of two operands, of which one or both are batched."""
+    of_vectors = _of_vectors(a, b)
+    if of_vectors is not None:
+        return of_vectors
     left, right = _matrix(a, (0, NEW_AXIS, 1)), _matrix(b, (0, 1, NEW_AXIS))
     rank = max(left.rank, right.rank)
     out = matmul(padded(left, rank), padded(right, rank))
     if right is not b:
         out = _dropped(out, 1)
     return out if left is a else _dropped(out, 1 if b.rank == 1 else 2)
+
+
+def _of_vectors(a: Operand, b: Operand) -> Node | None:
+    """The one product where vectors over the batch, a matrix, meet what is not batched."""
+    if a.batched == b.batched or max(a.rank, b.rank) > 2:
+        return None
+    vectors, other = (a, b) if a.batched else (b, a)
+    if vectors.rank != 1:
+        return None
+    turned = vectors is b and other.rank == 2
+    return dot(vectors.node, transpose(other.node) if turned else other.node)
 
 
 def _matrix(x: Operand, order: tuple[int, ...]) -> Operand:
