@@ -27,8 +27,8 @@ Made from the op table by `make docs`. This is op set {OP_SET_VERSION}; an op ke
 meaning for ever, so a stored graph does not expire. "Inside" says how native code comes to it: an
 elementwise body (Scalar), a fold (Reduce, ArgReduce), another view of the same elements (View),
 elements from their position (Generate), reading and writing by index (Gather, Scatter, Assign),
-parts one after the other (Join), a running fold (Scan), a library call (Library), arithmetic on
-extents (Host), or other ops (Expand).
+parts one after the other (Join), a running fold (Scan), a library call (Library, Lapack), a call of
+a function of our own (Routine), arithmetic on extents (Host), or other ops (Expand).
 
 | op | meaning | dtypes | gradient | inside | Theano's class |
 |---|---|---|---|---|---|
