@@ -7,8 +7,10 @@ Short calls run where they are made. Invariant: a call that was broken off commi
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -54,22 +56,35 @@ class Interrupts:
 
 
 def _helped(native: Callable[[], int], stop: Callable[[], None]) -> int:
-    """What `native()` gives on a thread of its own; an exception of the wait stops it."""
-    done = threading.Event()
+    """What `native()` gives on a thread of its own; an exception of the wait stops it.
+
+    An exception can come anywhere, also while the thread is being started. So whoever takes the
+    ticket first decides whether native code runs at all, and it is never left running.
+    """
+    ticket, done = _thread.allocate_lock(), threading.Event()
     status: list[int] = []
 
     def work() -> None:
-        status.append(native())
-        done.set()
+        if ticket.acquire(blocking=False):
+            status.append(native())
+            done.set()
 
     try:
-        threading.Thread(target=work, name="exprd-native", daemon=True).start()
-    except RuntimeError:  # no more threads, or none any more while the interpreter ends
-        return native()
-    try:
+        try:
+            _thread.start_new_thread(work, ())
+        except RuntimeError:  # no more threads, or none any more while the interpreter ends
+            return native()
         done.wait()
     except BaseException:
-        stop()
-        done.wait()
+        if not ticket.acquire(blocking=False):
+            stop()
+            _wait_whatever_comes(done)
         raise
     return status[0]
+
+
+def _wait_whatever_comes(done: threading.Event) -> None:
+    """Waits; a second exception changes nothing, for the first is on its way."""
+    while not done.is_set():
+        with suppress(KeyboardInterrupt):
+            done.wait()

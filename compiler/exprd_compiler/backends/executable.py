@@ -13,6 +13,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 import numpy as np
@@ -202,7 +203,9 @@ class Executable:
         except IndexError:
             context = frame.context(self.interface)
         frame.given.pack_into(context.call, 0, *extents, *map(data_address, arrays))
-        status = self._entry(*context.passed) if guard is None else self._guarded(guard, context)
+        status = (
+            self._entry(*context.passed) if guard is None else self._guarded(guard, context, arrays)
+        )
         outputs = self._collected(frame.found.unpack_from(context.call, frame.results))
         if status != layout.OK:
             raise self._error(status, context)
@@ -210,9 +213,15 @@ class Executable:
         self._idle.append(context)
         return outputs, counts
 
-    def _guarded(self, guard: Guard, context: _Context) -> int:
-        status = guard(lambda: self._entry(*context.passed), context.cancel)
+    def _guarded(self, guard: Guard, context: _Context, arrays: Sequence[Array]) -> int:
+        # the arrays are an argument, so that they live as long as native code can run
+        native = partial(self._native, context, arrays)
+        status = guard(native, context.cancel)
         context.resume()  # it may have been asked when all was done
+        return status
+
+    def _native(self, context: _Context, _arrays: Sequence[Array]) -> int:
+        status: int = self._entry(*context.passed)
         return status
 
     def _counted(self, context: _Context) -> tuple[EventCount, ...]:
