@@ -21,11 +21,11 @@ from exprd_compiler.ops.arithmetic import abs_, add, mul, sub, true_div
 from exprd_compiler.ops.index import gather
 from exprd_compiler.ops.joining import between
 from exprd_compiler.ops.leaves import const
-from exprd_compiler.ops.logic import ge, gt, isnan, minimum, switch
+from exprd_compiler.ops.logic import ge, gt, isnan, switch
 from exprd_compiler.ops.median import rows_of
 from exprd_compiler.ops.movement import shape_i, specify_shape
 from exprd_compiler.ops.reduce import any_, expand_axes, mean_dtype
-from exprd_compiler.ops.rounding import floor
+from exprd_compiler.ops.rounding import ceil, floor
 
 __all__ = [
     "argsort",
@@ -270,14 +270,13 @@ def _at_shares(rows: Node, q: Node) -> Node:
 
     The axis of the shares comes first; a share outside 0 to 1 is an error of the call.
     """
-    one = const(1, "int64")
     length = shape_i(rows, axis=rows.ndim - 1)
-    last = sub(length, one)
+    last = sub(length, const(1, "int64"))
     place = mul(cast_to(q, "float64"), cast_to(last, "float64"))
-    low = sets.bounded(cast_to(floor(place), "int64"), length)
+    low, high = (sets.bounded(cast_to(near(place), "int64"), length) for near in (floor, ceil))
     part = dimshuffle(cast_to(sub(place, floor(place)), rows.dtype), 0, *["x"] * (rows.ndim - 1))
     front = dimshuffle(rows, rows.ndim - 1, *range(rows.ndim - 1))
-    a, b = gather(front, low), gather(front, minimum(add(low, one), last))
+    a, b = gather(front, low), gather(front, high)
     step = sub(b, a)
     above = sub(b, mul(step, sub(const(1, rows.dtype), part)))
     value = switch(ge(part, const(0.5, rows.dtype)), above, add(a, mul(step, part)))

@@ -120,6 +120,16 @@ def test_nan_makes_a_median_nan_and_nothing_has_none() -> None:
     assert np.isnan(exprd.function([x], T.median(x))(np.zeros((0, 3))))
 
 
+def test_shares_outside_0_to_1() -> None:
+    x, q = T.dvector("x"), T.dscalar("q")
+    f = exprd.function([x, q], T.quantile(x, q))
+    assert f([1.0, 2.0, np.inf], 0.5) == 2.0
+    assert f([1.0, 2.0], 1.0) == 2.0
+    for wrong in (-0.1, 1.1, np.nan):
+        with pytest.raises(IndexOutOfRange, match="bounded"):
+            f([1.0, 2.0], wrong)
+
+
 def test_the_sign_of_topk_may_be_known_only_by_the_call() -> None:
     x, k = T.dvector("x"), T.lscalar("k")
     f = exprd.function([x, k], T.topk_and_argtopk(x, k))
