@@ -14,7 +14,9 @@ import pytest
 import exprd_proto as wire
 from exprd_compiler.errors import Cancelled, DeadlineExceeded, LimitExceeded
 from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.arithmetic import add, mul
+from exprd_compiler.ops.division import int_div
 from exprd_compiler.ops.leaves import const, input_, shared
 from exprd_compiler.ops.linalg import dot
 from exprd_compiler.ops.movement import dimshuffle
@@ -34,6 +36,7 @@ from tests.server.wire import bundle
 
 # None of these runs would end within minutes; each is stopped in milliseconds.
 SOON = 20.0
+INTEGER = TensorType("int64", ())
 
 
 def outer_sum() -> Graph:
@@ -209,6 +212,24 @@ def test_many_threads_stop_and_run_side_by_side() -> None:
     with ThreadPoolExecutor(4) as pool:
         assert not any(pool.map(work, range(200)))
     assert 100 <= bench.state()[1] - 1 <= 200
+
+
+# ---- what a call has counted is part of its answer
+def test_a_replayed_answer_has_the_same_warnings(client) -> None:
+    x, total = (graphs.named(op, name, INTEGER) for op, name in ((input_, "x"), (shared, "total")))
+    ratio = int_div(total, x)
+    handle = client.compile(
+        bundle(Graph((x,), (ratio,), (total,), ((0, add(total, x)),))),
+        client.variable(np.int64(5)),
+    ).handle
+    name = client.next_id()
+    first = client.execute(handle, np.int64(0), call_id=name)
+    again = client.execute(handle, np.int64(0), call_id=name)
+    assert (first.replayed, again.replayed) == (False, True)
+    (warning,) = first.warnings
+    assert (warning.kind, warning.op, warning.count) == ("integer division by zero", "int_div", 1)
+    assert len(warning.nodes) == 1
+    assert first.warnings == again.warnings
 
 
 # ---- over the wire
