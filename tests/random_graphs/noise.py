@@ -185,7 +185,10 @@ def _shaken(value: Array, track: int) -> Array:
     with np.errstate(all="ignore"):
         noise = np.asarray(units * unit(value.dtype.name))
         turned = 1 + noise * (1 + 1j if value.dtype.kind == "c" else 1)
-        return np.asarray(wide(value) * turned).astype(value.dtype)
+        shaken = wide(value) * turned
+        if track % 2:  # the sign of a zero is noise as well
+            shaken = np.where(shaken == 0, -shaken, shaken)
+        return np.asarray(shaken).astype(value.dtype)
 
 
 def _on_track(node: Node, operands: Sequence[Array], track: int) -> Array:

@@ -196,7 +196,24 @@ def _rank(arrays: Sequence[Node]) -> int:
     return max(array.ndim for array in arrays)
 
 
+def _without_rows(x: Array, inputs: Sequence[Array], index: Index) -> Array | None:
+    """What an index shows if there is nothing behind its arrays; then none of them is looked at."""
+    indexed = _plan("pick", x.ndim, index).indexed
+    blank = np.broadcast_to(
+        x.dtype.type(0), [1 if i in indexed else n for i, n in enumerate(x.shape)]
+    )
+    first = [
+        np.zeros_like(given) if is_array else given
+        for is_array, given in zip(_wanted(index), inputs, strict=True)
+    ]
+    shown = blank[_numpy_key(index, first)]
+    return None if shown.size else np.array(shown)
+
+
 def _pick_numpy(x: Array, *inputs: Array, index: Index) -> Array:
+    empty = _without_rows(x, inputs, index)
+    if empty is not None:
+        return empty
     try:
         return np.asarray(x[_numpy_key(index, inputs)])
     except IndexError as error:
@@ -256,6 +273,8 @@ def _put_type(
 
 def _put_numpy(x: Array, y: Array, *inputs: Array, index: Index, mode: str) -> Array:
     out = np.array(x)
+    if _without_rows(x, inputs, index) is not None:
+        return out
     key = _numpy_key(index, inputs)
     try:
         if mode == "set":
