@@ -12,14 +12,6 @@ import numpy as np
 
 from exprd_compiler.errors import DTypeError, MissingExtra
 
-_BFLOAT16: np.dtype[Any] | None
-try:  # numpy has no bfloat16 of its own, but learns it by this package
-    import ml_dtypes
-except ImportError:
-    _BFLOAT16 = None
-else:
-    _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-
 SIGNED: Final = ("int8", "int16", "int32", "int64")
 UNSIGNED: Final = ("uint8", "uint16", "uint32", "uint64")
 INTEGERS: Final = SIGNED + UNSIGNED
@@ -32,6 +24,18 @@ COMPLEX: Final = ("complex64", "complex128")
 EVERY: Final = DTYPES + COMPLEX
 
 ITEMSIZE: Final = {name: 2 if name in HALVES else np.dtype(name).itemsize for name in EVERY}
+
+
+def _bfloat16() -> np.dtype[Any] | None:
+    """The dtype that numpy learns by a package, if that is installed."""
+    try:
+        import ml_dtypes
+    except ImportError:
+        return None
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+_BFLOAT16: Final = _bfloat16()
 
 # Theano's upgrade_to_float: the float type that a transcendental function of an integer gives.
 _FLOAT_OF: Final = {
