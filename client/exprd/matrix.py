@@ -7,6 +7,7 @@ numbers are computed in float64.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -114,13 +115,15 @@ def matrix_power(x: object, n: int) -> Node:
     Raises:
         GraphError: n is not an integer.
     """
-    if not isinstance(n, int | np.integer):
-        raise GraphError(f"the exponent is an integer, got {n!r}", op="matrix_power")
+    try:
+        power = operator.index(n)
+    except TypeError:
+        raise GraphError(f"the exponent is an integer, got {n!r}", op="matrix_power") from None
     node = as_node(x)
     _check_matrix("matrix_power", node)
-    if n == 0:
+    if power == 0:
         return arithmetic.second(node, identity(node, node.dtype))
-    base, rest = (inv(node), -int(n)) if n < 0 else (node, int(n))
+    base, rest = (inv(node), -power) if power < 0 else (node, power)
     out: Node | None = None
     while rest:
         if rest % 2:

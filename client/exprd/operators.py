@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from exprd import arranging, creating, extras, indexing, linear, reduction, shaping, sorting
+from exprd import arranging, creating, extras, indexing, linear, matrix, reduction, shaping, sorting
 from exprd.convert import cast_to, is_sequence
 from exprd.elementwise import apply, compare, rounded
 from exprd_compiler.errors import ArgumentError, DTypeError
@@ -226,6 +226,10 @@ class Operators(Protocol):
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> TensorVariable:
         """A view of one diagonal of two axes, as the last axis."""
         return self.show(creating.diagonal(self, offset, axis1, axis2))
+
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> TensorVariable:
+        """The sum along a diagonal of two axes."""
+        return self.show(matrix.trace(self, offset, axis1, axis2))
 
     def repeat(self, repeats: object, axis: int | None = None) -> TensorVariable:
         """Every element so many times, one beside the other."""

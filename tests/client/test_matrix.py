@@ -64,6 +64,7 @@ CASES: dict[str, tuple[Build, Build, Shapes]] = {
         lambda x: np.trace(x, 1, -1, 0),
         ((3, 4, 5),),
     ),
+    "trace as a method": (lambda x: x.trace(), np.trace, ((3, 4),)),
     "matrix_dot": (
         nlinalg.matrix_dot,
         lambda *xs: np.linalg.multi_dot(xs),

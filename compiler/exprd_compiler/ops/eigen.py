@@ -56,14 +56,13 @@ def _packed_extents(x: Extents, *, vectors: bool) -> tuple[IntExpr, ...]:
 def _packed_numpy(x: Array, *, vectors: bool) -> Array:
     check_finite("eig_packed", x)
     if not vectors:
-        values = np.linalg.eigvals(x)
-        return np.stack([values.real, values.imag], axis=-2).astype(x.dtype)
+        values: Any = np.linalg.eigvals(x)
+        return np.stack([np.real(values), np.imag(values)], axis=-2).astype(x.dtype)
     values, found = np.linalg.eig(x)
-    before = np.roll(found, 1, axis=-1)
-    second = (values.imag < 0)[..., None, :]
-    packed = np.swapaxes(np.where(second, before.imag, found.real), -2, -1)
-    parts = [values.real[..., None, :], values.imag[..., None, :], packed]
-    return np.concatenate(parts, axis=-2).astype(x.dtype)
+    re, im = np.real(values)[..., None, :], np.imag(values)[..., None, :]
+    before = np.roll(np.imag(found), 1, axis=-1)
+    packed = np.swapaxes(np.where(im < 0, before, np.real(found)), -2, -1)
+    return np.concatenate([re, im, packed], axis=-2).astype(x.dtype)
 
 
 # small, since the order of many eigenvalues depends on rounding

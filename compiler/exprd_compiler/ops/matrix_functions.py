@@ -57,6 +57,10 @@ _PADE: Final = (
 
 
 # ---- powers of two of a matrix
+# no finite norm needs more; and counts may come from strangers
+MOST: Final = 2048
+
+
 def _squarings_type(x: TensorType, times: TensorType) -> TensorType:
     stack, n = check_stacks("squarings", x), check_square("squarings", x)
     if times.dtype != "int64":
@@ -74,7 +78,7 @@ def _squarings_numpy(x: Array, times: Array) -> Array:
         )
     out = x.copy()
     for place in np.ndindex(*x.shape[:-2]):
-        for _ in range(int(times[place])):
+        for _ in range(min(int(times[place]), MOST)):
             out[place] = out[place] @ out[place]
     return out
 
@@ -99,7 +103,7 @@ squarings: Op = Op(
         for shape, times in (((3, 3), 2), ((4, 4), 0), ((2, 3, 3), [1, 3]), ((0, 0), 1))
     ),
     theano="MatrixPower",
-    doc="Each matrix squared so many times: x ** 2 ** times.",
+    doc="Each matrix squared so many times, but at most 2048: x ** 2 ** times.",
 )
 
 

@@ -35,12 +35,13 @@ from tests.ops.samples import TOLERANCE, assert_close, joined, samples, turned
 
 CALLS = [op for op in OPS.values() if isinstance(op.lowering, Lapack)]
 Build = Callable[[Node], Node]
+NUMPY = blas.numpy_blas()  # its callbacks must outlive the code that is linked to them
 
 
 @pytest.fixture
 def by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Native code linked as in a process without OpenBLAS."""
-    monkeypatch.setattr("exprd_compiler.backends.executable.host_blas", blas.numpy_blas)
+    monkeypatch.setattr("exprd_compiler.backends.executable.host_blas", lambda: NUMPY)
 
 
 # ---- without OpenBLAS

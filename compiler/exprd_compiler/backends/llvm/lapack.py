@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from exprd_compiler.backends.llvm import memory
+from exprd_compiler.backends.llvm.counting import cancel_point
 from exprd_compiler.backends.llvm.kernels import fail_with
 from exprd_compiler.backends.llvm.lapack_item import Item
 from exprd_compiler.backends.llvm.lapack_recipes import RECIPES
@@ -40,6 +41,7 @@ def write_lapack(scope: EntryScope, step: LapackCall, context: Value) -> None:
         bases.append((first, buffer.dtype))
 
     def body(index: Value, _: Sequence[Value]) -> Sequence[Value]:
+        cancel_point(scope.function, context)
         out, *operands = (
             memory.element_pointer(k, base, dtype, k.mul(index, length))
             for (base, dtype), length in zip(bases, lengths, strict=True)

@@ -151,11 +151,11 @@ def _geev(dtype: str, *call: Any) -> int:
     """Vectors of a conjugate pair are given as the real and the imaginary part of the first."""
     _, _, job, n, address, lead, real, imaginary, _, _, right, lead_right, *_ = call
     values, vectors = np.linalg.eig(_columns(address, n, n, lead, dtype))
-    _vector(real, n, dtype)[...] = values.real
-    _vector(imaginary, n, dtype)[...] = values.imag
+    _vector(real, n, dtype)[...] = np.real(values)
+    _vector(imaginary, n, dtype)[...] = np.imag(values)
     if job == ord("V"):
-        before = np.roll(vectors, 1, axis=1)
-        packed = np.where(values.imag < 0, before.imag, vectors.real)
+        before = np.roll(np.imag(vectors), 1, axis=1)
+        packed = np.where(np.imag(values) < 0, before, np.real(vectors))
         _columns(right, n, n, lead_right, dtype)[...] = packed
     return 0
 

@@ -13,6 +13,7 @@ from exprd_compiler.backends.llvm.blas import NO_TRANSPOSE, ROW_MAJOR, TRANSPOSE
 from exprd_compiler.backends.llvm.lapack_item import BY_COLUMNS, Item, letter
 from exprd_compiler.backends.llvm.loops import counted
 from exprd_compiler.backends.llvm.text import Value, constant
+from exprd_compiler.ops.matrix_functions import MOST
 
 _LEFT, _UPPER, _LOWER, _NON_UNIT, _UNIT = 141, 121, 122, 131, 132
 _ONE: Final = constant(1, "int64")
@@ -256,7 +257,8 @@ def _squarings(it: Item) -> None:
         it.apply("gemm", f"i32 {ROW_MAJOR}", flag, flag, m, m, m, *both)
         it.copy(it.out, product, size)
 
-    it.when(it.some(n), lambda: it.each(it.load(times, "int64"), square))
+    count = it.k.minimum(it.load(times, "int64"), constant(MOST, "int64"))
+    it.when(it.some(n), lambda: it.each(count, square))
 
 
 RECIPES: Final[Mapping[str, Callable[[Item], None]]] = MappingProxyType(
