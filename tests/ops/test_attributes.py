@@ -15,6 +15,7 @@ from exprd_compiler.ops.arithmetic import add
 from exprd_compiler.ops.index import NEXT
 from exprd_compiler.ops.leaves import const, input_
 from exprd_compiler.ops.movement import reshape
+from exprd_compiler.ops.positions import iota
 from exprd_compiler.ops.table import OPS
 from tests.ops.conftest import RunGraph
 
@@ -62,6 +63,20 @@ WRONG: list[tuple[str, tuple[Node, ...], dict[str, Any]]] = [
     ],
     *[("cast", (X,), {"dtype": dtype}) for dtype in (3, None, "float", "float65")],
     ("assign", (X, POINT), {"index": (), "mode": "multiply"}),
+    *[("sort", (X,), {"descending": descending}) for descending in (0, None, "no")],
+    ("argsort", (POINT,), {"descending": False}),
+    *[
+        ("top", (X,), {"count": count, "descending": True})
+        for count in (-1, 1.0, True, "1", None, HUGE, 4)
+    ],
+    ("searchsorted", (X, X), {"right": True}),
+    ("searchsorted", (iota(length=3), POINT), {"right": False}),
+    ("searchsorted", (iota(length=3), iota(length=3)), {"right": 1}),
+    *[("bincount", (x, const(3)), {}) for x in (X, POINT, const([1], "uint64"))],
+    ("bincount", (iota(length=3), POINT), {}),
+    ("bincount_weighted", (iota(length=3), X, const(3)), {}),
+    *[("true_positions", (x, const(3)), {}) for x in (X, iota(length=3), const(0, "bool"))],
+    ("bounded", (iota(length=3), const(3, "int32")), {}),
     ("input", (), {"type": "float64[3]"}),
 ]
 

@@ -74,6 +74,22 @@ def _put_back(like: Node, g: Node, place: Node) -> Node:
 
 
 # ---- whole rows
+_WHOLE: Final = tuple(
+    Example(shapes=(shape,), attrs={"descending": descending}, low=-90, high=90)
+    for shape, descending in (
+        ((5,), False),
+        ((37,), True),
+        ((2000,), False),
+        ((3, 4), True),
+        ((2, 3, 130), False),
+        ((1, 7), False),
+        ((4, 1), False),
+        ((0, 3), False),
+        ((3, 0), True),
+    )
+)
+
+
 def _whole(
     name: str,
     *,
@@ -100,20 +116,7 @@ def _whole(
             scratch=_scratch(positions=positions, whole=False),
         ),
         dtypes=ORDERED,
-        examples=tuple(
-            Example(shapes=(shape,), attrs={"descending": descending}, low=-90, high=90)
-            for shape, descending in (
-                ((5,), False),
-                ((37,), True),
-                ((2000,), False),
-                ((3, 4), True),
-                ((2, 3, 130), False),
-                ((1, 7), False),
-                ((4, 1), False),
-                ((0, 3), False),
-                ((3, 0), True),
-            )
-        ),
+        examples=_WHOLE,
         theano=theano,
         doc=doc,
     )
@@ -168,6 +171,26 @@ def _first(name: str, array: Array, given: Sequence[Array], count: int | None) -
     return array[..., :wanted]
 
 
+_PARTS: Final = tuple(
+    Example(
+        shapes=(shape, *[()] * len(given)),
+        attrs={"count": count, "descending": descending},
+        integers=dict(enumerate(given, 1)),
+        low=-90,
+        high=90,
+    )
+    for shape, count, given, descending in (
+        ((7,), 3, (), True),
+        ((7,), None, (7,), False),
+        ((100,), None, (40,), True),
+        ((2, 3, 130), 5, (), False),
+        ((3, 4), 1, (), True),
+        ((3, 4), 0, (), True),
+        ((1000,), 33, (), True),
+    )
+)
+
+
 def _part(name: str, *, positions: bool, whole: Callable[..., Array], grad: Grad, doc: str) -> Op:
     def rule(x: TensorType, *given: TensorType, count: int | None, descending: bool) -> TensorType:
         found = _first_type(name, x, given, count, descending=descending)
@@ -189,24 +212,7 @@ def _part(name: str, *, positions: bool, whole: Callable[..., Array], grad: Grad
             scratch=_scratch(positions=positions, whole=True),
         ),
         dtypes=ORDERED,
-        examples=tuple(
-            Example(
-                shapes=(shape, *[()] * len(given)),
-                attrs={"count": count, "descending": descending},
-                integers=dict(enumerate(given, 1)),
-                low=-90,
-                high=90,
-            )
-            for shape, count, given, descending in (
-                ((7,), 3, (), True),
-                ((7,), None, (7,), False),
-                ((100,), None, (40,), True),
-                ((2, 3, 130), 5, (), False),
-                ((3, 4), 1, (), True),
-                ((3, 4), 0, (), True),
-                ((1000,), 33, (), True),
-            )
-        ),
+        examples=_PARTS,
         theano="TopKOp",
         doc=doc,
     )
