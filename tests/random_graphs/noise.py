@@ -8,7 +8,7 @@ has to be the same on every track, and floats must stay well within their tolera
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -234,8 +234,17 @@ def _is_sorted(x: Array, _values: Array, *sorter: Array) -> bool:
     return bool(np.array_equal(np.sort(ordered), ordered, equal_nan=is_rounded(x.dtype.name)))
 
 
-# Where an op has a meaning at all; elsewhere any value of the right type will do.
-_SPECIFIED: Final = {"searchsorted": _is_sorted}
+def _never(*_: Array) -> bool:
+    return False
+
+
+# Where an op has one meaning; elsewhere several values are right. Vectors have either sign, and
+# eigenvalues any order: their own tests multiply them together again.
+_SPECIFIED: Final[Mapping[str, Callable[..., bool]]] = {
+    "searchsorted": _is_sorted,
+    **dict.fromkeys(("svd_packed", "svd_left", "svd_right", "eigh_packed", "eigh_vectors"), _never),
+    **dict.fromkeys(("eig_packed", "eig_values", "eig_vectors"), _never),
+}
 
 
 def run(node: Node, operands: Sequence[Tracked]) -> Tracked:
