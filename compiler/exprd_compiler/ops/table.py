@@ -14,6 +14,7 @@ from exprd_compiler.ir.node import Op
 from exprd_compiler.ops import (
     arithmetic,
     backward,
+    bessel,
     choice,
     contraction,
     creation,
@@ -66,6 +67,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     trigonometric,
     polar,
     special,
+    bessel,
     movement,
     reduce,
     statistics,
