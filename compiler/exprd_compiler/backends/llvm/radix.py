@@ -144,7 +144,8 @@ class _Digits:
         def each(place: Value, _: Sequence[Value]) -> Sequence[Value]:
             bits = load_raw(self.k, source, self.items.dtype, place)
             goal = self._increase(self._place(table, self._bin(self._rank(bits), shift)))
-            store_raw(self.k, bits, target, goal)
+            if self.digits > 1 or not numbers:  # nobody reads elements after the last pass
+                store_raw(self.k, bits, target, goal)
             if numbers:
                 self.items.store(self.items.load(numbers[0], place), numbers[1], goal)
             return ()
