@@ -86,7 +86,7 @@ def test_a_graph_is_evaluated_by_numpy(worker: Worker) -> None:
     x, w = np.arange(3.0), np.ones(3)
     body = text + pack([x, w])
     answer, payload = worker.ask({"task": "evaluate", "text": len(text)}, body)
-    assert answer == {"ok": True, "arrays": 2}
+    assert answer == {"ok": True, "arrays": 2, "met": []}
     out, new = unpack(payload, 2)
     np.testing.assert_array_equal(out, np.exp(x + w))
     np.testing.assert_array_equal(new, w - x)
