@@ -45,7 +45,7 @@ def order(x: Array) -> Array:
 
 
 def assert_next(got: Array, want: Array, note: str) -> None:
-    """Equal, or neighbours where the two float32 functions differ; that is rare."""
+    """Equal, or neighbours where one side is exact and the other halfway; that is rare."""
     assert got.dtype == want.dtype, note
     if got.dtype.name not in HALVES:
         assert_close(got, want, note=note)
@@ -53,7 +53,8 @@ def assert_next(got: Array, want: Array, note: str) -> None:
     away = np.abs(order(got) - order(want))
     worst = int(away.argmax())
     assert away[worst] <= 1, f"{note}: {got[worst]} instead of {want[worst]} at {worst}"
-    assert np.count_nonzero(away) <= max(4, away.size // 100), note
+    # most: half of all subnormal numbers, in functions that are nearly x / 2
+    assert np.count_nonzero(away) <= max(4, away.size // 50), note
 
 
 # ---- values
