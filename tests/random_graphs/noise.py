@@ -237,6 +237,11 @@ def _is_sorted(x: Array, _values: Array, *sorter: Array) -> bool:
     return bool(np.array_equal(np.sort(ordered), ordered, equal_nan=is_rounded(x.dtype.name)))
 
 
+def _has_rows(x: Array, *others: Array) -> bool:
+    """Whether indexes are looked at; where there is nothing to show, that is left open."""
+    return x.size > 0 or not any(other.size for other in others)
+
+
 def _never(*_: Array) -> bool:
     return False
 
@@ -245,6 +250,7 @@ def _never(*_: Array) -> bool:
 # eigenvalues any order: their own tests multiply them together again.
 _SPECIFIED: Final[Mapping[str, Callable[..., bool]]] = {
     "searchsorted": _is_sorted,
+    **dict.fromkeys(("gather", "scatter", "pick", "put"), _has_rows),
     **dict.fromkeys(("svd_packed", "svd_left", "svd_right", "eigh_packed", "eigh_vectors"), _never),
     **dict.fromkeys(("eig_packed", "eig_values", "eig_vectors"), _never),
 }
