@@ -89,7 +89,7 @@ def _pairs(a: Node, b: Node, axes: Axes, first: int) -> tuple[tuple[int, ...], t
 
 def _axes(x: Node, given: int | Sequence[int]) -> tuple[int, ...]:
     """Axes as they are given, negative ones counted from the end."""
-    chosen: Sequence[Any] = given if is_sequence(given) else (given,)
+    chosen: list[Any] = list(given) if is_sequence(given) else [given]
     places = tuple(operator.index(axis) + (x.ndim if axis < 0 else 0) for axis in chosen)
     if not all(0 <= place < x.ndim for place in places):
         raise ShapeError(f"axes {given!r} are not axes of {x.type}", op="tensordot")

@@ -100,8 +100,24 @@ def _permute_rows(x: object, y: object, inverse: bool = False) -> TensorVariable
     return whole[(*[slice(None)] * (whole.ndim - 1), order)]
 
 
-def _sides(tensors: Any, axis: int) -> TensorVariable:
-    return concatenate(tensors, axis)
+def _fliplr(x: object) -> TensorVariable:
+    """The order along the second axis reversed. A view."""
+    return flip(x, 1)
+
+
+def _flipud(x: object) -> TensorVariable:
+    """The order along the first axis reversed. A view."""
+    return flip(x, 0)
+
+
+def _horizontal_stack(*tensors: object) -> TensorVariable:
+    """Matrices side by side."""
+    return concatenate(tensors, 1)
+
+
+def _vertical_stack(*tensors: object) -> TensorVariable:
+    """Matrices one above the other."""
+    return concatenate(tensors, 0)
 
 
 FUNCTIONS: Final[Mapping[str, Any]] = MappingProxyType(
@@ -132,14 +148,14 @@ FUNCTIONS: Final[Mapping[str, Any]] = MappingProxyType(
         "ravel": lift(flatten),
         "diagonal": lift(creating.diagonal),
         "pad": lift(creating.pad),
-        "fliplr": lambda x: flip(x, 1),
-        "flipud": lambda x: flip(x, 0),
+        "fliplr": _fliplr,
+        "flipud": _flipud,
         # joining
         "stacklists": lift(creating.stacklists),
         "hstack": lift(creating.hstack),
         "vstack": lift(creating.vstack),
-        "horizontal_stack": lambda *tensors: _sides(tensors, 1),
-        "vertical_stack": lambda *tensors: _sides(tensors, 0),
+        "horizontal_stack": _horizontal_stack,
+        "vertical_stack": _vertical_stack,
         # elementwise
         "isclose": lift(combining.isclose),
         "allclose": lift(combining.allclose),
