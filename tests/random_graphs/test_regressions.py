@@ -14,6 +14,7 @@ from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.node import Array, Node, Op
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.einsum import einsum
+from exprd_compiler.ops.factorizations import householder
 from exprd_compiler.ops.index import gather, scatter
 from exprd_compiler.ops.leaves import const, input_
 from exprd_compiler.ops.matrix_functions import squarings
@@ -84,3 +85,9 @@ def test_every_matrix_is_square_and_has_its_count(shapes: tuple[tuple[int, ...],
     assert_agree(
         [x, times], [squarings(x, times)], [np.ones(shapes[0]), np.ones(shapes[1], "int64")]
     )
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_a_packed_factorization_has_a_row_of_scales(rows: int) -> None:
+    packed = leaf(2)
+    assert_agree([packed], [householder(packed, mode="reduced")], [np.zeros((rows, 3))])

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from exprd_compiler.errors import GraphError, NotDifferentiable
-from exprd_compiler.ir.integer import IntExpr, minimum
+from exprd_compiler.ir.integer import IntExpr, as_expr, minimum
 from exprd_compiler.ir.lowering import Expand, Extents, Lapack
 from exprd_compiler.ir.node import NO_GRAD, Array, Example, Node, Op
 from exprd_compiler.ir.type import Extent, TensorType
@@ -196,6 +196,7 @@ householder: Op = Op(
         extents=lambda packed, *, mode: _householder_sizes(packed, mode=mode)[::2],
         sizes=_householder_sizes,
         scratch=lambda _m, _n, columns: (("real", columns * _WORK + 1),),
+        agree=lambda packed: ((minimum(packed[0], 1), as_expr(1), "has {} of {} row of scales"),),
         failures=("LAPACK refused matrix {1}: {0}",),
     ),
     dtypes=REALS,
