@@ -19,6 +19,7 @@ from exprd.io import In, Out, Param
 from exprd.mode import Mode
 from exprd.numeric import NumericWarning
 from exprd.printing import debugprint, dprint, pp, pprint
+from exprd.saving import dump_graph, load, load_graph, save
 from exprd.session import Session, connect
 from exprd.shared import shared
 from exprd.updates import OrderedUpdates
@@ -47,14 +48,18 @@ __all__ = [
     "connect",
     "debugprint",
     "dprint",
+    "dump_graph",
     "errors",
     "function",
     "grad",
     "gradient",
+    "load",
+    "load_graph",
     "pp",
     "pprint",
     "printing",
     "put",
+    "save",
     "saving",
     "shared",
     "subgraph_grad",

@@ -283,13 +283,18 @@ class Function:
         recipe = replace(recipe, name=name or f"{self.name} copy")
         made = Function(recipe, self._session)
         made.trust_input = self.trust_input
-        self._hand_defaults(made)
+        made.set_defaults(self.defaults())
         return made
 
-    def _hand_defaults(self, other: Function) -> None:
-        for mine, its in zip(self._places, other._places, strict=True):
-            if isinstance(mine, DefaultContainer):
-                its.value = mine.value
+    def defaults(self) -> list[Any]:
+        """The default values of the inputs; None where there is none, or the input is kept."""
+        return [p.value if isinstance(p, DefaultContainer) else None for p in self._places]
+
+    def set_defaults(self, values: Sequence[Any]) -> None:
+        """Gives the inputs the defaults that another function of the kind has."""
+        for place, value in zip(self._places, values, strict=True):
+            if isinstance(place, DefaultContainer):
+                place.value = value
 
     def _check_swap(self, swap: Mapping[TensorSharedVariable, TensorSharedVariable]) -> None:
         known = set(self.get_shared())
@@ -308,7 +313,7 @@ class Function:
     def __deepcopy__(self, memo: dict[int, Any]) -> Function:
         swap = {v: v.__deepcopy__(memo) for v in self._recipe.shared}
         made = Function(self._recipe.with_shared(swap), self._session)
-        self._hand_defaults(made)
+        made.set_defaults(self.defaults())
         memo[id(self)] = made
         return made
 

@@ -137,6 +137,11 @@ class TensorSharedVariable(TensorVariable):
         """Sets every element to zero."""
         self.set_value(np.zeros_like(self._storage.read()), borrow=True)
 
+    @property
+    def durability(self) -> str:
+        """Whether the value outlives its client: "volatile", "durable" or "constant"."""
+        return self._storage.durability
+
     def clone(self) -> TensorSharedVariable:
         """Another variable with a copy of the current value."""
         return _made(self.node.type, self.get_value(), self.name, self._storage.durability)
@@ -211,9 +216,12 @@ def _first_value(value: object) -> NDArray[Any]:
     return as_array(value)
 
 
-def shared_of_type(kind: TensorType, value: NDArray[Any], name: str | None) -> TensorSharedVariable:
-    """A volatile variable of exactly a type, with a value of that type."""
-    return _made(kind.ir, np.array(value, order="C"), name, "volatile")
+def shared_of_type(
+    kind: TensorType, value: NDArray[Any], *, name: str | None, durability: str = "volatile"
+) -> TensorSharedVariable:
+    """A variable of exactly a type, with a copy of a value of that type."""
+    array = filter_value(kind.ir, np.array(value, order="C"), strict=True)
+    return _made(kind.ir, array, name, durability)
 
 
 def _made(kind: Any, value: InputValue, name: str | None, durability: str) -> TensorSharedVariable:

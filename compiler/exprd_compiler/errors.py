@@ -20,6 +20,7 @@
     |- Conflict              an expected version was not the current one ABORTED
     |- ResultExpired         committed, but the reply was not kept       FAILED_PRECONDITION
     |- StateRolledBack       the server lost acknowledged updates        DATA_LOSS
+    |- DamagedFile           a file is not what was written             DATA_LOSS
     |- DeviceUnavailable     no such target on this server               FAILED_PRECONDITION
     |- ConnectionLost        (client only, also ConnectionError)         UNAVAILABLE
     |- MissingExtra          (also ImportError) an optional part is not installed
@@ -160,6 +161,10 @@ class ConnectionLost(ExprdError, ConnectionError):
 
 class GradientError(GraphError):
     """A gradient is not the slope that differences show. Mend the rule of the op it comes from."""
+
+
+class DamagedFile(ExprdError):
+    """A file is not what was written into it, or is none of ours. Take another copy of it."""
 
 
 class MissingExtra(ExprdError, ImportError):

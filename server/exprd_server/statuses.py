@@ -43,6 +43,7 @@ _CODES: Final[Mapping[type[ExprdError], str]] = MappingProxyType(
         errors.Conflict: "ABORTED",
         errors.ResultExpired: "FAILED_PRECONDITION",
         errors.StateRolledBack: "DATA_LOSS",
+        errors.DamagedFile: "DATA_LOSS",
         errors.DeviceUnavailable: "FAILED_PRECONDITION",
         errors.MissingExtra: "FAILED_PRECONDITION",
         errors.ConnectionLost: "UNAVAILABLE",

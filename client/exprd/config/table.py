@@ -103,6 +103,11 @@ OPTIONS: Final = (
         default=True,
         doc="Whether calls warn of integer divisions by zero and the like.",
     ),
+    Option(
+        name="unpickle_function",
+        default=True,
+        doc="Whether a pickled function is compiled when it is loaded; else it loads as None.",
+    ),
     Option(name="deadline", default=300.0, doc="Seconds a call of the server may take."),
     Option(
         name="target",
@@ -136,6 +141,7 @@ IGNORED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "compiledir",
             "base_compiledir",
             "compiledir_format",
+            "reoptimize_unpickled_function",
             "force_compile",
         ),
         "the matrix library comes with the server": ("blas.*", "mkl.*"),
