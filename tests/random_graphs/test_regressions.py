@@ -15,12 +15,14 @@ from exprd_compiler.ir.node import Array, Node, Op
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.einsum import einsum
 from exprd_compiler.ops.factorizations import householder
-from exprd_compiler.ops.index import gather, scatter
+from exprd_compiler.ops.index import NEXT, assign, gather, scatter, subtensor
 from exprd_compiler.ops.leaves import const, input_
 from exprd_compiler.ops.matrix_functions import squarings
 from exprd_compiler.ops.nnet import log_softmax, softmax
 from exprd_compiler.ops.products import matmul
 from exprd_compiler.ops.repetition import repeat_each
+from exprd_compiler.ops.sets import bounded
+from exprd_compiler.ops.statistics import norm
 from exprd_compiler.options import LEVELS, CompileOptions
 
 BATCHED = {"operands": ((0, 1, 2), (0, 2, 3)), "result": (0, 1, 3)}
@@ -91,3 +93,24 @@ def test_every_matrix_is_square_and_has_its_count(shapes: tuple[tuple[int, ...],
 def test_a_packed_factorization_has_a_row_of_scales(rows: int) -> None:
     packed = leaf(2)
     assert_agree([packed], [householder(packed, mode="reduced")], [np.zeros((rows, 3))])
+
+
+@pytest.mark.parametrize("step", [-(2**63), 1 - 2**63, 2**63 - 1])
+def test_a_constant_step_may_be_as_long_as_integers_are(step: int) -> None:
+    x, every = leaf(1), (("slice", None, None, NEXT),)
+    by = const(step, "int64")
+    outputs = [subtensor(x, by, index=every), assign(x, const(9.0), by, index=every, mode="set")]
+    assert_agree([x], outputs, [np.arange(7.0)])
+
+
+@pytest.mark.parametrize("length", [-1, 0, 3])
+@pytest.mark.parametrize("values", [[], [0, 2]])
+def test_no_number_is_below_a_negative_length(values: list[int], length: int) -> None:
+    x, limit = leaf(1, "int64"), leaf(0, "int64")
+    assert_agree([x, limit], [bounded(x, limit)], [np.array(values, "int64"), np.array(length)])
+
+
+@pytest.mark.parametrize("order", [np.inf, -np.inf, 1.0])
+def test_the_largest_of_nothing_has_no_norm(order: float) -> None:
+    x = leaf(2)
+    assert_agree([x], [norm(x, axes=(0, 1), order=order)], [np.zeros((0, 3))])

@@ -121,7 +121,7 @@ def _step(h: HostContext, part: IntExpr | int | None) -> IntExpr:
     """The step of a slice, checked where only the call knows it."""
     step = as_expr(1 if part is None else part)
     if step.known is not None:
-        return step
+        return as_expr(max(-_LONGEST, min(step.known, _LONGEST)))
     h.require(equal(equal(step, 0), 0), "ShapeError", _NO_STEP)
     # a longer step means the same, and the number of elements must not wrap around
     return maximum(minimum(step, _LONGEST), -_LONGEST)

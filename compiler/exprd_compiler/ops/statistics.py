@@ -198,7 +198,7 @@ def _norm_type(x: TensorType, *, axes: tuple[int, ...], order: float) -> TensorT
 def _norm_numpy(x: Array, axes: tuple[int, ...], *, order: float) -> Array:
     size = np.abs(x)
     if np.isinf(order):
-        return np.asarray((np.max if order > 0 else np.min)(size, axis=axes))
+        return np.asarray((max_ if order > 0 else min_).numpy(size, axes=axes))
     if order == 0:
         return np.asarray(np.sum(size != 0, axis=axes))
     return np.asarray(np.sum(size**order, axis=axes) ** (1 / order))

@@ -101,7 +101,8 @@ def _weight(call: Call, place: Value) -> Value | None:
 def write_bound(call: Call) -> None:
     """The numbers themselves, once each is known to be below a length."""
     k, (number,) = call.k, call.sizes
-    length = memory.load_one(k, call.operands[1], "int64")
+    given = memory.load_one(k, call.operands[1], "int64")
+    length = k.select(k.compare("lt", given, ZERO), ZERO, given)  # nothing is below a negative one
 
     def each(place: Value, _: Sequence[Value]) -> Sequence[Value]:
         value = _counted_at(call, place, length)
