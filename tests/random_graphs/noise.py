@@ -253,6 +253,7 @@ _SPECIFIED: Final[Mapping[str, Callable[..., bool]]] = {
     **dict.fromkeys(("gather", "scatter", "pick", "put"), _has_rows),
     **dict.fromkeys(("svd_packed", "svd_left", "svd_right", "eigh_packed", "eigh_vectors"), _never),
     **dict.fromkeys(("eig_packed", "eig_values", "eig_vectors"), _never),
+    "householder": _never,  # not every matrix is a packed factorization
 }
 
 
