@@ -18,6 +18,7 @@ from exprd.gradient import Lop, Rop, grad, subgraph_grad
 from exprd.io import In, Out, Param
 from exprd.mode import Mode
 from exprd.numeric import NumericWarning
+from exprd.opfromgraph import OpFromGraph
 from exprd.printing import debugprint, dprint, pp, pprint
 from exprd.saving import dump_graph, load, load_graph, save
 from exprd.session import Session, connect
@@ -34,6 +35,7 @@ __all__ = [
     "Lop",
     "Mode",
     "NumericWarning",
+    "OpFromGraph",
     "OrderedUpdates",
     "Out",
     "Param",

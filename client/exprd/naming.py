@@ -39,6 +39,8 @@ def op_text(node: Node) -> str:
     if op.name == "dimshuffle":
         order = ",".join("x" if axis < 0 else str(axis) for axis in node["order"])
         return f"InplaceDimShuffle{{{order}}}"
+    if op.name == "composed":
+        return f"OpFromGraph{{{node['name']}}}"
     if isinstance(op.lowering, Scalar):
         return f"Elemwise{{{op.name},no_inplace}}"
     attrs = ", ".join(f"{name}={_attribute(value)}" for name, value in node.attrs)

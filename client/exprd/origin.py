@@ -43,6 +43,11 @@ class Origin:
             self._tag = SimpleNamespace()
         return self._tag
 
+    @property
+    def gradient(self) -> Any:
+        """The gradient that was given to the node, in place of its op's; None mostly."""
+        return getattr(self.note, "gradient", None)
+
     def again(self) -> Origin:
         """The same line, for another node."""
         out = Origin(self.file, self.line)

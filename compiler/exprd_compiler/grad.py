@@ -23,7 +23,15 @@ from exprd_compiler.errors import (
 from exprd_compiler.ir.dtype import is_complex, is_discrete
 from exprd_compiler.ir.graph import toposort
 from exprd_compiler.ir.lowering import Expand
-from exprd_compiler.ir.node import Node, NoGrad, NoPath, ThroughExpansion, Undefined, ZeroGrad
+from exprd_compiler.ir.node import (
+    GradRule,
+    Node,
+    NoGrad,
+    NoPath,
+    ThroughExpansion,
+    Undefined,
+    ZeroGrad,
+)
 from exprd_compiler.ir.origin import blame
 from exprd_compiler.ops.arithmetic import add, cast, mul, second
 from exprd_compiler.ops.leaves import const, repeated_value
@@ -247,7 +255,13 @@ def _contributions(node: Node, parts: list[Node | Null], float_dtype: str) -> Se
 
 
 def _derived(node: Node, g: Node, float_dtype: str) -> Sequence[Part]:
-    """The rule of the op, applied to the gradient of its value."""
+    """The rule of the op, applied to the gradient of its value; one of the node's own goes before.
+
+    Whoever builds a graph leaves such a rule at `origin.gradient`: it is no part of the graph.
+    """
+    own: GradRule | None = getattr(node.origin, "gradient", None)
+    if own is not None:
+        return own(g, node, *node.inputs)
     rule = node.op.grad
     if isinstance(rule, NoGrad):
         return [Null(node, "has no gradient")] * len(node.inputs)

@@ -19,6 +19,7 @@ from exprd.compiled import Function
 from exprd.config import config
 from exprd.io import In, Out, Param
 from exprd.mode import Mode
+from exprd.opfromgraph import OpFromGraph, Override
 from exprd.prints import Print, Printed
 from exprd.recipe import Layout, Recipe
 from exprd.saving.wire import Scope, Stored, graph_of, restored, stored, variables_of
@@ -190,6 +191,24 @@ def _reduce_out(output: Out) -> Reduced:
     return restore, ("out", 1, output.variable, output.borrow)
 
 
+def _reduce_op(op: OpFromGraph) -> Reduced:
+    rest = (op.inline, op.lop_overrides, op.grad_overrides)
+    outputs = op.outputs[0] if op.single else tuple(op.outputs)
+    return restore, ("op", 1, tuple(op.inputs), outputs, op.name, *rest)
+
+
+def _op_1(
+    inputs: Sequence[TensorVariable], outputs: Any, name: str, inline: bool, lop: Any, grad: Any
+) -> OpFromGraph:
+    return OpFromGraph(
+        inputs, outputs, inline=inline, lop_overrides=lop, grad_overrides=grad, name=name
+    )
+
+
+def _reduce_override(override: Override) -> Reduced:
+    return restore, ("override", 1, override.op, override.index)
+
+
 def _reduce_print(printer: Print) -> Reduced:
     return restore, ("print", 1, printer.message, printer.attrs, printer.global_fn)
 
@@ -205,6 +224,8 @@ _KINDS: Final[Mapping[tuple[str, int], Callable[..., Any]]] = MappingProxyType(
         ("in", 1): _in_1,
         ("out", 1): Out,
         ("print", 1): Print,
+        ("op", 1): _op_1,
+        ("override", 1): Override,
     }
 )
 _REDUCE: Final[Mapping[type, Callable[[Any], Reduced]]] = MappingProxyType(
@@ -220,6 +241,8 @@ _REDUCE: Final[Mapping[type, Callable[[Any], Reduced]]] = MappingProxyType(
         Param: _reduce_in,
         Out: _reduce_out,
         Print: _reduce_print,
+        OpFromGraph: _reduce_op,
+        Override: _reduce_override,
     }
 )
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import exprd_proto as wire
 from exprd.encode import encode_bundle
+from exprd.opfromgraph import Override
 from exprd.origin import mark, origin_of
 from exprd.prints import Print
 from exprd.shared import TensorSharedVariable, shared_of
@@ -82,10 +83,15 @@ def stored(graph: Graph, variables: tuple[TensorSharedVariable, ...]) -> Stored:
         origin = origin_of(node)
         if not node.inputs or node.name or (origin is not None and origin.shown() is not None):
             keys.append((position, id(node)))
-        if origin is not None and isinstance(origin.note, Print) and origin.note.global_fn:
+        if origin is not None and _says_more(origin.note):
             notes.append((position, origin.note))
     data = encode_bundle(graph).SerializeToString(deterministic=True)
     return Stored(graph=data, keys=tuple(keys), shared=variables, notes=tuple(notes))
+
+
+def _says_more(note: object) -> bool:
+    """Whether a note is more than the attributes of its node tell again."""
+    return isinstance(note, Override) or (isinstance(note, Print) and note.global_fn is not None)
 
 
 def load_graph_bytes(data: bytes) -> tuple[Graph, Sequence[Node]]:
