@@ -1,3 +1,4 @@
+from exprd_proto import error_pb2 as _error_pb2
 from exprd_proto import graph_pb2 as _graph_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -231,6 +232,164 @@ class CompilerServiceReleaseResponse(_message.Message):
     unknown: int
     def __init__(self, released: _Optional[int] = ..., unknown: _Optional[int] = ...) -> None: ...
 
+class InputForm(_message.Message):
+    __slots__ = ("name", "default", "strict", "allow_downcast")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_DOWNCAST_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    default: _graph_pb2.Array
+    strict: bool
+    allow_downcast: bool
+    def __init__(self, name: _Optional[str] = ..., default: _Optional[_Union[_graph_pb2.Array, _Mapping]] = ..., strict: bool = ..., allow_downcast: bool = ...) -> None: ...
+
+class CallForm(_message.Message):
+    __slots__ = ("inputs", "layout", "keys", "outputs")
+    class Layout(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        LAYOUT_UNSPECIFIED: _ClassVar[CallForm.Layout]
+        LAYOUT_SINGLE: _ClassVar[CallForm.Layout]
+        LAYOUT_LIST: _ClassVar[CallForm.Layout]
+        LAYOUT_DICT: _ClassVar[CallForm.Layout]
+    LAYOUT_UNSPECIFIED: CallForm.Layout
+    LAYOUT_SINGLE: CallForm.Layout
+    LAYOUT_LIST: CallForm.Layout
+    LAYOUT_DICT: CallForm.Layout
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    inputs: _containers.RepeatedCompositeFieldContainer[InputForm]
+    layout: CallForm.Layout
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    outputs: int
+    def __init__(self, inputs: _Optional[_Iterable[_Union[InputForm, _Mapping]]] = ..., layout: _Optional[_Union[CallForm.Layout, str]] = ..., keys: _Optional[_Iterable[str]] = ..., outputs: _Optional[int] = ...) -> None: ...
+
+class PublishedFunction(_message.Message):
+    __slots__ = ("name", "version", "labels", "handle", "doc", "form", "signature", "publisher", "created")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    DOC_FIELD_NUMBER: _ClassVar[int]
+    FORM_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHER_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    handle: str
+    doc: str
+    form: CallForm
+    signature: Signature
+    publisher: str
+    created: float
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., handle: _Optional[str] = ..., doc: _Optional[str] = ..., form: _Optional[_Union[CallForm, _Mapping]] = ..., signature: _Optional[_Union[Signature, _Mapping]] = ..., publisher: _Optional[str] = ..., created: _Optional[float] = ...) -> None: ...
+
+class PublishRequest(_message.Message):
+    __slots__ = ("client_id", "name", "handle", "version", "labels", "doc", "form")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    DOC_FIELD_NUMBER: _ClassVar[int]
+    FORM_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    name: str
+    handle: str
+    version: int
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    doc: str
+    form: CallForm
+    def __init__(self, client_id: _Optional[str] = ..., name: _Optional[str] = ..., handle: _Optional[str] = ..., version: _Optional[int] = ..., labels: _Optional[_Iterable[str]] = ..., doc: _Optional[str] = ..., form: _Optional[_Union[CallForm, _Mapping]] = ...) -> None: ...
+
+class PublishResponse(_message.Message):
+    __slots__ = ("function",)
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    function: PublishedFunction
+    def __init__(self, function: _Optional[_Union[PublishedFunction, _Mapping]] = ...) -> None: ...
+
+class LookupRequest(_message.Message):
+    __slots__ = ("client_id", "name", "version", "label")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    name: str
+    version: int
+    label: str
+    def __init__(self, client_id: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[int] = ..., label: _Optional[str] = ...) -> None: ...
+
+class LookupResponse(_message.Message):
+    __slots__ = ("function", "incarnation")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    function: PublishedFunction
+    incarnation: str
+    def __init__(self, function: _Optional[_Union[PublishedFunction, _Mapping]] = ..., incarnation: _Optional[str] = ...) -> None: ...
+
+class ListFunctionsRequest(_message.Message):
+    __slots__ = ("client_id", "name_prefix", "page_size", "page_token")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    name_prefix: str
+    page_size: int
+    page_token: str
+    def __init__(self, client_id: _Optional[str] = ..., name_prefix: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListFunctionsResponse(_message.Message):
+    __slots__ = ("functions", "next_page_token")
+    FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    functions: _containers.RepeatedCompositeFieldContainer[PublishedFunction]
+    next_page_token: str
+    def __init__(self, functions: _Optional[_Iterable[_Union[PublishedFunction, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class SetLabelRequest(_message.Message):
+    __slots__ = ("client_id", "name", "label", "version", "expected_version")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    name: str
+    label: str
+    version: int
+    expected_version: int
+    def __init__(self, client_id: _Optional[str] = ..., name: _Optional[str] = ..., label: _Optional[str] = ..., version: _Optional[int] = ..., expected_version: _Optional[int] = ...) -> None: ...
+
+class SetLabelResponse(_message.Message):
+    __slots__ = ("function",)
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    function: PublishedFunction
+    def __init__(self, function: _Optional[_Union[PublishedFunction, _Mapping]] = ...) -> None: ...
+
+class UnpublishRequest(_message.Message):
+    __slots__ = ("client_id", "name", "versions")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    name: str
+    versions: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, client_id: _Optional[str] = ..., name: _Optional[str] = ..., versions: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class UnpublishResponse(_message.Message):
+    __slots__ = ("removed", "unknown")
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    removed: int
+    unknown: int
+    def __init__(self, removed: _Optional[int] = ..., unknown: _Optional[int] = ...) -> None: ...
+
 class ExecuteInput(_message.Message):
     __slots__ = ("array", "buffer", "variable")
     ARRAY_FIELD_NUMBER: _ClassVar[int]
@@ -321,13 +480,143 @@ class ExecuteResponse(_message.Message):
     incarnation: str
     def __init__(self, outputs: _Optional[_Iterable[_Union[ExecuteOutput, _Mapping]]] = ..., versions: _Optional[_Iterable[_Union[VariableVersion, _Mapping]]] = ..., printed: _Optional[_Iterable[_Union[PrintedRecord, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[CallWarning, _Mapping]]] = ..., timings: _Optional[_Iterable[_Union[StageTiming, _Mapping]]] = ..., replayed: bool = ..., incarnation: _Optional[str] = ...) -> None: ...
 
+class SessionRequest(_message.Message):
+    __slots__ = ("client_id", "calls", "acked_through", "seconds")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    ACKED_THROUGH_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    calls: _containers.RepeatedCompositeFieldContainer[ExecuteRequest]
+    acked_through: int
+    seconds: float
+    def __init__(self, client_id: _Optional[str] = ..., calls: _Optional[_Iterable[_Union[ExecuteRequest, _Mapping]]] = ..., acked_through: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class SessionWindow(_message.Message):
+    __slots__ = ("calls", "bytes")
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    calls: int
+    bytes: int
+    def __init__(self, calls: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+
+class CallFailure(_message.Message):
+    __slots__ = ("detail", "code")
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    detail: _error_pb2.ErrorDetail
+    code: int
+    def __init__(self, detail: _Optional[_Union[_error_pb2.ErrorDetail, _Mapping]] = ..., code: _Optional[int] = ...) -> None: ...
+
+class CallOutcome(_message.Message):
+    __slots__ = ("seq", "response", "failure")
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    response: ExecuteResponse
+    failure: CallFailure
+    def __init__(self, seq: _Optional[int] = ..., response: _Optional[_Union[ExecuteResponse, _Mapping]] = ..., failure: _Optional[_Union[CallFailure, _Mapping]] = ...) -> None: ...
+
+class SessionResponse(_message.Message):
+    __slots__ = ("window", "outcomes")
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    window: SessionWindow
+    outcomes: _containers.RepeatedCompositeFieldContainer[CallOutcome]
+    def __init__(self, window: _Optional[_Union[SessionWindow, _Mapping]] = ..., outcomes: _Optional[_Iterable[_Union[CallOutcome, _Mapping]]] = ...) -> None: ...
+
+class InputList(_message.Message):
+    __slots__ = ("inputs",)
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    inputs: _containers.RepeatedCompositeFieldContainer[ExecuteInput]
+    def __init__(self, inputs: _Optional[_Iterable[_Union[ExecuteInput, _Mapping]]] = ...) -> None: ...
+
+class ExecuteBatchRequest(_message.Message):
+    __slots__ = ("handle", "items", "deliveries", "call_id")
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    DELIVERIES_FIELD_NUMBER: _ClassVar[int]
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    handle: str
+    items: _containers.RepeatedCompositeFieldContainer[InputList]
+    deliveries: _containers.RepeatedScalarFieldContainer[Delivery]
+    call_id: CallId
+    def __init__(self, handle: _Optional[str] = ..., items: _Optional[_Iterable[_Union[InputList, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, str]]] = ..., call_id: _Optional[_Union[CallId, _Mapping]] = ...) -> None: ...
+
+class ExecuteBatchResponse(_message.Message):
+    __slots__ = ("outcomes",)
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[CallOutcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[CallOutcome, _Mapping]]] = ...) -> None: ...
+
+class RepeatRequest(_message.Message):
+    __slots__ = ("call", "steps", "until", "every", "watched", "stacked")
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    EVERY_FIELD_NUMBER: _ClassVar[int]
+    WATCHED_FIELD_NUMBER: _ClassVar[int]
+    STACKED_FIELD_NUMBER: _ClassVar[int]
+    call: ExecuteRequest
+    steps: int
+    until: int
+    every: int
+    watched: _containers.RepeatedScalarFieldContainer[int]
+    stacked: bool
+    def __init__(self, call: _Optional[_Union[ExecuteRequest, _Mapping]] = ..., steps: _Optional[int] = ..., until: _Optional[int] = ..., every: _Optional[int] = ..., watched: _Optional[_Iterable[int]] = ..., stacked: bool = ...) -> None: ...
+
+class RepeatProgress(_message.Message):
+    __slots__ = ("step", "values")
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    step: int
+    values: _containers.RepeatedCompositeFieldContainer[_graph_pb2.Array]
+    def __init__(self, step: _Optional[int] = ..., values: _Optional[_Iterable[_Union[_graph_pb2.Array, _Mapping]]] = ...) -> None: ...
+
+class RepeatResult(_message.Message):
+    __slots__ = ("steps", "response")
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    steps: int
+    response: ExecuteResponse
+    def __init__(self, steps: _Optional[int] = ..., response: _Optional[_Union[ExecuteResponse, _Mapping]] = ...) -> None: ...
+
+class RepeatResponse(_message.Message):
+    __slots__ = ("progress", "result")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    progress: RepeatProgress
+    result: RepeatResult
+    def __init__(self, progress: _Optional[_Union[RepeatProgress, _Mapping]] = ..., result: _Optional[_Union[RepeatResult, _Mapping]] = ...) -> None: ...
+
 class PutHeader(_message.Message):
-    __slots__ = ("client_id", "array")
+    __slots__ = ("client_id", "array", "upload", "offset")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     ARRAY_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
     client_id: str
     array: _graph_pb2.ArrayHeader
-    def __init__(self, client_id: _Optional[str] = ..., array: _Optional[_Union[_graph_pb2.ArrayHeader, _Mapping]] = ...) -> None: ...
+    upload: str
+    offset: int
+    def __init__(self, client_id: _Optional[str] = ..., array: _Optional[_Union[_graph_pb2.ArrayHeader, _Mapping]] = ..., upload: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class PutStatusRequest(_message.Message):
+    __slots__ = ("client_id", "upload")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    upload: str
+    def __init__(self, client_id: _Optional[str] = ..., upload: _Optional[str] = ...) -> None: ...
+
+class PutStatusResponse(_message.Message):
+    __slots__ = ("received", "buffer")
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_FIELD_NUMBER: _ClassVar[int]
+    received: int
+    buffer: _graph_pb2.BufferInfo
+    def __init__(self, received: _Optional[int] = ..., buffer: _Optional[_Union[_graph_pb2.BufferInfo, _Mapping]] = ...) -> None: ...
 
 class DataServicePutRequest(_message.Message):
     __slots__ = ("header", "chunk")
@@ -344,12 +633,14 @@ class DataServicePutResponse(_message.Message):
     def __init__(self, buffer: _Optional[_Union[_graph_pb2.BufferInfo, _Mapping]] = ...) -> None: ...
 
 class DataServiceGetRequest(_message.Message):
-    __slots__ = ("client_id", "handle")
+    __slots__ = ("client_id", "handle", "offset")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     HANDLE_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
     client_id: str
     handle: str
-    def __init__(self, client_id: _Optional[str] = ..., handle: _Optional[str] = ...) -> None: ...
+    offset: int
+    def __init__(self, client_id: _Optional[str] = ..., handle: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class DataServiceGetResponse(_message.Message):
     __slots__ = ("header", "chunk")
@@ -506,7 +797,7 @@ class GetInfoRequest(_message.Message):
     def __init__(self, client_id: _Optional[str] = ..., cancel: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("message_bytes", "inline_bytes", "chunk_bytes", "graph_nodes", "graph_nesting", "rank", "tensor_bytes", "client_bytes", "functions", "buffers", "execute_seconds", "compile_seconds", "lease_seconds", "replay_bytes", "replay_calls", "variables")
+    __slots__ = ("message_bytes", "inline_bytes", "chunk_bytes", "graph_nodes", "graph_nesting", "rank", "tensor_bytes", "client_bytes", "functions", "buffers", "execute_seconds", "compile_seconds", "lease_seconds", "replay_bytes", "replay_calls", "variables", "session_calls", "session_bytes", "sessions", "batch_items")
     MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     INLINE_BYTES_FIELD_NUMBER: _ClassVar[int]
     CHUNK_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -523,6 +814,10 @@ class Limits(_message.Message):
     REPLAY_BYTES_FIELD_NUMBER: _ClassVar[int]
     REPLAY_CALLS_FIELD_NUMBER: _ClassVar[int]
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    SESSION_CALLS_FIELD_NUMBER: _ClassVar[int]
+    SESSION_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    BATCH_ITEMS_FIELD_NUMBER: _ClassVar[int]
     message_bytes: int
     inline_bytes: int
     chunk_bytes: int
@@ -539,7 +834,11 @@ class Limits(_message.Message):
     replay_bytes: int
     replay_calls: int
     variables: int
-    def __init__(self, message_bytes: _Optional[int] = ..., inline_bytes: _Optional[int] = ..., chunk_bytes: _Optional[int] = ..., graph_nodes: _Optional[int] = ..., graph_nesting: _Optional[int] = ..., rank: _Optional[int] = ..., tensor_bytes: _Optional[int] = ..., client_bytes: _Optional[int] = ..., functions: _Optional[int] = ..., buffers: _Optional[int] = ..., execute_seconds: _Optional[float] = ..., compile_seconds: _Optional[float] = ..., lease_seconds: _Optional[float] = ..., replay_bytes: _Optional[int] = ..., replay_calls: _Optional[int] = ..., variables: _Optional[int] = ...) -> None: ...
+    session_calls: int
+    session_bytes: int
+    sessions: int
+    batch_items: int
+    def __init__(self, message_bytes: _Optional[int] = ..., inline_bytes: _Optional[int] = ..., chunk_bytes: _Optional[int] = ..., graph_nodes: _Optional[int] = ..., graph_nesting: _Optional[int] = ..., rank: _Optional[int] = ..., tensor_bytes: _Optional[int] = ..., client_bytes: _Optional[int] = ..., functions: _Optional[int] = ..., buffers: _Optional[int] = ..., execute_seconds: _Optional[float] = ..., compile_seconds: _Optional[float] = ..., lease_seconds: _Optional[float] = ..., replay_bytes: _Optional[int] = ..., replay_calls: _Optional[int] = ..., variables: _Optional[int] = ..., session_calls: _Optional[int] = ..., session_bytes: _Optional[int] = ..., sessions: _Optional[int] = ..., batch_items: _Optional[int] = ...) -> None: ...
 
 class Device(_message.Message):
     __slots__ = ("target", "description")

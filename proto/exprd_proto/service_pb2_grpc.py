@@ -50,6 +50,31 @@ class CompilerServiceStub(object):
                 request_serializer=exprd__proto_dot_service__pb2.CompilerServiceReleaseRequest.SerializeToString,
                 response_deserializer=exprd__proto_dot_service__pb2.CompilerServiceReleaseResponse.FromString,
                 _registered_method=True)
+        self.Publish = channel.unary_unary(
+                '/exprd.v1.CompilerService/Publish',
+                request_serializer=exprd__proto_dot_service__pb2.PublishRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.PublishResponse.FromString,
+                _registered_method=True)
+        self.Lookup = channel.unary_unary(
+                '/exprd.v1.CompilerService/Lookup',
+                request_serializer=exprd__proto_dot_service__pb2.LookupRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.LookupResponse.FromString,
+                _registered_method=True)
+        self.ListFunctions = channel.unary_unary(
+                '/exprd.v1.CompilerService/ListFunctions',
+                request_serializer=exprd__proto_dot_service__pb2.ListFunctionsRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.ListFunctionsResponse.FromString,
+                _registered_method=True)
+        self.SetLabel = channel.unary_unary(
+                '/exprd.v1.CompilerService/SetLabel',
+                request_serializer=exprd__proto_dot_service__pb2.SetLabelRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.SetLabelResponse.FromString,
+                _registered_method=True)
+        self.Unpublish = channel.unary_unary(
+                '/exprd.v1.CompilerService/Unpublish',
+                request_serializer=exprd__proto_dot_service__pb2.UnpublishRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.UnpublishResponse.FromString,
+                _registered_method=True)
 
 
 class CompilerServiceServicer(object):
@@ -78,6 +103,42 @@ class CompilerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Publish(self, request, context):
+        """Publish gives a compiled function a name and the next version of it. Publishing what
+        the newest version already is gives that version, so a retry is harmless.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Lookup(self, request, context):
+        """Lookup finds a published function; the caller then holds it as if it had compiled it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFunctions(self, request, context):
+        """ListFunctions names published versions, page by page in order of name and version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetLabel(self, request, context):
+        """SetLabel points a label of a name at one of its versions. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unpublish(self, request, context):
+        """Unpublish takes versions of a name away. Unknown ones are counted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CompilerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +156,31 @@ def add_CompilerServiceServicer_to_server(servicer, server):
                     servicer.Release,
                     request_deserializer=exprd__proto_dot_service__pb2.CompilerServiceReleaseRequest.FromString,
                     response_serializer=exprd__proto_dot_service__pb2.CompilerServiceReleaseResponse.SerializeToString,
+            ),
+            'Publish': grpc.unary_unary_rpc_method_handler(
+                    servicer.Publish,
+                    request_deserializer=exprd__proto_dot_service__pb2.PublishRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.PublishResponse.SerializeToString,
+            ),
+            'Lookup': grpc.unary_unary_rpc_method_handler(
+                    servicer.Lookup,
+                    request_deserializer=exprd__proto_dot_service__pb2.LookupRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.LookupResponse.SerializeToString,
+            ),
+            'ListFunctions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFunctions,
+                    request_deserializer=exprd__proto_dot_service__pb2.ListFunctionsRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.ListFunctionsResponse.SerializeToString,
+            ),
+            'SetLabel': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLabel,
+                    request_deserializer=exprd__proto_dot_service__pb2.SetLabelRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.SetLabelResponse.SerializeToString,
+            ),
+            'Unpublish': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unpublish,
+                    request_deserializer=exprd__proto_dot_service__pb2.UnpublishRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.UnpublishResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -189,6 +275,141 @@ class CompilerService(object):
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def Publish(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exprd.v1.CompilerService/Publish',
+            exprd__proto_dot_service__pb2.PublishRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.PublishResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Lookup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exprd.v1.CompilerService/Lookup',
+            exprd__proto_dot_service__pb2.LookupRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.LookupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFunctions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exprd.v1.CompilerService/ListFunctions',
+            exprd__proto_dot_service__pb2.ListFunctionsRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.ListFunctionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLabel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exprd.v1.CompilerService/SetLabel',
+            exprd__proto_dot_service__pb2.SetLabelRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.SetLabelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unpublish(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exprd.v1.CompilerService/Unpublish',
+            exprd__proto_dot_service__pb2.UnpublishRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.UnpublishResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class ExecutorServiceStub(object):
     """ExecutorService runs compiled functions.
@@ -205,6 +426,21 @@ class ExecutorServiceStub(object):
                 request_serializer=exprd__proto_dot_service__pb2.ExecuteRequest.SerializeToString,
                 response_deserializer=exprd__proto_dot_service__pb2.ExecuteResponse.FromString,
                 _registered_method=True)
+        self.Session = channel.stream_stream(
+                '/exprd.v1.ExecutorService/Session',
+                request_serializer=exprd__proto_dot_service__pb2.SessionRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.SessionResponse.FromString,
+                _registered_method=True)
+        self.ExecuteBatch = channel.unary_unary(
+                '/exprd.v1.ExecutorService/ExecuteBatch',
+                request_serializer=exprd__proto_dot_service__pb2.ExecuteBatchRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.ExecuteBatchResponse.FromString,
+                _registered_method=True)
+        self.Repeat = channel.unary_stream(
+                '/exprd.v1.ExecutorService/Repeat',
+                request_serializer=exprd__proto_dot_service__pb2.RepeatRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.RepeatResponse.FromString,
+                _registered_method=True)
 
 
 class ExecutorServiceServicer(object):
@@ -218,6 +454,30 @@ class ExecutorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Session(self, request_iterator, context):
+        """Session runs calls in the order in which they arrive, each as a call of its own.
+        Requests and answers travel in frames of many; answers come in the same order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExecuteBatch(self, request, context):
+        """ExecuteBatch runs a function over several lists of inputs in order, each as a call
+        of its own. It stops at the first that fails; those before it stay done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Repeat(self, request, context):
+        """Repeat runs a function many times and commits each step by itself. What was done
+        stays done; a retry with the same call_id goes on where the earlier attempt ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExecutorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -225,6 +485,21 @@ def add_ExecutorServiceServicer_to_server(servicer, server):
                     servicer.Execute,
                     request_deserializer=exprd__proto_dot_service__pb2.ExecuteRequest.FromString,
                     response_serializer=exprd__proto_dot_service__pb2.ExecuteResponse.SerializeToString,
+            ),
+            'Session': grpc.stream_stream_rpc_method_handler(
+                    servicer.Session,
+                    request_deserializer=exprd__proto_dot_service__pb2.SessionRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.SessionResponse.SerializeToString,
+            ),
+            'ExecuteBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExecuteBatch,
+                    request_deserializer=exprd__proto_dot_service__pb2.ExecuteBatchRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.ExecuteBatchResponse.SerializeToString,
+            ),
+            'Repeat': grpc.unary_stream_rpc_method_handler(
+                    servicer.Repeat,
+                    request_deserializer=exprd__proto_dot_service__pb2.RepeatRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.RepeatResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -265,6 +540,87 @@ class ExecutorService(object):
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def Session(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/exprd.v1.ExecutorService/Session',
+            exprd__proto_dot_service__pb2.SessionRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.SessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExecuteBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exprd.v1.ExecutorService/ExecuteBatch',
+            exprd__proto_dot_service__pb2.ExecuteBatchRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.ExecuteBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Repeat(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/exprd.v1.ExecutorService/Repeat',
+            exprd__proto_dot_service__pb2.RepeatRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.RepeatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class DataServiceStub(object):
     """DataService keeps arrays on the server.
@@ -285,6 +641,11 @@ class DataServiceStub(object):
                 '/exprd.v1.DataService/Get',
                 request_serializer=exprd__proto_dot_service__pb2.DataServiceGetRequest.SerializeToString,
                 response_deserializer=exprd__proto_dot_service__pb2.DataServiceGetResponse.FromString,
+                _registered_method=True)
+        self.PutStatus = channel.unary_unary(
+                '/exprd.v1.DataService/PutStatus',
+                request_serializer=exprd__proto_dot_service__pb2.PutStatusRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.PutStatusResponse.FromString,
                 _registered_method=True)
         self.Release = channel.unary_unary(
                 '/exprd.v1.DataService/Release',
@@ -311,6 +672,13 @@ class DataServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutStatus(self, request, context):
+        """PutStatus tells how much of an upload has arrived, so that it can be continued.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Release(self, request, context):
         """Release frees buffers. Unknown handles are counted.
         """
@@ -330,6 +698,11 @@ def add_DataServiceServicer_to_server(servicer, server):
                     servicer.Get,
                     request_deserializer=exprd__proto_dot_service__pb2.DataServiceGetRequest.FromString,
                     response_serializer=exprd__proto_dot_service__pb2.DataServiceGetResponse.SerializeToString,
+            ),
+            'PutStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutStatus,
+                    request_deserializer=exprd__proto_dot_service__pb2.PutStatusRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.PutStatusResponse.SerializeToString,
             ),
             'Release': grpc.unary_unary_rpc_method_handler(
                     servicer.Release,
@@ -392,6 +765,33 @@ class DataService(object):
             '/exprd.v1.DataService/Get',
             exprd__proto_dot_service__pb2.DataServiceGetRequest.SerializeToString,
             exprd__proto_dot_service__pb2.DataServiceGetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exprd.v1.DataService/PutStatus',
+            exprd__proto_dot_service__pb2.PutStatusRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.PutStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

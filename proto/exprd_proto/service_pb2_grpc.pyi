@@ -45,6 +45,38 @@ class CompilerServiceStub:
     ]
     """Release gives up the caller's hold on functions. Unknown handles are counted."""
 
+    Publish: grpc.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.PublishRequest,
+        exprd_proto.service_pb2.PublishResponse,
+    ]
+    """Publish gives a compiled function a name and the next version of it. Publishing what
+    the newest version already is gives that version, so a retry is harmless.
+    """
+
+    Lookup: grpc.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.LookupRequest,
+        exprd_proto.service_pb2.LookupResponse,
+    ]
+    """Lookup finds a published function; the caller then holds it as if it had compiled it."""
+
+    ListFunctions: grpc.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.ListFunctionsRequest,
+        exprd_proto.service_pb2.ListFunctionsResponse,
+    ]
+    """ListFunctions names published versions, page by page in order of name and version."""
+
+    SetLabel: grpc.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.SetLabelRequest,
+        exprd_proto.service_pb2.SetLabelResponse,
+    ]
+    """SetLabel points a label of a name at one of its versions. Idempotent."""
+
+    Unpublish: grpc.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.UnpublishRequest,
+        exprd_proto.service_pb2.UnpublishResponse,
+    ]
+    """Unpublish takes versions of a name away. Unknown ones are counted."""
+
 class CompilerServiceAsyncStub:
     """CompilerService turns graphs into callable functions."""
 
@@ -67,6 +99,38 @@ class CompilerServiceAsyncStub:
         exprd_proto.service_pb2.CompilerServiceReleaseResponse,
     ]
     """Release gives up the caller's hold on functions. Unknown handles are counted."""
+
+    Publish: grpc.aio.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.PublishRequest,
+        exprd_proto.service_pb2.PublishResponse,
+    ]
+    """Publish gives a compiled function a name and the next version of it. Publishing what
+    the newest version already is gives that version, so a retry is harmless.
+    """
+
+    Lookup: grpc.aio.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.LookupRequest,
+        exprd_proto.service_pb2.LookupResponse,
+    ]
+    """Lookup finds a published function; the caller then holds it as if it had compiled it."""
+
+    ListFunctions: grpc.aio.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.ListFunctionsRequest,
+        exprd_proto.service_pb2.ListFunctionsResponse,
+    ]
+    """ListFunctions names published versions, page by page in order of name and version."""
+
+    SetLabel: grpc.aio.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.SetLabelRequest,
+        exprd_proto.service_pb2.SetLabelResponse,
+    ]
+    """SetLabel points a label of a name at one of its versions. Idempotent."""
+
+    Unpublish: grpc.aio.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.UnpublishRequest,
+        exprd_proto.service_pb2.UnpublishResponse,
+    ]
+    """Unpublish takes versions of a name away. Unknown ones are counted."""
 
 class CompilerServiceServicer(metaclass=abc.ABCMeta):
     """CompilerService turns graphs into callable functions."""
@@ -97,6 +161,48 @@ class CompilerServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[exprd_proto.service_pb2.CompilerServiceReleaseResponse, collections.abc.Awaitable[exprd_proto.service_pb2.CompilerServiceReleaseResponse]]:
         """Release gives up the caller's hold on functions. Unknown handles are counted."""
 
+    @abc.abstractmethod
+    def Publish(
+        self,
+        request: exprd_proto.service_pb2.PublishRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[exprd_proto.service_pb2.PublishResponse, collections.abc.Awaitable[exprd_proto.service_pb2.PublishResponse]]:
+        """Publish gives a compiled function a name and the next version of it. Publishing what
+        the newest version already is gives that version, so a retry is harmless.
+        """
+
+    @abc.abstractmethod
+    def Lookup(
+        self,
+        request: exprd_proto.service_pb2.LookupRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[exprd_proto.service_pb2.LookupResponse, collections.abc.Awaitable[exprd_proto.service_pb2.LookupResponse]]:
+        """Lookup finds a published function; the caller then holds it as if it had compiled it."""
+
+    @abc.abstractmethod
+    def ListFunctions(
+        self,
+        request: exprd_proto.service_pb2.ListFunctionsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[exprd_proto.service_pb2.ListFunctionsResponse, collections.abc.Awaitable[exprd_proto.service_pb2.ListFunctionsResponse]]:
+        """ListFunctions names published versions, page by page in order of name and version."""
+
+    @abc.abstractmethod
+    def SetLabel(
+        self,
+        request: exprd_proto.service_pb2.SetLabelRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[exprd_proto.service_pb2.SetLabelResponse, collections.abc.Awaitable[exprd_proto.service_pb2.SetLabelResponse]]:
+        """SetLabel points a label of a name at one of its versions. Idempotent."""
+
+    @abc.abstractmethod
+    def Unpublish(
+        self,
+        request: exprd_proto.service_pb2.UnpublishRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[exprd_proto.service_pb2.UnpublishResponse, collections.abc.Awaitable[exprd_proto.service_pb2.UnpublishResponse]]:
+        """Unpublish takes versions of a name away. Unknown ones are counted."""
+
 def add_CompilerServiceServicer_to_server(servicer: CompilerServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
 
 class ExecutorServiceStub:
@@ -109,6 +215,30 @@ class ExecutorServiceStub:
     ]
     """Execute runs a function once. All its updates are committed together, or none."""
 
+    Session: grpc.StreamStreamMultiCallable[
+        exprd_proto.service_pb2.SessionRequest,
+        exprd_proto.service_pb2.SessionResponse,
+    ]
+    """Session runs calls in the order in which they arrive, each as a call of its own.
+    Requests and answers travel in frames of many; answers come in the same order.
+    """
+
+    ExecuteBatch: grpc.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.ExecuteBatchRequest,
+        exprd_proto.service_pb2.ExecuteBatchResponse,
+    ]
+    """ExecuteBatch runs a function over several lists of inputs in order, each as a call
+    of its own. It stops at the first that fails; those before it stay done.
+    """
+
+    Repeat: grpc.UnaryStreamMultiCallable[
+        exprd_proto.service_pb2.RepeatRequest,
+        exprd_proto.service_pb2.RepeatResponse,
+    ]
+    """Repeat runs a function many times and commits each step by itself. What was done
+    stays done; a retry with the same call_id goes on where the earlier attempt ended.
+    """
+
 class ExecutorServiceAsyncStub:
     """ExecutorService runs compiled functions."""
 
@@ -117,6 +247,30 @@ class ExecutorServiceAsyncStub:
         exprd_proto.service_pb2.ExecuteResponse,
     ]
     """Execute runs a function once. All its updates are committed together, or none."""
+
+    Session: grpc.aio.StreamStreamMultiCallable[
+        exprd_proto.service_pb2.SessionRequest,
+        exprd_proto.service_pb2.SessionResponse,
+    ]
+    """Session runs calls in the order in which they arrive, each as a call of its own.
+    Requests and answers travel in frames of many; answers come in the same order.
+    """
+
+    ExecuteBatch: grpc.aio.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.ExecuteBatchRequest,
+        exprd_proto.service_pb2.ExecuteBatchResponse,
+    ]
+    """ExecuteBatch runs a function over several lists of inputs in order, each as a call
+    of its own. It stops at the first that fails; those before it stay done.
+    """
+
+    Repeat: grpc.aio.UnaryStreamMultiCallable[
+        exprd_proto.service_pb2.RepeatRequest,
+        exprd_proto.service_pb2.RepeatResponse,
+    ]
+    """Repeat runs a function many times and commits each step by itself. What was done
+    stays done; a retry with the same call_id goes on where the earlier attempt ended.
+    """
 
 class ExecutorServiceServicer(metaclass=abc.ABCMeta):
     """ExecutorService runs compiled functions."""
@@ -128,6 +282,36 @@ class ExecutorServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[exprd_proto.service_pb2.ExecuteResponse, collections.abc.Awaitable[exprd_proto.service_pb2.ExecuteResponse]]:
         """Execute runs a function once. All its updates are committed together, or none."""
+
+    @abc.abstractmethod
+    def Session(
+        self,
+        request_iterator: _MaybeAsyncIterator[exprd_proto.service_pb2.SessionRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[exprd_proto.service_pb2.SessionResponse], collections.abc.AsyncIterator[exprd_proto.service_pb2.SessionResponse]]:
+        """Session runs calls in the order in which they arrive, each as a call of its own.
+        Requests and answers travel in frames of many; answers come in the same order.
+        """
+
+    @abc.abstractmethod
+    def ExecuteBatch(
+        self,
+        request: exprd_proto.service_pb2.ExecuteBatchRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[exprd_proto.service_pb2.ExecuteBatchResponse, collections.abc.Awaitable[exprd_proto.service_pb2.ExecuteBatchResponse]]:
+        """ExecuteBatch runs a function over several lists of inputs in order, each as a call
+        of its own. It stops at the first that fails; those before it stay done.
+        """
+
+    @abc.abstractmethod
+    def Repeat(
+        self,
+        request: exprd_proto.service_pb2.RepeatRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[exprd_proto.service_pb2.RepeatResponse], collections.abc.AsyncIterator[exprd_proto.service_pb2.RepeatResponse]]:
+        """Repeat runs a function many times and commits each step by itself. What was done
+        stays done; a retry with the same call_id goes on where the earlier attempt ended.
+        """
 
 def add_ExecutorServiceServicer_to_server(servicer: ExecutorServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
 
@@ -146,6 +330,12 @@ class DataServiceStub:
         exprd_proto.service_pb2.DataServiceGetResponse,
     ]
     """Get downloads one array: a header, then its chunks in order."""
+
+    PutStatus: grpc.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.PutStatusRequest,
+        exprd_proto.service_pb2.PutStatusResponse,
+    ]
+    """PutStatus tells how much of an upload has arrived, so that it can be continued."""
 
     Release: grpc.UnaryUnaryMultiCallable[
         exprd_proto.service_pb2.DataServiceReleaseRequest,
@@ -167,6 +357,12 @@ class DataServiceAsyncStub:
         exprd_proto.service_pb2.DataServiceGetResponse,
     ]
     """Get downloads one array: a header, then its chunks in order."""
+
+    PutStatus: grpc.aio.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.PutStatusRequest,
+        exprd_proto.service_pb2.PutStatusResponse,
+    ]
+    """PutStatus tells how much of an upload has arrived, so that it can be continued."""
 
     Release: grpc.aio.UnaryUnaryMultiCallable[
         exprd_proto.service_pb2.DataServiceReleaseRequest,
@@ -192,6 +388,14 @@ class DataServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[exprd_proto.service_pb2.DataServiceGetResponse], collections.abc.AsyncIterator[exprd_proto.service_pb2.DataServiceGetResponse]]:
         """Get downloads one array: a header, then its chunks in order."""
+
+    @abc.abstractmethod
+    def PutStatus(
+        self,
+        request: exprd_proto.service_pb2.PutStatusRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[exprd_proto.service_pb2.PutStatusResponse, collections.abc.Awaitable[exprd_proto.service_pb2.PutStatusResponse]]:
+        """PutStatus tells how much of an upload has arrived, so that it can be continued."""
 
     @abc.abstractmethod
     def Release(
