@@ -409,18 +409,20 @@ class ExpectedVersion(_message.Message):
     def __init__(self, uuid: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class ExecuteRequest(_message.Message):
-    __slots__ = ("handle", "inputs", "deliveries", "call_id", "expected")
+    __slots__ = ("handle", "inputs", "deliveries", "call_id", "expected", "expected_incarnation")
     HANDLE_FIELD_NUMBER: _ClassVar[int]
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     DELIVERIES_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     handle: str
     inputs: _containers.RepeatedCompositeFieldContainer[ExecuteInput]
     deliveries: _containers.RepeatedScalarFieldContainer[Delivery]
     call_id: CallId
     expected: _containers.RepeatedCompositeFieldContainer[ExpectedVersion]
-    def __init__(self, handle: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[ExecuteInput, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, str]]] = ..., call_id: _Optional[_Union[CallId, _Mapping]] = ..., expected: _Optional[_Iterable[_Union[ExpectedVersion, _Mapping]]] = ...) -> None: ...
+    expected_incarnation: str
+    def __init__(self, handle: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[ExecuteInput, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, str]]] = ..., call_id: _Optional[_Union[CallId, _Mapping]] = ..., expected: _Optional[_Iterable[_Union[ExpectedVersion, _Mapping]]] = ..., expected_incarnation: _Optional[str] = ...) -> None: ...
 
 class ExecuteOutput(_message.Message):
     __slots__ = ("array", "buffer", "discarded")
@@ -591,16 +593,18 @@ class RepeatResponse(_message.Message):
     def __init__(self, progress: _Optional[_Union[RepeatProgress, _Mapping]] = ..., result: _Optional[_Union[RepeatResult, _Mapping]] = ...) -> None: ...
 
 class PutHeader(_message.Message):
-    __slots__ = ("client_id", "array", "upload", "offset")
+    __slots__ = ("client_id", "array", "upload", "offset", "handle")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     ARRAY_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
     client_id: str
     array: _graph_pb2.ArrayHeader
     upload: str
     offset: int
-    def __init__(self, client_id: _Optional[str] = ..., array: _Optional[_Union[_graph_pb2.ArrayHeader, _Mapping]] = ..., upload: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
+    handle: str
+    def __init__(self, client_id: _Optional[str] = ..., array: _Optional[_Union[_graph_pb2.ArrayHeader, _Mapping]] = ..., upload: _Optional[str] = ..., offset: _Optional[int] = ..., handle: _Optional[str] = ...) -> None: ...
 
 class PutStatusRequest(_message.Message):
     __slots__ = ("client_id", "upload")
@@ -693,20 +697,22 @@ class VariableValue(_message.Message):
     def __init__(self, array: _Optional[_Union[_graph_pb2.Array, _Mapping]] = ..., buffer: _Optional[str] = ...) -> None: ...
 
 class StateServiceCreateRequest(_message.Message):
-    __slots__ = ("client_id", "uuid", "name", "type", "durability", "value")
+    __slots__ = ("client_id", "uuid", "name", "type", "durability", "value", "attach")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     UUID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     DURABILITY_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
+    ATTACH_FIELD_NUMBER: _ClassVar[int]
     client_id: str
     uuid: str
     name: str
     type: _graph_pb2.TensorType
     durability: Durability
     value: VariableValue
-    def __init__(self, client_id: _Optional[str] = ..., uuid: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[_Union[_graph_pb2.TensorType, _Mapping]] = ..., durability: _Optional[_Union[Durability, str]] = ..., value: _Optional[_Union[VariableValue, _Mapping]] = ...) -> None: ...
+    attach: bool
+    def __init__(self, client_id: _Optional[str] = ..., uuid: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[_Union[_graph_pb2.TensorType, _Mapping]] = ..., durability: _Optional[_Union[Durability, str]] = ..., value: _Optional[_Union[VariableValue, _Mapping]] = ..., attach: bool = ...) -> None: ...
 
 class StateServiceCreateResponse(_message.Message):
     __slots__ = ("variable",)
@@ -732,17 +738,43 @@ class StateServiceGetResponse(_message.Message):
     value: ExecuteOutput
     def __init__(self, variable: _Optional[_Union[VariableInfo, _Mapping]] = ..., value: _Optional[_Union[ExecuteOutput, _Mapping]] = ...) -> None: ...
 
+class StateServiceSnapshotRequest(_message.Message):
+    __slots__ = ("client_id", "uuids", "delivery")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    UUIDS_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    uuids: _containers.RepeatedScalarFieldContainer[str]
+    delivery: Delivery
+    def __init__(self, client_id: _Optional[str] = ..., uuids: _Optional[_Iterable[str]] = ..., delivery: _Optional[_Union[Delivery, str]] = ...) -> None: ...
+
+class VariableReading(_message.Message):
+    __slots__ = ("variable", "value")
+    VARIABLE_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    variable: VariableInfo
+    value: ExecuteOutput
+    def __init__(self, variable: _Optional[_Union[VariableInfo, _Mapping]] = ..., value: _Optional[_Union[ExecuteOutput, _Mapping]] = ...) -> None: ...
+
+class StateServiceSnapshotResponse(_message.Message):
+    __slots__ = ("readings",)
+    READINGS_FIELD_NUMBER: _ClassVar[int]
+    readings: _containers.RepeatedCompositeFieldContainer[VariableReading]
+    def __init__(self, readings: _Optional[_Iterable[_Union[VariableReading, _Mapping]]] = ...) -> None: ...
+
 class StateServiceSetRequest(_message.Message):
-    __slots__ = ("call_id", "uuid", "value", "expected_version")
+    __slots__ = ("call_id", "uuid", "value", "expected_version", "expected_incarnation")
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
     UUID_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     call_id: CallId
     uuid: str
     value: VariableValue
     expected_version: int
-    def __init__(self, call_id: _Optional[_Union[CallId, _Mapping]] = ..., uuid: _Optional[str] = ..., value: _Optional[_Union[VariableValue, _Mapping]] = ..., expected_version: _Optional[int] = ...) -> None: ...
+    expected_incarnation: str
+    def __init__(self, call_id: _Optional[_Union[CallId, _Mapping]] = ..., uuid: _Optional[str] = ..., value: _Optional[_Union[VariableValue, _Mapping]] = ..., expected_version: _Optional[int] = ..., expected_incarnation: _Optional[str] = ...) -> None: ...
 
 class StateServiceSetResponse(_message.Message):
     __slots__ = ("variable", "replayed")
@@ -877,6 +909,26 @@ class GetInfoResponse(_message.Message):
     buffers: int
     store: str
     def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., opset_min: _Optional[int] = ..., opset_max: _Optional[int] = ..., incarnation: _Optional[str] = ..., server_version: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., uptime_seconds: _Optional[float] = ..., functions: _Optional[int] = ..., variables: _Optional[int] = ..., buffers: _Optional[int] = ..., store: _Optional[str] = ...) -> None: ...
+
+class ResumeRequest(_message.Message):
+    __slots__ = ("client_id", "incarnation", "known")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    incarnation: str
+    known: _containers.RepeatedCompositeFieldContainer[VariableVersion]
+    def __init__(self, client_id: _Optional[str] = ..., incarnation: _Optional[str] = ..., known: _Optional[_Iterable[_Union[VariableVersion, _Mapping]]] = ...) -> None: ...
+
+class ResumeResponse(_message.Message):
+    __slots__ = ("incarnation", "missing", "rolled_back")
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    ROLLED_BACK_FIELD_NUMBER: _ClassVar[int]
+    incarnation: str
+    missing: _containers.RepeatedScalarFieldContainer[str]
+    rolled_back: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, incarnation: _Optional[str] = ..., missing: _Optional[_Iterable[str]] = ..., rolled_back: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class EndLeaseRequest(_message.Message):
     __slots__ = ("client_id",)

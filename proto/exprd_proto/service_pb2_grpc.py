@@ -850,6 +850,11 @@ class StateServiceStub(object):
                 request_serializer=exprd__proto_dot_service__pb2.StateServiceGetRequest.SerializeToString,
                 response_deserializer=exprd__proto_dot_service__pb2.StateServiceGetResponse.FromString,
                 _registered_method=True)
+        self.Snapshot = channel.unary_unary(
+                '/exprd.v1.StateService/Snapshot',
+                request_serializer=exprd__proto_dot_service__pb2.StateServiceSnapshotRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.StateServiceSnapshotResponse.FromString,
+                _registered_method=True)
         self.Set = channel.unary_unary(
                 '/exprd.v1.StateService/Set',
                 request_serializer=exprd__proto_dot_service__pb2.StateServiceSetRequest.SerializeToString,
@@ -880,6 +885,13 @@ class StateServiceServicer(object):
 
     def Get(self, request, context):
         """Get reads the published value of a variable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Snapshot(self, request, context):
+        """Snapshot reads the published values of several variables, all of one moment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -918,6 +930,11 @@ def add_StateServiceServicer_to_server(servicer, server):
                     servicer.Get,
                     request_deserializer=exprd__proto_dot_service__pb2.StateServiceGetRequest.FromString,
                     response_serializer=exprd__proto_dot_service__pb2.StateServiceGetResponse.SerializeToString,
+            ),
+            'Snapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.Snapshot,
+                    request_deserializer=exprd__proto_dot_service__pb2.StateServiceSnapshotRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.StateServiceSnapshotResponse.SerializeToString,
             ),
             'Set': grpc.unary_unary_rpc_method_handler(
                     servicer.Set,
@@ -990,6 +1007,33 @@ class StateService(object):
             '/exprd.v1.StateService/Get',
             exprd__proto_dot_service__pb2.StateServiceGetRequest.SerializeToString,
             exprd__proto_dot_service__pb2.StateServiceGetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Snapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exprd.v1.StateService/Snapshot',
+            exprd__proto_dot_service__pb2.StateServiceSnapshotRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.StateServiceSnapshotResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1097,6 +1141,11 @@ class AdminServiceStub(object):
                 request_serializer=exprd__proto_dot_service__pb2.GetInfoRequest.SerializeToString,
                 response_deserializer=exprd__proto_dot_service__pb2.GetInfoResponse.FromString,
                 _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/exprd.v1.AdminService/Resume',
+                request_serializer=exprd__proto_dot_service__pb2.ResumeRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.ResumeResponse.FromString,
+                _registered_method=True)
         self.EndLease = channel.unary_unary(
                 '/exprd.v1.AdminService/EndLease',
                 request_serializer=exprd__proto_dot_service__pb2.EndLeaseRequest.SerializeToString,
@@ -1110,6 +1159,13 @@ class AdminServiceServicer(object):
 
     def GetInfo(self, request, context):
         """GetInfo gives versions, limits and devices, and renews the caller's lease.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Resume tells a caller that knew an earlier incarnation what has become of its state.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1129,6 +1185,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetInfo,
                     request_deserializer=exprd__proto_dot_service__pb2.GetInfoRequest.FromString,
                     response_serializer=exprd__proto_dot_service__pb2.GetInfoResponse.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=exprd__proto_dot_service__pb2.ResumeRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.ResumeResponse.SerializeToString,
             ),
             'EndLease': grpc.unary_unary_rpc_method_handler(
                     servicer.EndLease,
@@ -1164,6 +1225,33 @@ class AdminService(object):
             '/exprd.v1.AdminService/GetInfo',
             exprd__proto_dot_service__pb2.GetInfoRequest.SerializeToString,
             exprd__proto_dot_service__pb2.GetInfoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exprd.v1.AdminService/Resume',
+            exprd__proto_dot_service__pb2.ResumeRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.ResumeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -423,6 +423,12 @@ class StateServiceStub:
     ]
     """Get reads the published value of a variable."""
 
+    Snapshot: grpc.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.StateServiceSnapshotRequest,
+        exprd_proto.service_pb2.StateServiceSnapshotResponse,
+    ]
+    """Snapshot reads the published values of several variables, all of one moment."""
+
     Set: grpc.UnaryUnaryMultiCallable[
         exprd_proto.service_pb2.StateServiceSetRequest,
         exprd_proto.service_pb2.StateServiceSetResponse,
@@ -455,6 +461,12 @@ class StateServiceAsyncStub:
         exprd_proto.service_pb2.StateServiceGetResponse,
     ]
     """Get reads the published value of a variable."""
+
+    Snapshot: grpc.aio.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.StateServiceSnapshotRequest,
+        exprd_proto.service_pb2.StateServiceSnapshotResponse,
+    ]
+    """Snapshot reads the published values of several variables, all of one moment."""
 
     Set: grpc.aio.UnaryUnaryMultiCallable[
         exprd_proto.service_pb2.StateServiceSetRequest,
@@ -494,6 +506,14 @@ class StateServiceServicer(metaclass=abc.ABCMeta):
         """Get reads the published value of a variable."""
 
     @abc.abstractmethod
+    def Snapshot(
+        self,
+        request: exprd_proto.service_pb2.StateServiceSnapshotRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[exprd_proto.service_pb2.StateServiceSnapshotResponse, collections.abc.Awaitable[exprd_proto.service_pb2.StateServiceSnapshotResponse]]:
+        """Snapshot reads the published values of several variables, all of one moment."""
+
+    @abc.abstractmethod
     def Set(
         self,
         request: exprd_proto.service_pb2.StateServiceSetRequest,
@@ -529,6 +549,12 @@ class AdminServiceStub:
     ]
     """GetInfo gives versions, limits and devices, and renews the caller's lease."""
 
+    Resume: grpc.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.ResumeRequest,
+        exprd_proto.service_pb2.ResumeResponse,
+    ]
+    """Resume tells a caller that knew an earlier incarnation what has become of its state."""
+
     EndLease: grpc.UnaryUnaryMultiCallable[
         exprd_proto.service_pb2.EndLeaseRequest,
         exprd_proto.service_pb2.EndLeaseResponse,
@@ -543,6 +569,12 @@ class AdminServiceAsyncStub:
         exprd_proto.service_pb2.GetInfoResponse,
     ]
     """GetInfo gives versions, limits and devices, and renews the caller's lease."""
+
+    Resume: grpc.aio.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.ResumeRequest,
+        exprd_proto.service_pb2.ResumeResponse,
+    ]
+    """Resume tells a caller that knew an earlier incarnation what has become of its state."""
 
     EndLease: grpc.aio.UnaryUnaryMultiCallable[
         exprd_proto.service_pb2.EndLeaseRequest,
@@ -560,6 +592,14 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[exprd_proto.service_pb2.GetInfoResponse, collections.abc.Awaitable[exprd_proto.service_pb2.GetInfoResponse]]:
         """GetInfo gives versions, limits and devices, and renews the caller's lease."""
+
+    @abc.abstractmethod
+    def Resume(
+        self,
+        request: exprd_proto.service_pb2.ResumeRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[exprd_proto.service_pb2.ResumeResponse, collections.abc.Awaitable[exprd_proto.service_pb2.ResumeResponse]]:
+        """Resume tells a caller that knew an earlier incarnation what has become of its state."""
 
     @abc.abstractmethod
     def EndLease(
