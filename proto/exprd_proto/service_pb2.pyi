@@ -593,26 +593,24 @@ class RepeatResponse(_message.Message):
     def __init__(self, progress: _Optional[_Union[RepeatProgress, _Mapping]] = ..., result: _Optional[_Union[RepeatResult, _Mapping]] = ...) -> None: ...
 
 class PutHeader(_message.Message):
-    __slots__ = ("client_id", "array", "upload", "offset", "handle")
+    __slots__ = ("client_id", "array", "offset", "handle")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     ARRAY_FIELD_NUMBER: _ClassVar[int]
-    UPLOAD_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     HANDLE_FIELD_NUMBER: _ClassVar[int]
     client_id: str
     array: _graph_pb2.ArrayHeader
-    upload: str
     offset: int
     handle: str
-    def __init__(self, client_id: _Optional[str] = ..., array: _Optional[_Union[_graph_pb2.ArrayHeader, _Mapping]] = ..., upload: _Optional[str] = ..., offset: _Optional[int] = ..., handle: _Optional[str] = ...) -> None: ...
+    def __init__(self, client_id: _Optional[str] = ..., array: _Optional[_Union[_graph_pb2.ArrayHeader, _Mapping]] = ..., offset: _Optional[int] = ..., handle: _Optional[str] = ...) -> None: ...
 
 class PutStatusRequest(_message.Message):
-    __slots__ = ("client_id", "upload")
+    __slots__ = ("client_id", "handle")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
-    UPLOAD_FIELD_NUMBER: _ClassVar[int]
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
     client_id: str
-    upload: str
-    def __init__(self, client_id: _Optional[str] = ..., upload: _Optional[str] = ...) -> None: ...
+    handle: str
+    def __init__(self, client_id: _Optional[str] = ..., handle: _Optional[str] = ...) -> None: ...
 
 class PutStatusResponse(_message.Message):
     __slots__ = ("received", "buffer")
