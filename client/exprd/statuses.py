@@ -23,6 +23,8 @@ _BY_CODE: Final[dict[grpc.StatusCode, type[ExprdError]]] = {
     grpc.StatusCode.OUT_OF_RANGE: errors.IndexOutOfRange,
     grpc.StatusCode.NOT_FOUND: errors.UnknownHandle,
     grpc.StatusCode.UNIMPLEMENTED: errors.UnsupportedVersion,
+    grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDenied,
     grpc.StatusCode.RESOURCE_EXHAUSTED: errors.LimitExceeded,
     grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
     grpc.StatusCode.CANCELLED: errors.Cancelled,

@@ -14,6 +14,8 @@
     |- LinAlgError           (also numpy's) singular, no convergence    OUT_OF_RANGE
     |- UnknownHandle         never existed, released, or lapsed          NOT_FOUND
     |- UnsupportedVersion    op, op set or protocol not known here       UNIMPLEMENTED
+    |- Unauthenticated       no valid token was given                    UNAUTHENTICATED
+    |- PermissionDenied      the token does not allow this call         PERMISSION_DENIED
     |- LimitExceeded         too large, too many, too deep               RESOURCE_EXHAUSTED
     |- DeadlineExceeded      (also TimeoutError)                         DEADLINE_EXCEEDED
     |- Cancelled                                                         CANCELLED
@@ -125,6 +127,14 @@ class UnknownHandle(ExprdError, LookupError):
 
 class UnsupportedVersion(ExprdError):
     """The other side uses an op, op set or protocol not known here. Upgrade one side."""
+
+
+class Unauthenticated(ExprdError):
+    """A call had no token, or one that the server does not know or that has expired."""
+
+
+class PermissionDenied(ExprdError):
+    """The caller's token does not allow this call; the scope that would is named."""
 
 
 class LimitExceeded(ExprdError):

@@ -37,6 +37,8 @@ _CODES: Final[Mapping[type[ExprdError], str]] = MappingProxyType(
         errors.LinAlgError: "OUT_OF_RANGE",
         errors.UnknownHandle: "NOT_FOUND",
         errors.UnsupportedVersion: "UNIMPLEMENTED",
+        errors.Unauthenticated: "UNAUTHENTICATED",
+        errors.PermissionDenied: "PERMISSION_DENIED",
         errors.LimitExceeded: "RESOURCE_EXHAUSTED",
         errors.DeadlineExceeded: "DEADLINE_EXCEEDED",
         errors.Cancelled: "CANCELLED",

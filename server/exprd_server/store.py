@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from exprd_compiler.errors import Conflict, UnknownHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -94,6 +94,18 @@ class Store(Protocol):
         """Drops the records of a client up to and including a sequence number."""
         ...
 
+    def entries(self, kind: str) -> Mapping[str, bytes]:
+        """All entries of a kind by key: facts beside the variables, such as published names."""
+        ...
+
+    def put_entry(self, kind: str, key: str, data: bytes) -> None:
+        """Keeps an entry, in place of what had its key; lasting when this returns."""
+        ...
+
+    def drop_entry(self, kind: str, key: str) -> None:
+        """Removes an entry; an unknown one is ignored."""
+        ...
+
 
 class MemoryStore:
     """The store that lasts as long as its process."""
@@ -106,6 +118,7 @@ class MemoryStore:
         # What changes with every commit, apart from what a variable was created with.
         self._current: dict[str, tuple[int, NDArray[Any]]] = {}
         self._records: dict[str, dict[int, CallRecord]] = {}
+        self._entries: dict[str, dict[str, bytes]] = {}
 
     def variables(self) -> Sequence[StoredVariable]:
         """Everything stored."""
@@ -155,6 +168,21 @@ class MemoryStore:
                 del calls[seq]
             if not calls:
                 self._records.pop(client_id, None)
+
+    def entries(self, kind: str) -> Mapping[str, bytes]:
+        """All entries of a kind by key."""
+        with self._lock:
+            return dict(self._entries.get(kind, {}))
+
+    def put_entry(self, kind: str, key: str, data: bytes) -> None:
+        """Keeps an entry."""
+        with self._lock:
+            self._entries.setdefault(kind, {})[key] = data
+
+    def drop_entry(self, kind: str, key: str) -> None:
+        """Removes an entry."""
+        with self._lock:
+            self._entries.get(kind, {}).pop(key, None)
 
     def _check(self, uuid: str, expected: int) -> None:
         current = self._current.get(uuid)

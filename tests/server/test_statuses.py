@@ -12,6 +12,8 @@ CODES = {
     "IndexOutOfRange": "OUT_OF_RANGE",
     "LinAlgError": "OUT_OF_RANGE",
     "UnknownHandle": "NOT_FOUND",
+    "Unauthenticated": "UNAUTHENTICATED",
+    "PermissionDenied": "PERMISSION_DENIED",
     "UnsupportedVersion": "UNIMPLEMENTED",
     "LimitExceeded": "RESOURCE_EXHAUSTED",
     "DeadlineExceeded": "DEADLINE_EXCEEDED",

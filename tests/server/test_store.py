@@ -82,3 +82,15 @@ def test_forget_drops_records_of_one_client_up_to_a_number(store):
     store.forget("c", 3)
     store.forget("never seen", 9)
     assert [r.client_id for r in store.records()] == ["other"]
+
+
+def test_entries_are_kept_by_kind_and_key(store):
+    store.put_entry("name", "a", b"1")
+    store.put_entry("name", "a", b"2")
+    store.put_entry("version", "a", b"3")
+    assert store.entries("name") == {"a": b"2"}
+    assert store.entries("version") == {"a": b"3"}
+    store.drop_entry("name", "a")
+    store.drop_entry("name", "never there")
+    assert store.entries("name") == {}
+    assert store.entries("other") == {}
