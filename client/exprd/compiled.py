@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from exprd_compiler.ir.graph import Graph
 
 __all__ = ["Function"]
 
+_NONE: Final[frozenset[int]] = frozenset()
+
 
 class Function:
     """A compiled function; `f(...)` runs it, `f[x]` is what it keeps for an input or shared.
@@ -45,11 +47,11 @@ class Function:
     def __init__(self, recipe: Recipe, session: Session | None = None) -> None:
         self._session = session or current_session()
         self._recipe = recipe
-        self._program = recipe.compiled(self._session)
-        self._variants: dict[frozenset[int], Program] = {}
+        program = recipe.compiled(self._session)
+        self._programs: dict[frozenset[int], Program] = {_NONE: program}
         self._lock = threading.Lock()
         self.name, self.trust_input = recipe.title, False
-        self.timings = dict(self._program.info.timings)
+        self.timings = dict(program.info.timings)
         slots = self._slots = recipe.slots
         self._names = {s.name: i for i, s in enumerate(slots) if s.name is not None}
         self._forms = tuple((numpy_dtype(s.type.dtype), s.type.shape) for s in slots)
@@ -62,7 +64,7 @@ class Function:
     @property
     def handle(self) -> str:
         """The name of the function where it runs."""
-        return self._program.info.handle
+        return self._variant(_NONE).info.handle
 
     @property
     def recipe(self) -> Recipe:
@@ -77,7 +79,7 @@ class Function:
     @property
     def maker(self) -> Maker:
         """`f.maker.fgraph.toposort()` lists the compiled plan."""
-        graph = CompiledGraph(self, self._program.info.plan)
+        graph = CompiledGraph(self, self._variant(_NONE).info.plan)
         return Maker(graph, self._recipe.mode)
 
     @property
@@ -149,7 +151,7 @@ class Function:
     def _execute(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], *, keep: bool
     ) -> Sequence[Any]:
-        program = self._program
+        program = self._programs.get(_NONE) or self._variant(_NONE)
         values: Sequence[InputValue]
         if self._plain:
             values = args if self.trust_input and not kwargs else self._taken(args, kwargs)
@@ -203,12 +205,10 @@ class Function:
 
     def _variant(self, states: frozenset[int]) -> Program:
         """The program in which some inputs with a state are given instead."""
-        if not states:
-            return self._program
         with self._lock:
-            if states not in self._variants:
-                self._variants[states] = self._recipe.compiled(self._session, states)
-            return self._variants[states]
+            if states not in self._programs:
+                self._programs[states] = self._recipe.compiled(self._session, states)
+            return self._programs[states]
 
     def _take(self, place: int, value: object) -> InputValue:
         try:
@@ -318,7 +318,13 @@ class Function:
         return made
 
     def free(self) -> None:
-        """Nothing to do: calls keep no memory of their own."""
+        """Gives up the function where it runs, and the memory it keeps there between calls.
+
+        The next call has it compiled again, from the cache of objects if it is there.
+        """
+        with self._lock:
+            self._programs.clear()
+        self._session.sweep()
 
     def __repr__(self) -> str:
         return f"<function {self.name} in {self._session.target or 'this process'}>"

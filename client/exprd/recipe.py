@@ -108,12 +108,13 @@ class Recipe:
             excluding=self.mode.excluded,
             name=self.name or "",
         )
-        try:
-            info = session.transport.compile(job)
-        except ExprdError as error:
-            locate(error, origins)
-            raise
-        return Program(session, info, len(graph.outputs), origins)
+        with session.acquiring():
+            try:
+                info = session.transport.compile(job)
+            except ExprdError as error:
+                locate(error, origins)
+                raise
+            return Program(session, info, len(graph.outputs), origins)
 
     def with_shared(self, swap: Mapping[TensorSharedVariable, TensorSharedVariable]) -> Recipe:
         """The recipe over other variables."""

@@ -10,8 +10,8 @@ import atexit
 import contextlib
 import threading
 import weakref
-from collections import deque
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Generator, Mapping
 from types import TracebackType
 from typing import Literal
 
@@ -34,6 +34,9 @@ class Session:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._garbage: deque[tuple[Kind, str]] = deque()
+        self._owners: Counter[tuple[Kind, str]] = Counter()
+        self._lock = threading.Lock()
+        self._busy = 0  # compilations under way: they may give a name that is about to be given up
         self._closed = False
 
     @property
@@ -66,18 +69,39 @@ class Session:
 
     def collect_with(self, owner: object, kind: Kind, name: str) -> None:
         """Notes that something may be given up when its owner is gone."""
+        with self._lock:
+            self._owners[kind, name] += 1
         finalizer = weakref.finalize(owner, self._garbage.append, (kind, name))
         finalizer.atexit = False
 
+    @contextlib.contextmanager
+    def acquiring(self) -> Generator[None]:
+        """For what asks for a name and then says `collect_with`: until then nothing is given up."""
+        with self._lock:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy -= 1
+
     def sweep(self) -> None:
-        """Gives up what has lost its owner; an error of this is nobody's business."""
+        """Gives up what has lost its last owner; an error of this is nobody's business.
+
+        Equal functions have one name, so what loses an owner may have another.
+        """
         if not self._garbage or self._closed:
             return
-        gone: dict[Kind, list[str]] = {"function": [], "buffer": [], "variable": []}
-        while self._garbage:
-            kind, name = self._garbage.popleft()
-            gone[kind].append(name)
-        with contextlib.suppress(ExprdError):
+        with self._lock, contextlib.suppress(ExprdError):
+            if self._busy:
+                return
+            gone: dict[Kind, list[str]] = {"function": [], "buffer": [], "variable": []}
+            while self._garbage:
+                kind, name = self._garbage.popleft()
+                self._owners[kind, name] -= 1
+                if not self._owners[kind, name]:
+                    del self._owners[kind, name]
+                    gone[kind].append(name)
             self._transport.release(gone["function"], gone["buffer"], gone["variable"])
 
     def close(self) -> None:

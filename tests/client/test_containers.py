@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import threading
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import exprd
 import exprd.tensor as T
 from exprd import In, function, shared
-from exprd.errors import CallError, GraphError
+from exprd.errors import CallError, GraphError, UnknownHandle
 
 pytestmark = pytest.mark.usefixtures("mode")
 
@@ -178,3 +179,32 @@ def test_what_a_function_says_of_itself() -> None:
     assert f.maker.fgraph.outputs[1] == x
     assert not f.unpack_single
     assert f.maker.mode == exprd.compile.FAST_COMPILE
+
+
+def test_free_gives_up_what_the_server_keeps(mode: str) -> None:
+    x, s = T.dvector("x"), T.dscalar("s")
+    f = function([x, In(s, value=1.0, update=s + 1)], T.exp(x).sum() * s)
+    assert f([0.0, 0.0]) == 2
+    session = f.session
+    before = int(session.info()["functions"])
+    f.free()
+    assert int(session.info()["functions"]) == before - 1
+    assert (f([0.0, 0.0]), f[s]) == (4, 3)
+    assert mode in ("embedded", "remote")
+
+
+def test_equal_functions_live_apart() -> None:
+    x, y = T.dscalar("x"), T.dscalar("x")
+    f, g = function([x], x * 7), function([y], y * 7)
+    assert f.handle == g.handle
+    session = f.session
+    del f
+    gc.collect()
+    session.sweep()
+    assert g(1.0) == 7
+    handle = g.handle
+    del g
+    gc.collect()
+    session.sweep()
+    with pytest.raises(UnknownHandle):
+        session.transport.texts(handle)
