@@ -1,13 +1,16 @@
 """Store: where shared variables and call records live.
 
 Invariant: `commit` takes all its changes and the record of the call, or nothing;
-after it returns, both are as lasting as the store promises. A store does no locking
-of single variables and no type checks: that is `variables.py`.
+after it returns, both are as lasting as the policy of the commit promises. A store does
+no locking of single variables and no type checks: that is `variables.py`. Arrays that a
+store was given never change again; it compares them with their successors.
 """
 
 from __future__ import annotations
 
+import secrets
 import threading
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from exprd_compiler.ir.type import TensorType
+    from exprd_server.policy import Policy
     from exprd_server.values import Durability, Reply
 
 
@@ -36,11 +40,16 @@ class StoredVariable:
 
 
 class Change(NamedTuple):
-    """A new value for a variable that must be at `expected_version`; it becomes the next one."""
+    """A new value for a variable that must be at `expected_version`; it becomes the next one.
+
+    `dirty` are the ranges of bytes, of the value in C order, outside of which nothing differs
+    from the old value; None says that anything may.
+    """
 
     uuid: str
     expected_version: int
     value: NDArray[Any]
+    dirty: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +66,50 @@ class CallRecord:
     nbytes: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incarnation:
+    """One run of a server on a store. Commits are numbered through all runs.
+
+    Attributes:
+        id: what clients know the run by.
+        started: in seconds since 1970.
+        policy: the server's durability policy, as it is written on the command line.
+        first: the number before its first commit.
+        durable: the last commit that is on disk.
+        acknowledged: the last commit that was answered. It outlives the end of the process; after a
+            power failure under a weak policy it may be too low.
+        clean: whether the run was ended in order.
+    """
+
+    id: str
+    started: float
+    policy: str
+    first: int
+    durable: int
+    acknowledged: int
+    clean: bool
+
+    @property
+    def lost(self) -> int:
+        """How many commits were answered but are gone."""
+        return max(0, self.acknowledged - self.durable)
+
+
 class Store(Protocol):
     """What every store offers; the contract tests run against each implementation."""
 
     @property
     def name(self) -> str:
         """How the store is called in settings and answers."""
+        ...
+
+    @property
+    def lasting(self) -> bool:
+        """Whether durable variables outlive the process."""
+        ...
+
+    def incarnations(self) -> Sequence[Incarnation]:
+        """The runs on this store, oldest first; the last is this one."""
         ...
 
     def variables(self) -> Sequence[StoredVariable]:
@@ -73,6 +120,10 @@ class Store(Protocol):
         """The call records that were not forgotten."""
         ...
 
+    def floors(self) -> Mapping[str, int]:
+        """Per client, the number through which its calls were forgotten."""
+        ...
+
     def create(self, variable: StoredVariable) -> None:
         """Adds a variable; its uuid must be new."""
         ...
@@ -81,17 +132,33 @@ class Store(Protocol):
         """Removes variables; unknown ones are ignored."""
         ...
 
-    def commit(self, changes: Sequence[Change], record: CallRecord | None) -> None:
+    def commit(
+        self, changes: Sequence[Change], record: CallRecord | None, policy: Policy | None = None
+    ) -> int:
         """Applies all changes and keeps the record, or raises and does neither.
+
+        Args:
+            changes: the new values.
+            record: of the call that made them. It outlives the process if a change does, or if
+                there is none.
+            policy: of this commit; the server's when not given.
+
+        Returns:
+            The number of the commit; see `Incarnation`.
 
         Raises:
             Conflict: a variable is not at its expected version.
             UnknownHandle: a variable does not exist.
+            LimitExceeded: the disk takes no more; nothing has changed.
         """
         ...
 
     def forget(self, client_id: str, through_seq: int) -> None:
-        """Drops the records of a client up to and including a sequence number."""
+        """Drops the records of a client up to and including a sequence number, which is kept."""
+        ...
+
+    def drop_client(self, client_id: str) -> None:
+        """Drops all records of a client, and its floor."""
         ...
 
     def entries(self, kind: str) -> Mapping[str, bytes]:
@@ -99,90 +166,95 @@ class Store(Protocol):
         ...
 
     def put_entry(self, kind: str, key: str, data: bytes) -> None:
-        """Keeps an entry, in place of what had its key; lasting when this returns."""
+        """Keeps an entry, in place of what had its key; as lasting as a commit."""
         ...
 
     def drop_entry(self, kind: str, key: str) -> None:
         """Removes an entry; an unknown one is ignored."""
         ...
 
+    def flush(self) -> None:
+        """Returns once everything so far is as lasting as the store can make it."""
+        ...
 
-class MemoryStore:
-    """The store that lasts as long as its process."""
+    def close(self) -> None:
+        """Ends the use of the store in order; may be called again."""
+        ...
 
-    name = "memory"
+
+class State:
+    """What a store holds, in memory and without locks: the part that all stores share."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._created: dict[str, StoredVariable] = {}
         # What changes with every commit, apart from what a variable was created with.
         self._current: dict[str, tuple[int, NDArray[Any]]] = {}
-        self._records: dict[str, dict[int, CallRecord]] = {}
-        self._entries: dict[str, dict[str, bytes]] = {}
+        self.records: dict[str, dict[int, CallRecord]] = {}
+        self.floors: dict[str, int] = {}
+        self.entries: dict[str, dict[str, bytes]] = {}
 
-    def variables(self) -> Sequence[StoredVariable]:
-        """Everything stored."""
-        with self._lock:
-            return tuple(
-                replace(variable, version=version, value=value)
-                for variable, (version, value) in zip(
-                    self._created.values(), self._current.values(), strict=True
-                )
-            )
+    def variables(self) -> tuple[StoredVariable, ...]:
+        """All variables as they are now."""
+        return tuple(self._now(uuid) for uuid in self._created)
 
-    def records(self) -> Sequence[CallRecord]:
-        """The call records that were not forgotten."""
-        with self._lock:
-            return tuple(r for calls in self._records.values() for r in calls.values())
+    def variable(self, uuid: str) -> StoredVariable | None:
+        """A variable as it is now."""
+        return self._now(uuid) if uuid in self._created else None
+
+    def created(self, uuid: str) -> StoredVariable | None:
+        """A variable as it was created, which costs less."""
+        return self._created.get(uuid)
 
     def create(self, variable: StoredVariable) -> None:
         """Adds a variable."""
-        with self._lock:
-            if variable.uuid in self._created:
-                raise Conflict(f"a variable {variable.uuid} exists already")
-            self._created[variable.uuid] = variable
-            self._current[variable.uuid] = (variable.version, variable.value)
+        if variable.uuid in self._created:
+            raise Conflict(f"a variable {variable.uuid} exists already")
+        self.place(variable)
 
-    def delete(self, uuids: Iterable[str]) -> None:
-        """Removes variables."""
-        with self._lock:
-            for uuid in uuids:
-                self._created.pop(uuid, None)
-                self._current.pop(uuid, None)
+    def place(self, variable: StoredVariable) -> None:
+        """Puts a variable as it is, whether or not it exists."""
+        self._created[variable.uuid] = variable
+        self._current[variable.uuid] = (variable.version, variable.value)
+
+    def delete(self, uuid: str) -> None:
+        """Removes a variable, if it is there."""
+        self._created.pop(uuid, None)
+        self._current.pop(uuid, None)
 
     def commit(self, changes: Sequence[Change], record: CallRecord | None) -> None:
         """Applies all changes and keeps the record, or neither."""
-        with self._lock:
-            for uuid, expected, _ in changes:
-                self._check(uuid, expected)
-            for uuid, expected, value in changes:
-                self._current[uuid] = (expected + 1, value)
-            if record is not None:
-                self._records.setdefault(record.client_id, {})[record.seq] = record
+        for change in changes:
+            self._check(change.uuid, change.expected_version)
+        for change in changes:
+            self._current[change.uuid] = (change.expected_version + 1, change.value)
+        if record is not None:
+            self.records.setdefault(record.client_id, {})[record.seq] = record
 
-    def forget(self, client_id: str, through_seq: int) -> None:
-        """Drops old records of a client."""
-        with self._lock:
-            calls = self._records.get(client_id, {})
-            for seq in [seq for seq in calls if seq <= through_seq]:
-                del calls[seq]
-            if not calls:
-                self._records.pop(client_id, None)
+    def forget(self, client_id: str, through_seq: int) -> list[int]:
+        """Drops old records of a client; the numbers of those that were there."""
+        self.floors[client_id] = max(through_seq, self.floors.get(client_id, 0))
+        return self._drop(client_id, through_seq)
 
-    def entries(self, kind: str) -> Mapping[str, bytes]:
-        """All entries of a kind by key."""
-        with self._lock:
-            return dict(self._entries.get(kind, {}))
+    def drop_client(self, client_id: str) -> list[int]:
+        """Drops what is known of a client; the numbers of its records."""
+        self.floors.pop(client_id, None)
+        return self._drop(client_id, None)
 
-    def put_entry(self, kind: str, key: str, data: bytes) -> None:
-        """Keeps an entry."""
-        with self._lock:
-            self._entries.setdefault(kind, {})[key] = data
+    def _drop(self, client_id: str, through_seq: int | None) -> list[int]:
+        calls = self.records.get(client_id, {})
+        old = [seq for seq in calls if through_seq is None or seq <= through_seq]
+        for seq in old:
+            del calls[seq]
+        if not calls:
+            self.records.pop(client_id, None)
+        return old
 
-    def drop_entry(self, kind: str, key: str) -> None:
-        """Removes an entry."""
-        with self._lock:
-            self._entries.get(kind, {}).pop(key, None)
+    def _now(self, uuid: str) -> StoredVariable:
+        version, value = self._current[uuid]
+        created = self._created[uuid]
+        if created.version == version:
+            return created
+        return replace(created, version=version, value=value)
 
     def _check(self, uuid: str, expected: int) -> None:
         current = self._current.get(uuid)
@@ -190,6 +262,102 @@ class MemoryStore:
             raise UnknownHandle(f"no shared variable {uuid}; it was deleted meanwhile")
         if current[0] != expected:
             raise version_conflict(uuid, expected, current[0])
+
+
+class MemoryStore:
+    """The store that lasts as long as its process."""
+
+    name = "memory"
+    lasting = False
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._state = State()
+        self._sequence = 0
+        self._id = secrets.token_hex(8)
+        self._started = time.time()
+
+    def incarnations(self) -> Sequence[Incarnation]:
+        """This run alone."""
+        with self._lock:
+            return (
+                Incarnation(
+                    id=self._id,
+                    started=self._started,
+                    policy="off",
+                    first=0,
+                    durable=0,
+                    acknowledged=self._sequence,
+                    clean=False,
+                ),
+            )
+
+    def variables(self) -> Sequence[StoredVariable]:
+        """Everything stored."""
+        with self._lock:
+            return self._state.variables()
+
+    def records(self) -> Sequence[CallRecord]:
+        """The call records that were not forgotten."""
+        with self._lock:
+            return tuple(r for calls in self._state.records.values() for r in calls.values())
+
+    def floors(self) -> Mapping[str, int]:
+        """Per client, the number through which its calls were forgotten."""
+        with self._lock:
+            return dict(self._state.floors)
+
+    def create(self, variable: StoredVariable) -> None:
+        """Adds a variable."""
+        with self._lock:
+            self._state.create(variable)
+
+    def delete(self, uuids: Iterable[str]) -> None:
+        """Removes variables."""
+        with self._lock:
+            for uuid in uuids:
+                self._state.delete(uuid)
+
+    def commit(
+        self, changes: Sequence[Change], record: CallRecord | None, policy: Policy | None = None
+    ) -> int:
+        """Applies all changes and keeps the record, or neither."""
+        del policy  # there is nothing that could last
+        with self._lock:
+            self._state.commit(changes, record)
+            self._sequence += 1
+            return self._sequence
+
+    def forget(self, client_id: str, through_seq: int) -> None:
+        """Drops old records of a client."""
+        with self._lock:
+            self._state.forget(client_id, through_seq)
+
+    def drop_client(self, client_id: str) -> None:
+        """Drops all records of a client, and its floor."""
+        with self._lock:
+            self._state.drop_client(client_id)
+
+    def entries(self, kind: str) -> Mapping[str, bytes]:
+        """All entries of a kind by key."""
+        with self._lock:
+            return dict(self._state.entries.get(kind, {}))
+
+    def put_entry(self, kind: str, key: str, data: bytes) -> None:
+        """Keeps an entry."""
+        with self._lock:
+            self._state.entries.setdefault(kind, {})[key] = data
+
+    def drop_entry(self, kind: str, key: str) -> None:
+        """Removes an entry."""
+        with self._lock:
+            self._state.entries.get(kind, {}).pop(key, None)
+
+    def flush(self) -> None:
+        """Returns at once."""
+
+    def close(self) -> None:
+        """Does nothing."""
 
 
 def version_conflict(uuid: str, expected: int, actual: int) -> Conflict:
