@@ -19,15 +19,20 @@ from exprd.gradient import (
     verify_grad,
 )
 from exprd.shared import TensorSharedVariable
+
+# modules that a star import leaves out, since they would hide Python's names
+from exprd.tensor import basic as basic
 from exprd.tensor import constructors, extra_ops, further, nlinalg, nnet, slinalg, table
+from exprd.tensor import sharedvar as sharedvar
+from exprd.tensor import subtensor as subtensor
+from exprd.tensor import type as type
+from exprd.tensor import xlogx as xlogx
 from exprd.tensor.constructors import tensor
 from exprd.tensor.functions import (
     alloc,
     arange,
     argmax,
     argmin,
-    argsort,
-    argtopk,
     as_tensor,
     bartlett,
     batched_dot,
@@ -84,7 +89,6 @@ from exprd.tensor.functions import (
     shape_padaxis,
     shape_padleft,
     shape_padright,
-    sort,
     split,
     squeeze,
     stack,
@@ -96,8 +100,6 @@ from exprd.tensor.functions import (
     tensordot,
     tile,
     to_one_hot,
-    topk,
-    topk_and_argtopk,
     transpose,
     tri,
     tril,
@@ -111,6 +113,7 @@ from exprd.tensor.functions import (
 )
 from exprd.tensor.nlinalg import trace
 from exprd.tensor.nnet import sigmoid, softplus
+from exprd.tensor.sort import argsort, argtopk, sort, topk, topk_and_argtopk
 from exprd.variable import (
     TensorConstant,
     TensorType,

@@ -12,7 +12,10 @@ from typing import ParamSpec
 from exprd import arranging, convert, extras, indexing, linear, reduction, shaping, sorting
 from exprd import elementwise as builders
 from exprd.shaping import float_dtype
-from exprd.variable import TensorVariable, as_tensor_variable, variable_of
+
+# before `var` below takes the name of this module in the package
+from exprd.tensor.var import TensorVariable
+from exprd.variable import as_tensor_variable, variable_of
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops import arithmetic, reduce
 

@@ -10,13 +10,16 @@ from functools import partial, wraps
 from types import MappingProxyType
 from typing import Any, Final, ParamSpec
 
-from exprd import combining, creating
-from exprd.convert import as_node
+from exprd import combining, creating, matrix
+from exprd.convert import as_node, cast_to
+from exprd.elementwise import rounded
 from exprd.shaping import filled_like, flatten
 from exprd.tensor.functions import concatenate, flip, lift, zeros
 from exprd.variable import TensorVariable, variable_of
 from exprd_compiler.errors import GraphError
+from exprd_compiler.ir.dtype import EVERY
 from exprd_compiler.ir.node import Node
+from exprd_compiler.ops.creation import make_vector
 from exprd_compiler.ops.leaves import constant_value
 from exprd_compiler.ops.movement import shape_i
 
@@ -120,6 +123,25 @@ def _vertical_stack(*tensors: object) -> TensorVariable:
     return concatenate(tensors, 0)
 
 
+def _iround(a: object, mode: str = "half_to_even") -> Node:
+    """a rounded, as int64."""
+    return cast_to(rounded(a, mode), "int64")
+
+
+def _make_vector(*values: object) -> Node:
+    """The vector of some scalars, in the dtype that holds them all."""
+    return make_vector(*map(as_node, values))
+
+
+def _conversion(dtype: str) -> Callable[[object], TensorVariable]:
+    def convert(x: object) -> TensorVariable:
+        return variable_of(cast_to(as_node(x), dtype))
+
+    convert.__name__ = convert.__qualname__ = f"convert_to_{dtype}"
+    convert.__doc__ = f"The values as {dtype}."
+    return convert
+
+
 FUNCTIONS: Final[Mapping[str, Any]] = MappingProxyType(
     {
         # creation
@@ -186,6 +208,12 @@ FUNCTIONS: Final[Mapping[str, Any]] = MappingProxyType(
         "inverse_permutation": lift(combining.inverse_permutation),
         "permute_row_elements": _permute_rows,
         # Theano's housekeeping
+        **{f"convert_to_{dtype}": _conversion(dtype) for dtype in EVERY if dtype != "bfloat16"},
+        "iround": lift(_iround),
+        "make_vector": lift(_make_vector),
+        "extract_diag": lift(matrix.extract_diag),
+        "alloc_diag": lift(matrix.alloc_diag),
+        "copy": lift(_same),
         "tensor_copy": lift(_same),
         "tensor_from_scalar": lift(_same),
         "scalar_from_tensor": lift(_same),

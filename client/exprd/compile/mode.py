@@ -1,0 +1,7 @@
+"""Theano's place of modes."""
+
+from __future__ import annotations
+
+from exprd.mode import FAST_COMPILE, FAST_RUN, Mode, get_default_mode, get_mode
+
+__all__ = ["FAST_COMPILE", "FAST_RUN", "Mode", "get_default_mode", "get_mode"]
