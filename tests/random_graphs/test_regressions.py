@@ -13,6 +13,7 @@ from exprd_compiler.interpret import evaluate
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.node import Array, Node, Op
 from exprd_compiler.ir.type import TensorType
+from exprd_compiler.ops.eigen import eig_values
 from exprd_compiler.ops.einsum import einsum
 from exprd_compiler.ops.factorizations import householder
 from exprd_compiler.ops.index import NEXT, assign, gather, scatter, subtensor
@@ -22,6 +23,7 @@ from exprd_compiler.ops.nnet import log_softmax, softmax
 from exprd_compiler.ops.products import matmul
 from exprd_compiler.ops.repetition import repeat_each
 from exprd_compiler.ops.sets import bounded
+from exprd_compiler.ops.spectral import eigh_values
 from exprd_compiler.ops.statistics import norm
 from exprd_compiler.options import LEVELS, CompileOptions
 
@@ -114,3 +116,12 @@ def test_no_number_is_below_a_negative_length(values: list[int], length: int) ->
 def test_the_largest_of_nothing_has_no_norm(order: float) -> None:
     x = leaf(2)
     assert_agree([x], [norm(x, axes=(0, 1), order=order)], [np.zeros((0, 3))])
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+@pytest.mark.parametrize("shape", [(3, 5), (3, 3)])
+def test_extents_come_before_values(shape: tuple[int, int], value: float) -> None:
+    """Of a matrix that is neither square nor finite, it is told that it is not square."""
+    x = leaf(2)
+    assert_agree([x], [eigh_values(x, lower=True, vectors=False)], [np.full(shape, value)])
+    assert_agree([x], [eig_values(x, vectors=False)], [np.full(shape, value)])

@@ -24,6 +24,7 @@ from exprd_compiler.ops.spectral import FAILURES, check_flags
 from exprd_compiler.ops.stacked import (
     REALS,
     as_column,
+    check_equal_sides,
     check_finite,
     check_square,
     check_stacks,
@@ -54,6 +55,7 @@ def _packed_extents(x: Extents, *, vectors: bool) -> tuple[IntExpr, ...]:
 
 @meaning("eig_packed")
 def _packed_numpy(x: Array, *, vectors: bool) -> Array:
+    check_equal_sides("eig_packed", x)
     check_finite("eig_packed", x)
     if not vectors:
         values: Any = np.linalg.eigvals(x)
@@ -109,6 +111,7 @@ def _vectors_type(x: TensorType) -> TensorType:
 
 @meaning("eig_values")
 def _values_numpy(x: Array, *, vectors: bool) -> Array:
+    check_equal_sides("eig_values", x)
     check_finite("eig_values", x)
     values: Any = np.linalg.eig(x)[0] if vectors else np.linalg.eigvals(x)
     return np.asarray(values).astype(complex_of(x.dtype.name))
@@ -116,6 +119,7 @@ def _values_numpy(x: Array, *, vectors: bool) -> Array:
 
 @meaning("eig_vectors")
 def _vectors_numpy(x: Array) -> Array:
+    check_equal_sides("eig_vectors", x)
     check_finite("eig_vectors", x)
     return np.asarray(np.linalg.eig(x)[1]).astype(complex_of(x.dtype.name))
 

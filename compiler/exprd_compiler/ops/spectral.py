@@ -25,6 +25,7 @@ from exprd_compiler.ops.stacked import (
     REALS,
     as_column,
     as_row,
+    check_equal_sides,
     check_finite,
     check_square,
     check_stacks,
@@ -340,6 +341,7 @@ def _eigh_packed_extents(x: Extents, *, vectors: bool, **_: bool) -> tuple[IntEx
 
 
 def _check_triangle(x: Array, *, lower: bool) -> None:
+    check_equal_sides("eigh", x)
     check_finite("eigh", np.tril(x) if lower else np.triu(x))
 
 

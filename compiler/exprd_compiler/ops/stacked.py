@@ -104,6 +104,16 @@ def meaning(name: str) -> Callable[[Callable[P, Any]], Callable[P, Array]]:
     return wrap
 
 
+def check_equal_sides(name: str, x: Array) -> None:
+    """Refuse matrices that are not square, before anything else is said of them.
+
+    Raises:
+        ShapeError: they are not.
+    """
+    if x.shape[-2] != x.shape[-1]:
+        raise ShapeError(f"takes square matrices, got {x.shape[-2]} by {x.shape[-1]}", op=name)
+
+
 def check_finite(name: str, x: Array) -> None:
     """Refuse what iterations may not end on.
 
