@@ -233,16 +233,18 @@ class CompilerServiceReleaseResponse(_message.Message):
     def __init__(self, released: _Optional[int] = ..., unknown: _Optional[int] = ...) -> None: ...
 
 class InputForm(_message.Message):
-    __slots__ = ("name", "default", "strict", "allow_downcast")
+    __slots__ = ("name", "default", "strict", "allow_downcast", "implicit")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
     ALLOW_DOWNCAST_FIELD_NUMBER: _ClassVar[int]
+    IMPLICIT_FIELD_NUMBER: _ClassVar[int]
     name: str
     default: _graph_pb2.Array
     strict: bool
     allow_downcast: bool
-    def __init__(self, name: _Optional[str] = ..., default: _Optional[_Union[_graph_pb2.Array, _Mapping]] = ..., strict: bool = ..., allow_downcast: bool = ...) -> None: ...
+    implicit: bool
+    def __init__(self, name: _Optional[str] = ..., default: _Optional[_Union[_graph_pb2.Array, _Mapping]] = ..., strict: bool = ..., allow_downcast: bool = ..., implicit: bool = ...) -> None: ...
 
 class CallForm(_message.Message):
     __slots__ = ("inputs", "layout", "keys", "outputs")

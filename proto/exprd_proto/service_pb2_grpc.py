@@ -126,7 +126,8 @@ class CompilerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SetLabel(self, request, context):
-        """SetLabel points a label of a name at one of its versions. Idempotent.
+        """SetLabel points a label of a name at one of its versions. With an expected version, a
+        repeated request is refused instead of being applied twice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -69,7 +69,9 @@ class CompilerServiceStub:
         exprd_proto.service_pb2.SetLabelRequest,
         exprd_proto.service_pb2.SetLabelResponse,
     ]
-    """SetLabel points a label of a name at one of its versions. Idempotent."""
+    """SetLabel points a label of a name at one of its versions. With an expected version, a
+    repeated request is refused instead of being applied twice.
+    """
 
     Unpublish: grpc.UnaryUnaryMultiCallable[
         exprd_proto.service_pb2.UnpublishRequest,
@@ -124,7 +126,9 @@ class CompilerServiceAsyncStub:
         exprd_proto.service_pb2.SetLabelRequest,
         exprd_proto.service_pb2.SetLabelResponse,
     ]
-    """SetLabel points a label of a name at one of its versions. Idempotent."""
+    """SetLabel points a label of a name at one of its versions. With an expected version, a
+    repeated request is refused instead of being applied twice.
+    """
 
     Unpublish: grpc.aio.UnaryUnaryMultiCallable[
         exprd_proto.service_pb2.UnpublishRequest,
@@ -193,7 +197,9 @@ class CompilerServiceServicer(metaclass=abc.ABCMeta):
         request: exprd_proto.service_pb2.SetLabelRequest,
         context: _ServicerContext,
     ) -> typing.Union[exprd_proto.service_pb2.SetLabelResponse, collections.abc.Awaitable[exprd_proto.service_pb2.SetLabelResponse]]:
-        """SetLabel points a label of a name at one of its versions. Idempotent."""
+        """SetLabel points a label of a name at one of its versions. With an expected version, a
+        repeated request is refused instead of being applied twice.
+        """
 
     @abc.abstractmethod
     def Unpublish(
