@@ -6,12 +6,13 @@ lease of the client that put it until it is released.
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from exprd_compiler.errors import LimitExceeded, UnknownHandle
+from exprd_compiler.errors import CallError, Conflict, LimitExceeded, UnknownHandle
 from exprd_server.values import BufferInfo
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
     from exprd_server.leases import LeaseTable
     from exprd_server.settings import Limits
+
+
+# 128 random bits: a handle cannot be guessed by another client.
+_HANDLE: Final = re.compile(r"buf-[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +47,20 @@ class BufferTable:
     def __len__(self) -> int:
         return len(self._buffers)
 
-    def put(self, client_id: str, value: NDArray[Any]) -> BufferInfo:
-        """Keeps an array; the caller gives it up."""
+    def put(self, client_id: str, value: NDArray[Any], handle: str = "") -> BufferInfo:
+        """Keeps an array; the caller gives it up.
+
+        Args:
+            client_id: whose it is.
+            value: the array.
+            handle: drawn by the caller, so that a repeated upload has it again; "" draws one.
+
+        Raises:
+            Conflict: the handle belongs to another array.
+            LimitExceeded: too many buffers, or too much memory.
+        """
+        if handle and not _HANDLE.fullmatch(handle):
+            raise CallError("the handle of a buffer is buf- and 32 hexadecimal digits")
         if value.nbytes > self._limits.tensor_bytes:
             raise LimitExceeded(
                 f"an array of {value.nbytes} bytes is above {self._limits.tensor_bytes}"
@@ -51,25 +68,34 @@ class BufferTable:
         self._leases.charge(client_id, value.nbytes)
         view = value.view()
         view.flags.writeable = False
-        # 128 random bits: a handle cannot be guessed by another client.
         info = BufferInfo(
-            handle=f"buf-{secrets.token_hex(16)}",
+            handle=handle or f"buf-{secrets.token_hex(16)}",
             dtype=value.dtype.name,
             shape=value.shape,
             nbytes=value.nbytes,
         )
-        with self._lock:
-            full = len(self._buffers) >= self._limits.buffers
-            if not full:
-                self._buffers[info.handle] = _Buffer(info=info, value=view, owner=client_id)
-        if full:
+        present = self._add(_Buffer(info=info, value=view, owner=client_id))
+        if present is not None:
             self._leases.refund(client_id, value.nbytes)
-            raise LimitExceeded(
-                f"the server keeps {self._limits.buffers} buffers already",
-                hint="release some",
-                fields={"limit": "buffers"},
-            )
+            if present.owner != client_id or present.info != info:
+                raise Conflict(f"buffer {handle} exists already", hint="draw another handle")
         return info
+
+    def _add(self, buffer: _Buffer) -> _Buffer | None:
+        """Adds a buffer, or gives the one that has its handle."""
+        with self._lock:
+            present = self._buffers.get(buffer.info.handle)
+            if present is not None:
+                return present
+            if len(self._buffers) < self._limits.buffers:
+                self._buffers[buffer.info.handle] = buffer
+                return None
+        self._leases.refund(buffer.owner, buffer.info.nbytes)
+        raise LimitExceeded(
+            f"the server keeps {self._limits.buffers} buffers already",
+            hint="release some",
+            fields={"limit": "buffers"},
+        )
 
     def get(self, handle: str) -> NDArray[Any]:
         """The array of a handle, read-only."""

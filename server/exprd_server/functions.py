@@ -1,7 +1,8 @@
 """Compiled functions: their handles, who holds them, what they are bound to.
 
 Invariant: equal content, target, options and bindings have the equal handle; a
-function lives as long as some client holds it.
+function lives as long as some client holds it. With a lasting store it is kept there before its
+handle is told, and revived at its first use after a restart.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import numpy as np
 
 from exprd_compiler.errors import LimitExceeded, UnknownHandle
 from exprd_compiler.ir.dtype import numpy_dtype
+from exprd_server.keeping import KIND, KeptFunction, kept_of, read_kept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from exprd_compiler.ir.type import TensorType
     from exprd_server.deadline import Deadline
     from exprd_server.settings import Limits
+    from exprd_server.store import Store
     from exprd_server.values import CompileChoices, FunctionInfo, PlanStep
     from exprd_server.variables import Variable
 
@@ -97,23 +100,39 @@ class Function:
 
 
 class FunctionTable:
-    """All functions of a server."""
+    """All functions of a server.
 
-    def __init__(self, limits: Limits) -> None:
+    Args:
+        limits: how many there may be.
+        store: where they are kept; None keeps them in this process alone.
+        revive: makes a function of a kept one, compiled and bound.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        store: Store | None = None,
+        revive: Callable[[str, KeptFunction], Function] | None = None,
+    ) -> None:
         self._limits = limits
         self._lock = threading.Lock()
         self._functions: dict[str, Function] = {}
+        self._store = store
+        self._revive = revive
+        kept = {} if store is None else store.entries(KIND)
+        # Those of an earlier process that nobody has asked for since.
+        self._dormant = {handle: read_kept(handle, data) for handle, data in kept.items()}
 
     def __len__(self) -> int:
-        return len(self._functions)
+        return len(self._functions) + len(self._dormant)
 
     def get(self, handle: str) -> Function:
-        """The function of a handle.
+        """The function of a handle; a kept one is revived.
 
         Raises:
             UnknownHandle: there is none.
         """
-        function = self._functions.get(handle)
+        function = self._functions.get(handle) or self._revived(handle)
         if function is None:
             raise UnknownHandle(
                 f"no function {handle[:64]!r}; it was released, its lease has lapsed,"
@@ -126,24 +145,41 @@ class FunctionTable:
         """The function if it exists, now held by this client as well."""
         with self._lock:
             function = self._functions.get(handle)
-            if function is not None:
+            if function is not None and client_id not in function.holders:
                 function.holders.add(client_id)
+                self._keep(function)
             return function
 
     def add(self, function: Function, client_id: str) -> Function:
         """Adds a function, or gives the equal one that was added meanwhile."""
         with self._lock:
-            present = self._functions.get(function.info.handle)
+            handle = function.info.handle
+            present = self._functions.get(handle)
             if present is None:
-                self._check_room()
-                present = self._functions[function.info.handle] = function
+                dormant = self._dormant.get(handle)
+                if dormant is None:
+                    self._check_room()
+                present = function
+                present.holders.update(dormant.holders if dormant else ())
             present.holders.add(client_id)
+            self._keep(present)
+            # Kept first: a handle that was told is known for good.
+            self._functions[handle] = present
+            self._dormant.pop(handle, None)
             return present
 
-    def check_room(self) -> None:
-        """Returns if one more function may be added; to be asked before compiling it."""
+    def holders(self) -> frozenset[str]:
+        """The ids of all clients that hold functions."""
         with self._lock:
-            self._check_room()
+            live = (name for function in self._functions.values() for name in function.holders)
+            kept = (name for function in self._dormant.values() for name in function.holders)
+            return frozenset((*live, *kept))
+
+    def check_room(self, handle: str) -> None:
+        """Returns if a function may be added; to be asked before compiling it."""
+        with self._lock:
+            if handle not in self._dormant:
+                self._check_room()
 
     def with_content(self, content: str) -> Compiled | None:
         """Native code of equal content, bound to whatever variables."""
@@ -162,6 +198,9 @@ class FunctionTable:
             for function in self._functions.values():
                 if function.info.graph_digest == digest:
                     return function.graph
+            for kept in self._dormant.values():
+                if kept.digest == digest:
+                    return kept.graph()
         raise UnknownHandle("no graph of this digest is kept here", hint="send the graph itself")
 
     def release(self, handles: Iterable[str], client_id: str) -> int:
@@ -172,19 +211,66 @@ class FunctionTable:
     def release_client(self, client_id: str) -> int:
         """Takes all holds of a client away."""
         with self._lock:
-            return sum(self._drop(handle, client_id) for handle in tuple(self._functions))
+            every = (*self._functions, *self._dormant)
+            return sum(self._drop(handle, client_id) for handle in every)
+
+    def _revived(self, handle: str) -> Function | None:
+        kept = self._dormant.get(handle)
+        if kept is None or self._revive is None:
+            return self._functions.get(handle)  # another caller may have revived it just now
+        function = self._revive(handle, kept)
+        with self._lock:
+            # By now it may have been released, or revived by somebody else.
+            kept = self._dormant.pop(handle, None)
+            if kept is not None:
+                function.holders.update(kept.holders)
+                self._functions[handle] = function
+            return self._functions.get(handle)
 
     def _drop(self, handle: str, client_id: str) -> bool:
         function = self._functions.get(handle)
-        if function is None or client_id not in function.holders:
+        if function is None:
+            return self._drop_dormant(handle, client_id)
+        if client_id not in function.holders:
             return False
         function.holders.discard(client_id)
-        if not function.holders:
+        if function.holders:
+            self._keep(function)
+        else:
             del self._functions[handle]
+            self._forget(handle)
         return True
 
+    def _drop_dormant(self, handle: str, client_id: str) -> bool:
+        kept = self._dormant.get(handle)
+        if kept is None or client_id not in kept.holders:
+            return False
+        rest = self._dormant[handle] = kept.without(client_id)
+        if rest.holders and self._store is not None:
+            self._store.put_entry(KIND, handle, rest.to_bytes())
+        else:
+            del self._dormant[handle]
+            self._forget(handle)
+        return True
+
+    def _keep(self, function: Function) -> None:
+        if self._store is not None:
+            kept = kept_of(
+                function.graph,
+                bindings=[variable.uuid for variable in function.variables],
+                choices=function.info.choices,
+                name=function.info.name,
+                digest=function.info.graph_digest,
+                holders=frozenset(function.holders),
+            )
+            self._store.put_entry(KIND, function.info.handle, kept.to_bytes())
+
+    def _forget(self, handle: str) -> None:
+        if self._store is not None:
+            self._store.drop_entry(KIND, handle)
+
     def _check_room(self) -> None:
-        if len(self._functions) >= self._limits.functions:
+        if len(self) >= self._limits.functions:
             raise LimitExceeded(
                 f"the server keeps {self._limits.functions} functions already",
                 hint="release some",

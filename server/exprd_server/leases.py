@@ -46,6 +46,16 @@ class LeaseTable:
             with self._lock:
                 self._lease(client_id).seen = self._clock()
 
+    def restore(self, client_id: str, nbytes: int = 0) -> None:
+        """Opens the lease of a client of an earlier process, as if it had just been heard of.
+
+        It has the whole time of a lease to come back; what it held is not refused now.
+        """
+        if client_id:
+            with self._lock:
+                lease = self._leases.setdefault(client_id, _Lease(self._clock()))
+                lease.nbytes += nbytes
+
     def charge(self, client_id: str, nbytes: int) -> None:
         """Charges memory to a client, or refuses it."""
         with self._lock:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from exprd_compiler.errors import CallError, ResultExpired
 from exprd_server.leases import check_client_id
 from exprd_server.store import CallRecord
+from exprd_server.values import BufferInfo, ExecuteReply
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -79,8 +80,12 @@ class ReplayWindow:
         self._clients: dict[str, _Client] = {}
         for record in store.records():
             client = self._client(record.client_id)
-            client.done[record.seq] = record
-            client.nbytes += record.nbytes
+            client.done[record.seq] = kept = _of_earlier_process(record)
+            client.nbytes += kept.nbytes
+        for client_id, floor in store.floors().items():
+            self._client(client_id).floor = floor
+        for client_id, client in self._clients.items():
+            self._trim(client_id, client)
 
     @contextmanager
     def attempt(
@@ -99,15 +104,20 @@ class ReplayWindow:
         try:
             yield attempt
         finally:
-            if replay is None:
+            if replay is None or _is_unfinished(replay):
                 self._settle(attempt)
 
     def forget_client(self, client_id: str) -> None:
         """Drops all that is known of a client."""
         with self._changed:
-            client = self._clients.pop(client_id, None)
-        if client is not None and client.done:
-            self._store.forget(client_id, max(client.done))
+            known = self._clients.pop(client_id, None) is not None
+        if known:
+            self._store.drop_client(client_id)
+
+    def clients(self) -> frozenset[str]:
+        """The ids of all clients with calls that may be retried."""
+        with self._changed:
+            return frozenset(self._clients)
 
     def _admit(self, call_id: CallId, digest: bytes, deadline: Deadline | None) -> Reply | None:
         with self._changed:
@@ -126,7 +136,12 @@ class ReplayWindow:
                     hint="use every sequence number once",
                 )
             if record.reply is None:
-                raise _expired(call_id, f"was larger than {self._limits.replay_bytes} bytes")
+                limit = self._limits.replay_bytes
+                raise _expired(
+                    call_id, f"was larger than {limit} bytes or lay in buffers that are gone"
+                )
+            if _is_unfinished(record.reply):
+                client.running[call_id.seq] = digest
             return record.reply
 
     def _await(self, call_id: CallId, client: _Client, deadline: Deadline | None) -> None:
@@ -143,9 +158,12 @@ class ReplayWindow:
             if record is not None:
                 client.done[record.seq] = record
                 client.nbytes += record.nbytes
-                while self._is_full(client):
-                    self._raise_floor(client_id, client, min(client.done))
+                self._trim(client_id, client)
             self._changed.notify_all()
+
+    def _trim(self, client_id: str, client: _Client) -> None:
+        while self._is_full(client):
+            self._raise_floor(client_id, client, min(client.done))
 
     def _acknowledge(self, call_id: CallId, client: _Client) -> None:
         if call_id.acked_through > client.floor:
@@ -165,6 +183,20 @@ class ReplayWindow:
 
     def _client(self, client_id: str) -> _Client:
         return self._clients.setdefault(client_id, _Client())
+
+
+def _of_earlier_process(record: CallRecord) -> CallRecord:
+    """The record without an answer that lay in buffers: those ended with their process."""
+    reply = record.reply
+    lost = isinstance(reply, ExecuteReply) and any(
+        isinstance(value, BufferInfo) for value in reply.outputs
+    )
+    return replace(record, reply=None, nbytes=0) if lost else record
+
+
+def _is_unfinished(reply: Reply) -> bool:
+    """Whether a call has begun, in steps that stay done, and is to go on."""
+    return isinstance(reply, ExecuteReply) and reply.unfinished
 
 
 def _check_call_id(call_id: CallId) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import uuid as uuids
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from exprd_compiler.errors import CallError, Conflict, LimitExceeded, ShapeError, UnknownHandle
 from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.type import TensorType
-from exprd_server.locks import ReadWriteLock
+from exprd_server.locks import Hold, ReadWriteLock
 from exprd_server.store import Change, StoredVariable, version_conflict
 from exprd_server.values import Durability, VariableInfo
 
@@ -61,13 +62,18 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewVariable:
-    """What a caller says of a variable it wants; no type means dtype and rank of the value."""
+    """What a caller says of a variable it wants; no type means dtype and rank of the value.
 
-    value: NDArray[Any] | BufferRef
+    With `attach` it is the durable variable of the name, if there is one; without a value nothing
+    else will do.
+    """
+
+    value: NDArray[Any] | BufferRef | None
     uuid: str = ""
     name: str = ""
     type: TensorType | None = None
     durability: Durability = Durability.VOLATILE
+    attach: bool = False
 
 
 class VariableTable:
@@ -79,6 +85,11 @@ class VariableTable:
         self._limits = limits
         self._lock = threading.Lock()
         self._variables = {v.uuid: _revived(v) for v in store.variables()}
+        self._pins: Counter[str] = Counter()
+        self._given_up: set[str] = set()  # pinned variables that their owners no longer want
+        for variable in self._variables.values():
+            leases.restore(variable.owner, variable.value.nbytes)
+        self._promoted: set[str] = set()  # durable only because they were pinned
 
     def __len__(self) -> int:
         return len(self._variables)
@@ -93,13 +104,15 @@ class VariableTable:
         variable = self._prepared(client_id, new, value)
         self._leases.charge(client_id, variable.value.nbytes)
         try:
-            existing = self._add(variable)
+            existing = self._add(variable, new)
         except BaseException:
             self._leases.refund(client_id, variable.value.nbytes)
             raise
         if existing is None:
             return info_of(variable)
         self._leases.refund(client_id, variable.value.nbytes)
+        if new.attach and existing.uuid != variable.uuid:
+            return _attached(existing, variable.type)
         if not _same_creation(existing, variable):
             raise Conflict(
                 f"shared variable {variable.uuid} exists already with other content",
@@ -138,6 +151,31 @@ class VariableTable:
             variable = self.find(uuid)
             return info_of(variable), variable.value
 
+    def describe_all(self, names: Sequence[str]) -> tuple[tuple[VariableInfo, NDArray[Any]], ...]:
+        """Descriptions and values of several variables, all of one moment."""
+        with self._lock:
+            return tuple((info_of(v), v.value) for v in map(self.find, names))
+
+    def named(self, name: str) -> VariableInfo:
+        """The durable variable of a name.
+
+        Raises:
+            UnknownHandle: there is none.
+            Conflict: there are several.
+        """
+        with self._lock:
+            found = self._named(name)
+        if found is None:
+            raise UnknownHandle(
+                f"no durable shared variable is called {name!r}",
+                hint="give a default, or list the variables",
+            )
+        return info_of(found)
+
+    def present(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of the variables that exist."""
+        return frozenset(name for name in names if name in self._variables)
+
     def commit(
         self, new: Sequence[tuple[Variable, NDArray[Any]]], record: CallRecord | None
     ) -> tuple[tuple[str, int], ...]:
@@ -163,13 +201,47 @@ class VariableTable:
     def delete(self, names: Iterable[str]) -> int:
         """Removes variables; the count of those that existed."""
         with self._lock:
-            gone = [v for name in names if (v := self._variables.pop(name, None)) is not None]
+            kept, free = self._without_pinned(names)
+            gone = [v for name in free if (v := self._variables.pop(name, None)) is not None]
             for variable in gone:
                 variable.deleted = True
+                self._promoted.discard(variable.uuid)
             self._store.delete([variable.uuid for variable in gone])
         for variable in gone:
             self._leases.refund(variable.owner, variable.value.nbytes)
-        return len(gone)
+        return len(gone) + kept
+
+    def pin(self, names: Iterable[str]) -> None:
+        """Keeps variables, whatever becomes of their owners, until they are unpinned as often.
+
+        Volatile ones become durable, since a published function outlives the server.
+        """
+        names = tuple(names)
+        with self._lock:
+            self._pins.update(names)
+        for name in names:
+            variable = self._variables.get(name)
+            if variable is not None and variable.durability is Durability.VOLATILE:
+                with Hold((variable,), (), None):
+                    self._make_durable(variable)
+
+    def unpin(self, names: Iterable[str]) -> None:
+        """Takes a pin from each; what its owner gave up meanwhile goes with the last one."""
+        with self._lock:
+            self._pins.subtract(names)
+            self._pins = +self._pins
+            gone = [name for name in self._given_up if name not in self._pins]
+            self._given_up.difference_update(gone)
+        self.delete(gone)
+
+    def _make_durable(self, variable: Variable) -> None:
+        with self._lock:
+            if variable.durability is not Durability.VOLATILE or variable.deleted:
+                return
+            variable.durability = Durability.DURABLE
+            self._promoted.add(variable.uuid)
+            self._store.delete([variable.uuid])
+            self._store.create(_stored(variable))
 
     def release_client(self, client_id: str) -> int:
         """Removes the variables of a client, but for named durable ones."""
@@ -177,7 +249,7 @@ class VariableTable:
             mine = [
                 v.uuid
                 for v in self._variables.values()
-                if v.owner == client_id and not (v.name and v.durability is Durability.DURABLE)
+                if v.owner == client_id and not self._stays(v)
             ]
         return self.delete(mine)
 
@@ -191,6 +263,18 @@ class VariableTable:
         rest = [v for v in found if v.uuid > after]
         page = tuple(info_of(v) for v in rest[:size])
         return page, page[-1].uuid if len(rest) > size else ""
+
+    def _stays(self, variable: Variable) -> bool:
+        """Whether a variable outlives the lease of its owner."""
+        durable = variable.durability is Durability.DURABLE
+        return bool(variable.name) and durable and variable.uuid not in self._promoted
+
+    def _without_pinned(self, names: Iterable[str]) -> tuple[int, list[str]]:
+        """How many of the variables are pinned and stay for now, and the names of the others."""
+        names = list(names)
+        kept = {name for name in names if name in self._pins and name in self._variables}
+        self._given_up |= kept
+        return len(kept), [name for name in names if name not in kept]
 
     def _prepared(self, client_id: str, new: NewVariable, value: NDArray[Any]) -> Variable:
         _check_names(new, self._limits)
@@ -208,10 +292,26 @@ class VariableTable:
         check_value(variable, variable.value)
         return variable
 
-    def _add(self, variable: Variable) -> Variable | None:
-        """Adds the variable, or gives the one that has its uuid."""
+    def _named(self, name: str) -> Variable | None:
+        found = [
+            v
+            for v in self._variables.values()
+            if v.name == name and v.durability is Durability.DURABLE
+        ]
+        if len(found) > 1:
+            raise Conflict(
+                f"{len(found)} durable shared variables are called {name!r}",
+                hint="delete or rename all but one",
+                fields={"uuids": " ".join(v.uuid for v in found)},
+            )
+        return found[0] if found else None
+
+    def _add(self, variable: Variable, new: NewVariable) -> Variable | None:
+        """Adds the variable, or gives the one that has its uuid, or its name when attaching."""
         with self._lock:
             existing = self._variables.get(variable.uuid)
+            if existing is None and new.attach:
+                existing = self._named(variable.name)
             if existing is not None:
                 return existing
             if len(self._variables) >= self._limits.variables:
@@ -307,6 +407,17 @@ def _frozen(value: NDArray[Any]) -> NDArray[Any]:
     view = value.view()
     view.flags.writeable = False
     return view
+
+
+def _attached(variable: Variable, wanted: TensorType) -> VariableInfo:
+    """The description of a variable for a caller who expects a dtype and a rank."""
+    if (variable.type.dtype, variable.type.ndim) != (wanted.dtype, wanted.ndim):
+        raise Conflict(
+            f"the durable shared variable {variable.name!r} is {variable.type}, not {wanted}",
+            hint="attach to it without a default, or use another name",
+            fields={"uuid": variable.uuid},
+        )
+    return info_of(variable)
 
 
 def _same_creation(a: Variable, b: Variable) -> bool:
