@@ -108,15 +108,15 @@ class Runner:
         deadline: Deadline | None,
         attempt: Attempt | None,
     ) -> ExecuteReply:
-        _check_counts(function, call)
+        check_counts(function, call)
         written = function.written
         referred = [self._variables.find(x.uuid) for x in call.inputs if isinstance(x, VariableRef)]
         # Only a call that writes needs its reads to stand still; others take one snapshot.
-        read = [v for v in (*function.variables, *referred) if not _fixed(v)] if written else ()
+        read = [v for v in (*function.variables, *referred) if not is_fixed(v)] if written else ()
         with Hold(written, read, deadline):
             check(deadline, "the function ran")
             snapshot = self._variables.snapshot((*function.variables, *referred))
-            _check_expected(function, call, snapshot)
+            check_expected_versions(function, call, snapshot)
             run = self._run(function, call, snapshot, deadline)
             check(deadline, "its results were committed")
             return self._finish(call, run, attempt)
@@ -125,9 +125,7 @@ class Runner:
         self, function: Function, call: ExecuteCall, snapshot: Snapshot, deadline: Deadline | None
     ) -> _Run:
         bound = len(function.variables)
-        referred = iter(snapshot.values[bound:])
-        inputs = [self._resolve(x, referred) for x in call.inputs]
-        _check_inputs(function, inputs)
+        inputs = self.inputs_of(function, call, snapshot.values[bound:])
         start = time.perf_counter()
         found, met = function.compiled.run([*inputs, *snapshot.values[:bound]], deadline)
         results = tuple(found)
@@ -137,7 +135,7 @@ class Runner:
         return _Run(results[:count], updates, seconds, tuple(met))
 
     def _finish(self, call: ExecuteCall, run: _Run, attempt: Attempt | None) -> ExecuteReply:
-        outputs = self._deliver(call, run.outputs)
+        outputs = self.deliver(call, run.outputs)
         try:
             reply = ExecuteReply(
                 outputs=outputs,
@@ -149,7 +147,7 @@ class Runner:
             if run.updates or record is not None:
                 self._variables.commit(run.updates, record)
         except BaseException:
-            self._buffers.release([x.handle for x in outputs if isinstance(x, BufferInfo)])
+            self.withdraw(outputs)
             raise
         if attempt is not None and record is not None:
             attempt.committed(record)
@@ -159,7 +157,7 @@ class Runner:
         self, call: SetCall, deadline: Deadline | None, attempt: Attempt | None
     ) -> SetReply:
         variable = self._variables.find(call.uuid)
-        if _fixed(variable):
+        if is_fixed(variable):
             raise CallError(f"shared variable {call.uuid} is a constant and is never assigned")
         given = call.value
         value = self._buffers.get(given.handle) if isinstance(given, BufferRef) else given
@@ -180,12 +178,21 @@ class Runner:
                 attempt.committed(record)
             return reply
 
+    def inputs_of(
+        self, function: Function, call: ExecuteCall, referred: Sequence[Array]
+    ) -> list[Array]:
+        """The checked inputs of a call, `referred` being the values of those that are variables."""
+        rest = iter(referred)
+        inputs = [self._resolve(x, rest) for x in call.inputs]
+        _check_inputs(function, inputs)
+        return inputs
+
     def _resolve(self, given: InputValue, referred: Iterator[Array]) -> Array:
         if isinstance(given, BufferRef):
             return self._buffers.get(given.handle)
         return next(referred) if isinstance(given, VariableRef) else given
 
-    def _deliver(self, call: ExecuteCall, values: Sequence[Array]) -> tuple[OutputValue, ...]:
+    def deliver(self, call: ExecuteCall, values: Sequence[Array]) -> tuple[OutputValue, ...]:
         """Puts every output where it was asked to go; nothing is kept when one is refused."""
         deliveries = call.deliveries or (call.delivery,) * len(values)
         inline = self._inline(values, deliveries)
@@ -197,12 +204,16 @@ class Runner:
                 else:
                     out.append(value if here else self._buffers.put(call.client_id, value))
         except BaseException:
-            self._buffers.release([x.handle for x in out if isinstance(x, BufferInfo)])
+            self.withdraw(out)
             raise
         if call.reply_bytes is not None and _inline_bytes(out) > call.reply_bytes:
-            self._buffers.release([x.handle for x in out if isinstance(x, BufferInfo)])
+            self.withdraw(out)
             raise too_large_for_a_reply(_inline_bytes(out), call.reply_bytes)
         return tuple(out)
+
+    def withdraw(self, outputs: Sequence[OutputValue]) -> None:
+        """Frees the outputs that were kept for a caller who does not get them."""
+        self._buffers.release([x.handle for x in outputs if isinstance(x, BufferInfo)])
 
     def _inline(self, values: Sequence[Array], deliveries: Sequence[Delivery]) -> list[bool]:
         room = self._limits.inline_bytes
@@ -223,9 +234,9 @@ def too_large_for_a_reply(nbytes: int, limit: int) -> LimitExceeded:
     )
 
 
-def digest_of_call(call: ExecuteCall) -> bytes:
+def digest_of_call(call: ExecuteCall, facts: str = "") -> bytes:
     """What tells one call from another under the same id; not meant against forgery."""
-    parts = [call.handle, repr(call.deliveries), repr(call.expected)]
+    parts = [call.handle, repr(call.deliveries), repr(call.expected), facts]
     return _digest([*parts, *map(_content, call.inputs)])
 
 
@@ -249,11 +260,13 @@ def _inline_bytes(outputs: Sequence[OutputValue]) -> int:
     return sum(x.nbytes for x in outputs if x is not None and not isinstance(x, BufferInfo))
 
 
-def _fixed(variable: Variable) -> bool:
+def is_fixed(variable: Variable) -> bool:
+    """Whether a variable never changes, and so needs no lock."""
     return variable.durability is Durability.CONSTANT
 
 
-def _check_counts(function: Function, call: ExecuteCall) -> None:
+def check_counts(function: Function, call: ExecuteCall) -> None:
+    """Returns if a call has as many inputs and deliveries as the function wants."""
     wanted = len(function.graph.inputs)
     if len(call.inputs) != wanted:
         raise CallError(
@@ -287,7 +300,8 @@ def _misfit(function: Function, position: int, value: Array) -> CallError:
     )
 
 
-def _check_expected(function: Function, call: ExecuteCall, snapshot: Snapshot) -> None:
+def check_expected_versions(function: Function, call: ExecuteCall, snapshot: Snapshot) -> None:
+    """Returns if the variables of a function are at the versions that a call expects."""
     current = {
         variable.uuid: version
         for variable, version in zip(function.variables, snapshot.versions, strict=False)

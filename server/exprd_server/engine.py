@@ -7,24 +7,29 @@ call the same methods as the services.
 
 from __future__ import annotations
 
-import secrets
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from exprd_compiler.errors import GraphError
+from exprd_compiler.errors import ExprdError, GraphError, UnknownHandle
 from exprd_server.buffers import BufferTable
 from exprd_server.calls import Runner, too_large_for_a_reply
 from exprd_server.direct import DirectCall
 from exprd_server.fingerprint import content_key, function_handle, graph_digest
 from exprd_server.flight import SingleFlight
 from exprd_server.functions import Compiled, Compiler, Function, FunctionTable, form_of
+from exprd_server.keeping import damaged
 from exprd_server.leases import LeaseTable, check_client_id
+from exprd_server.published import PublishedTable
+from exprd_server.publishing import Publisher
+from exprd_server.repeat import Repeater
 from exprd_server.replay import ReplayWindow
+from exprd_server.resuming import StartVersions
 from exprd_server.values import (
     BufferRef,
     Delivery,
     Durability,
+    ExecuteCall,
     FunctionInfo,
     FunctionSignature,
     Parameter,
@@ -33,19 +38,22 @@ from exprd_server.values import (
 from exprd_server.variables import VariableTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from exprd_compiler.ir.graph import Graph
     from exprd_server.deadline import Deadline
+    from exprd_server.keeping import KeptFunction
+    from exprd_server.repeat import Progress, RepeatCall
     from exprd_server.settings import Settings
     from exprd_server.store import Store
     from exprd_server.values import (
         Array,
         BufferInfo,
         CompileCall,
-        ExecuteCall,
+        CompileChoices,
         ExecuteReply,
         OutputValue,
+        Resumed,
         SetCall,
         SetReply,
         VariableInfo,
@@ -54,7 +62,11 @@ if TYPE_CHECKING:
 
 
 class LocalEngine:
-    """The engine of one process. Thread safe."""
+    """The engine of one process. Thread safe.
+
+    Attributes:
+        published: functions by name.
+    """
 
     def __init__(
         self,
@@ -69,15 +81,27 @@ class LocalEngine:
         self._store = store
         self._clock = clock
         self._started = clock()
-        self.incarnation = secrets.token_hex(8)
+        self.incarnation = store.incarnations()[-1].id
         limits = settings.limits
         self._leases = LeaseTable(settings.lease_seconds, limits, clock)
         self._buffers = BufferTable(self._leases, limits)
         self._variables = VariableTable(store, self._leases, limits)
-        self._functions = FunctionTable(limits)
+        self._at_start = StartVersions(store)
+        self._functions = FunctionTable(limits, store if store.lasting else None, self._revive)
+        self.published = Publisher(
+            PublishedTable(store, limits),
+            self._functions,
+            self._variables,
+            self._leases,
+            self.compile,
+        )
         self._window = ReplayWindow(store, limits)
         self._flight: SingleFlight[Compiled] = SingleFlight()
         self._runner = Runner(self._variables, self._buffers, self._window, limits)
+        # Clients of an earlier process have the whole time of a lease to come back.
+        for client_id in self._functions.holders() | self._window.clients():
+            self._leases.restore(client_id)
+        self._repeater = Repeater(self._runner, self._variables, self._window, limits)
 
     # -- functions
 
@@ -97,8 +121,8 @@ class LocalEngine:
         if held is not None:
             # Names are the caller's own: they are no part of what makes functions equal.
             return replace(held.info, cache_hit=True, signature=signature, name=call.name)
-        self._functions.check_room()
-        compiled = self._compiled(content, graph, call, deadline)
+        self._functions.check_room(handle)
+        compiled = self._compiled(content, graph, call.choices, deadline)
         info = FunctionInfo(
             handle=handle,
             signature=signature,
@@ -108,15 +132,7 @@ class LocalEngine:
             choices=call.choices,
             name=call.name,
         )
-        function = Function(
-            info=info,
-            graph=graph,
-            content=content,
-            compiled=compiled,
-            variables=variables,
-            written=tuple(variables[slot] for slot, _ in graph.updates),
-            forms=tuple(form_of(node.type) for node in graph.inputs),
-        )
+        function = function_of(info, graph, content, compiled, variables)
         return self._functions.add(function, call.client_id).info
 
     def describe(
@@ -140,9 +156,19 @@ class LocalEngine:
 
     def execute(self, call: ExecuteCall, deadline: Deadline | None = None) -> ExecuteReply:
         """Runs a function once; see `calls.Runner`."""
+        self._check_incarnation(call.expected_incarnation)
         function = self._functions.get(call.handle)
         self._leases.touch(call.client_id)
         return self._runner.execute(function, call, deadline)
+
+    def repeat(
+        self, job: RepeatCall, deadline: Deadline | None = None
+    ) -> Generator[Progress | ExecuteReply]:
+        """Runs a function several times; see `repeat.Repeater`."""
+        self._check_incarnation(job.call.expected_incarnation)
+        function = self._functions.get(job.call.handle)
+        self._leases.touch(job.call.client_id)
+        return self._repeater.run(function, job, deadline)
 
     def cancel(self, client_id: str, seqs: Iterable[int]) -> int:
         """Stops running calls of a client by their numbers; the count of those it found."""
@@ -154,11 +180,11 @@ class LocalEngine:
 
     # -- buffers
 
-    def put(self, client_id: str, value: Array) -> BufferInfo:
-        """Keeps an array under a handle."""
+    def put(self, client_id: str, value: Array, handle: str = "") -> BufferInfo:
+        """Keeps an array under a handle, which the caller may choose."""
         check_client_id(client_id)
         self._leases.touch(client_id)
-        return self._buffers.put(client_id, value)
+        return self._buffers.put(client_id, value, handle)
 
     def get(self, client_id: str, handle: str) -> Array:
         """The array of a handle, read-only."""
@@ -173,10 +199,12 @@ class LocalEngine:
     # -- shared variables
 
     def create_variable(self, client_id: str, new: NewVariable) -> VariableInfo:
-        """Makes a shared variable."""
+        """Makes a shared variable, or attaches to the durable one of its name."""
         check_client_id(client_id)
         self._leases.touch(client_id)
         given = new.value
+        if given is None:
+            return self._variables.named(new.name)
         value = self._buffers.get(given.handle) if isinstance(given, BufferRef) else given
         return self._variables.create(client_id, new, value)
 
@@ -204,8 +232,30 @@ class LocalEngine:
             raise too_large_for_a_reply(value.nbytes, reply_bytes)
         return info, value
 
+    def snapshot(
+        self,
+        client_id: str,
+        uuids: Sequence[str],
+        delivery: Delivery = Delivery.INLINE,
+        reply_bytes: int | None = None,
+    ) -> tuple[tuple[VariableInfo, OutputValue], ...]:
+        """Descriptions and values of variables, all of one moment; DISCARD leaves values out.
+
+        Raises:
+            UnknownHandle: there is no such variable.
+            LimitExceeded: the inline values are larger than `reply_bytes`.
+        """
+        self._leases.touch(client_id)
+        read = self._variables.describe_all(uuids)
+        wanted = ExecuteCall(
+            handle="", delivery=delivery, client_id=client_id, reply_bytes=reply_bytes
+        )
+        outputs = self._runner.deliver(wanted, [value for _, value in read])
+        return tuple((info, value) for (info, _), value in zip(read, outputs, strict=True))
+
     def set_variable(self, call: SetCall, deadline: Deadline | None = None) -> SetReply:
         """Assigns a shared variable."""
+        self._check_incarnation(call.expected_incarnation)
         if call.call_id is not None:
             self._leases.touch(call.call_id.client_id)
         return self._runner.assign(call, deadline)
@@ -222,6 +272,13 @@ class LocalEngine:
         return self._variables.page(prefix, max(1, min(size or 100, 1000)), after)
 
     # -- the whole
+
+    def resume(self, client_id: str, incarnation: str, known: Sequence[tuple[str, int]]) -> Resumed:
+        """What has become of the newest versions that a caller was told by an incarnation."""
+        check_client_id(client_id)
+        self._leases.touch(client_id)
+        present = self._variables.present(uuid for uuid, _ in known)
+        return self._at_start.compare(incarnation, known, present)
 
     def renew(self, client_id: str) -> None:
         """Renews a lease."""
@@ -258,15 +315,47 @@ class LocalEngine:
         return lapsed
 
     def close(self) -> None:
-        """Ends the compiler's processes."""
+        """Ends the compiler's processes and the use of the store."""
         self._compiler.close()
+        self._store.close()
+
+    def _revive(self, handle: str, kept: KeptFunction) -> Function:
+        """A kept function, compiled and bound again; to the object cache that is a lookup."""
+        try:
+            graph = kept.graph()
+        except (ExprdError, UnicodeDecodeError) as error:
+            raise damaged(handle, error) from error
+        variables = self._bind(graph, kept.bindings)
+        digest = graph_digest(graph)
+        content = content_key(digest, kept.choices)
+        if function_handle(content, kept.bindings) != handle:
+            raise damaged(handle, ValueError("its content has another hash"))
+        compiled = self._compiled(content, graph, kept.choices, None)
+        info = FunctionInfo(
+            handle=handle,
+            signature=signature_of(graph, variables),
+            plan=compiled.plan,
+            timings=compiled.timings,
+            graph_digest=digest,
+            choices=kept.choices,
+            name=kept.name,
+        )
+        return function_of(info, graph, content, compiled, variables)
+
+    def _check_incarnation(self, expected: str) -> None:
+        if expected and expected != self.incarnation:
+            raise UnknownHandle(
+                "the server was restarted since the caller last heard of it; nothing was done",
+                hint="ask AdminService.Resume what was lost, then repeat the call",
+                fields={"incarnation": self.incarnation},
+            )
 
     def _compiled(
-        self, content: str, graph: Graph, call: CompileCall, deadline: Deadline | None
+        self, content: str, graph: Graph, choices: CompileChoices, deadline: Deadline | None
     ) -> Compiled:
         def work() -> Compiled:
             present = self._functions.with_content(content)
-            return present or self._compiler.compile(graph, call.choices, deadline)
+            return present or self._compiler.compile(graph, choices, deadline)
 
         return self._flight.get(content, work, deadline)
 
@@ -288,6 +377,25 @@ class LocalEngine:
                     fields={"uuid": variables[slot].uuid},
                 )
         return variables
+
+
+def function_of(
+    info: FunctionInfo,
+    graph: Graph,
+    content: str,
+    compiled: Compiled,
+    variables: tuple[Variable, ...],
+) -> Function:
+    """A compiled graph bound to variables."""
+    return Function(
+        info=info,
+        graph=graph,
+        content=content,
+        compiled=compiled,
+        variables=variables,
+        written=tuple(variables[slot] for slot, _ in graph.updates),
+        forms=tuple(form_of(node.type) for node in graph.inputs),
+    )
 
 
 def signature_of(graph: Graph, variables: Sequence[Variable]) -> FunctionSignature:

@@ -85,6 +85,9 @@ class Boundary(grpc.ServerInterceptor):
         if handler.stream_unary is not None:
             unary = self._unary(self._upload(handler.stream_unary), method, _checked_each)
             return grpc.stream_unary_rpc_method_handler(unary, parse, encode)
+        if handler.stream_stream is not None:
+            both = self._session(handler.stream_stream, method)
+            return grpc.stream_stream_rpc_method_handler(both, parse, encode)
         stream = self._stream(handler.unary_stream, method)
         return grpc.unary_stream_rpc_method_handler(stream, parse, encode)
 
@@ -147,6 +150,19 @@ class Boundary(grpc.ServerInterceptor):
             try:
                 with self._place(), self._time_limit(context):
                     yield from inner(_checked(request, method), context)
+            except Exception as error:
+                self._abort(error, method, start, context)
+            self._log.debug("call", method=method, seconds=_since(start))
+
+        return call
+
+    def _session(self, inner: Callable[..., Iterator[Any]], method: str) -> Callable[..., Any]:
+        """A stream both ways, which may last; whoever serves it bounds how many there are."""
+
+        def call(requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            start = time.perf_counter()
+            try:
+                yield from inner(_checked_each(requests, method), context)
             except Exception as error:
                 self._abort(error, method, start, context)
             self._log.debug("call", method=method, seconds=_since(start))

@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Final
 import exprd_proto as wire
 from exprd_compiler.ops.table import OP_SET_VERSION
 from exprd_proto.arrays import CHUNK_BYTES, chunks_in, dtype_to_wire, header_of, write_array
-from exprd_server.values import BufferInfo, Durability
+from exprd_server.values import BufferInfo, Durability, ExecuteReply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from exprd_compiler.ir.counts import EventCount
     from exprd_compiler.ir.type import TensorType
+    from exprd_server.repeat import Progress
     from exprd_server.settings import Settings
     from exprd_server.values import (
         Array,
-        ExecuteReply,
         FunctionInfo,
         FunctionSignature,
         OutputValue,
         Parameter,
         PlanStep,
+        Resumed,
         Usage,
         VariableInfo,
     )
@@ -91,16 +92,38 @@ def plan_node(step: PlanStep) -> wire.PlanNode:
 
 def execute_response(reply: ExecuteReply, incarnation: str) -> wire.ExecuteResponse:
     """The answer to Execute."""
-    response = wire.ExecuteResponse(
-        versions=[wire.VariableVersion(uuid=u, version=v) for u, v in reply.versions],
-        printed=[wire.PrintedRecord(text=text) for text in reply.printed],
-        warnings=map(_warning, reply.warnings),
-        timings=_timings(reply.timings),
-        replayed=reply.replayed,
-        incarnation=incarnation,
-    )
+    response = wire.ExecuteResponse()
+    write_reply(response, reply, incarnation)
+    return response
+
+
+def write_reply(response: wire.ExecuteResponse, reply: ExecuteReply, incarnation: str) -> None:
+    """Writes the answer to one call into a fresh message, which may lie within another."""
+    response.incarnation = incarnation
+    if reply.replayed:
+        response.replayed = True
+    for uuid, version in reply.versions:
+        response.versions.add(uuid=uuid, version=version)
+    for text in reply.printed:
+        response.printed.add(text=text)
+    for met in reply.warnings:
+        response.warnings.append(_warning(met))
+    for stage, seconds in reply.timings:
+        response.timings.add(stage=stage, seconds=seconds)
     for value in reply.outputs:
         write_output(response.outputs.add(), value)
+
+
+def repeat_response(message: Progress | ExecuteReply, incarnation: str) -> wire.RepeatResponse:
+    """One message of a repetition."""
+    response = wire.RepeatResponse()
+    if isinstance(message, ExecuteReply):
+        response.result.steps = message.steps
+        write_reply(response.result.response, message, incarnation)
+        return response
+    response.progress.step = message.step
+    for value in message.values:
+        write_array(response.progress.values.add(), value)
     return response
 
 
@@ -139,6 +162,26 @@ def variable_info(info: VariableInfo) -> wire.VariableInfo:
     )
 
 
+def snapshot_response(
+    read: Sequence[tuple[VariableInfo, OutputValue]],
+) -> wire.StateServiceSnapshotResponse:
+    """Variables and their values at one moment."""
+    response = wire.StateServiceSnapshotResponse()
+    for info, value in read:
+        reading = response.readings.add(variable=variable_info(info))
+        write_output(reading.value, value)
+    return response
+
+
+def resume_response(resumed: Resumed) -> wire.ResumeResponse:
+    """What a restart has taken."""
+    return wire.ResumeResponse(
+        incarnation=resumed.incarnation,
+        missing=resumed.missing,
+        rolled_back=resumed.rolled_back,
+    )
+
+
 def download(value: Array) -> Iterator[wire.DataServiceGetResponse]:
     """An array as a stream of header and chunks."""
     yield wire.DataServiceGetResponse(header=header_of(value))
@@ -165,6 +208,10 @@ def limits_of(settings: Settings) -> wire.Limits:
         lease_seconds=settings.lease_seconds,
         replay_bytes=limits.replay_bytes,
         replay_calls=limits.replay_calls,
+        session_calls=limits.session_calls,
+        session_bytes=limits.session_bytes,
+        sessions=limits.sessions,
+        batch_items=limits.batch_items,
     )
 
 

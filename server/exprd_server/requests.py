@@ -6,8 +6,9 @@ module sees a wire message, and every refusal is one of the documented errors.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_proto import Delivery as WireDelivery
@@ -16,6 +17,7 @@ from exprd_proto.arrays import Assembler, WireError, array_from_wire
 from exprd_proto.decode import decode_type
 from exprd_server.decode import decode_bundle
 from exprd_server.leases import check_client_id
+from exprd_server.repeat import RepeatCall
 from exprd_server.values import (
     BufferRef,
     CallId,
@@ -30,7 +32,7 @@ from exprd_server.values import (
 from exprd_server.variables import NewVariable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -58,6 +60,10 @@ _DURABILITIES: Final[Mapping[int, Durability]] = MappingProxyType(
 # What an answer needs beside its arrays: names, shapes, timings.
 _REPLY_MARGIN: Final = 1 << 16
 _CANCELLED: Final = 1024  # numbers of calls that one request may name
+_SNAPSHOT: Final = 1024  # variables that one snapshot may read
+_KNOWN: Final = 10_000  # versions that one Resume may tell
+
+T = TypeVar("T")
 
 
 def compile_call(
@@ -96,6 +102,35 @@ def execute_call(request: wire.ExecuteRequest, limits: Limits) -> ExecuteCall:
         client_id=identity.client_id if identity else "",
         expected=tuple((e.uuid, e.version) for e in request.expected),
         reply_bytes=reply_bytes(limits),
+        expected_incarnation=request.expected_incarnation,
+    )
+
+
+def batch_item(request: wire.ExecuteBatchRequest, position: int, limits: Limits) -> ExecuteCall:
+    """The call of one item of a batch; its number follows those of the items before it."""
+    identity = call_id(request.call_id) if request.HasField("call_id") else None
+    if identity is not None:
+        identity = replace(identity, seq=identity.seq + position)
+    return ExecuteCall(
+        handle=request.handle,
+        inputs=tuple(_input(i, x) for i, x in enumerate(request.items[position].inputs)),
+        deliveries=tuple(map(delivery, request.deliveries)),
+        delivery=Delivery.AUTO,
+        call_id=identity,
+        client_id=identity.client_id if identity else "",
+        reply_bytes=reply_bytes(limits),
+    )
+
+
+def repeat_call(request: wire.RepeatRequest, limits: Limits) -> RepeatCall:
+    """The call of a Repeat request."""
+    return RepeatCall(
+        call=execute_call(request.call, limits),
+        steps=request.steps,
+        until=request.until if request.HasField("until") else None,
+        every=request.every,
+        watched=tuple(request.watched),
+        stacked=request.stacked,
     )
 
 
@@ -129,16 +164,40 @@ def delivery(number: int) -> Delivery:
 
 
 def new_variable(request: wire.StateServiceCreateRequest, limits: Limits) -> NewVariable:
-    """The variable that a Create request describes; its value must travel inline."""
+    """The variable that a Create request describes; only one that attaches needs no value."""
     if request.durability not in _DURABILITIES:
         raise CallError(f"durability {request.durability} is unknown to this server")
+    attach = request.attach
+    if attach and not (request.name and _DURABILITIES[request.durability] is Durability.DURABLE):
+        raise CallError("what is attached to by name is durable and has a name")
     return NewVariable(
         uuid=request.uuid,
         name=request.name,
         type=decode_type(request.type, limits) if request.HasField("type") else None,
         durability=_DURABILITIES[request.durability],
-        value=_value(request.value),
+        value=_value(request.value) if request.HasField("value") or not attach else None,
+        attach=attach,
     )
+
+
+def snapshot_uuids(request: wire.StateServiceSnapshotRequest) -> Sequence[str]:
+    """The variables of a Snapshot request."""
+    return _few(request.uuids, _SNAPSHOT, "variables of a snapshot")
+
+
+def known_versions(request: wire.ResumeRequest) -> Sequence[tuple[str, int]]:
+    """The versions that the caller of Resume was told."""
+    return [(v.uuid, v.version) for v in _few(request.known, _KNOWN, "known versions")]
+
+
+def _few(values: Sequence[T], limit: int, what: str) -> Sequence[T]:
+    if len(values) > limit:
+        raise LimitExceeded(
+            f"{len(values)} {what} in one request, at most {limit}",
+            hint="send them in several requests",
+            fields={"limit": what},
+        )
+    return values
 
 
 def set_call(request: wire.StateServiceSetRequest) -> SetCall:
@@ -149,13 +208,14 @@ def set_call(request: wire.StateServiceSetRequest) -> SetCall:
         value=_value(request.value),
         call_id=call_id(request.call_id) if request.HasField("call_id") else None,
         expected_version=expected,
+        expected_incarnation=request.expected_incarnation,
     )
 
 
 def upload(
     messages: Iterator[wire.DataServicePutRequest], limits: Limits
-) -> tuple[str, NDArray[Any]]:
-    """The client and the array of a Put stream."""
+) -> tuple[str, NDArray[Any], str]:
+    """The client, the array and the chosen handle of a Put stream."""
     first = next(messages, None)
     if first is None or first.WhichOneof("part") != "header":
         raise CallError("an upload begins with its header")
@@ -167,7 +227,7 @@ def upload(
             if message.WhichOneof("part") != "chunk":
                 raise CallError("after its header, an upload is chunks")
             assembler.add(message.chunk)
-        return first.header.client_id, assembler.finish()
+        return first.header.client_id, assembler.finish(), first.header.handle
     except WireError as error:
         raise CallError(str(error)) from None
 

@@ -22,6 +22,7 @@ from exprd_compiler.errors import CallError
 from exprd_server import service
 from exprd_server.address import SocketOwner, parse_address
 from exprd_server.interceptors import Boundary
+from exprd_server.session import SessionTable
 from exprd_server.signals import Signals
 
 if TYPE_CHECKING:
@@ -73,11 +74,13 @@ class Server:
         self._log = log
         self._closing = contextlib.ExitStack()
         self._ended = threading.Event()
+        self._sessions = SessionTable(engine, settings, log)
+        threads = settings.calls + settings.limits.sessions + _SPARE_THREADS
         self._server = grpc.server(
-            ThreadPoolExecutor(settings.calls + _SPARE_THREADS, thread_name_prefix="exprd-call"),
+            ThreadPoolExecutor(threads, thread_name_prefix="exprd-call"),
             interceptors=[Boundary(log, settings.calls, settings.stream_seconds)],
             options=grpc_options(settings),
-            maximum_concurrent_rpcs=settings.calls + _SPARE_THREADS,
+            maximum_concurrent_rpcs=threads,
             compression=grpc.Compression.NoCompression,
         )
         self._health = health.HealthServicer()
@@ -121,7 +124,9 @@ class Server:
         self._ended.set()
         self._health.enter_graceful_shutdown()
         seconds = self._settings.grace_seconds if grace is None else grace
-        self._server.stop(seconds).wait()
+        stopping = self._server.stop(seconds)
+        self._sessions.end()
+        stopping.wait()
         self._engine.cancel_all()
         self._engine.close()
         self._closing.close()
@@ -145,7 +150,7 @@ class Server:
             service.CompilerService(engine, settings), server
         )
         wire.add_ExecutorServiceServicer_to_server(
-            service.ExecutorService(engine, settings), server
+            service.ExecutorService(engine, settings, self._sessions, self._log), server
         )
         wire.add_DataServiceServicer_to_server(service.DataService(engine, settings), server)
         wire.add_StateServiceServicer_to_server(service.StateService(engine, settings), server)

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import exprd_proto as wire
-from exprd_server import replies, requests
+from exprd_server import naming, replies, requests
+from exprd_server.batch import run_batch
 from exprd_server.deadline import Deadline
+from exprd_server.session import stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     import grpc
 
     from exprd_server.engine import LocalEngine
+    from exprd_server.log import Logger
+    from exprd_server.session import SessionTable
     from exprd_server.settings import Settings
 
 PROTOCOL = 1
@@ -65,13 +69,74 @@ class CompilerService(wire.CompilerServiceServicer):
         unknown = len(request.handles) - count
         return wire.CompilerServiceReleaseResponse(released=count, unknown=unknown)
 
+    def Publish(
+        self, request: wire.PublishRequest, context: grpc.ServicerContext
+    ) -> wire.PublishResponse:
+        """Gives a function a name."""
+        del context
+        info = self._engine.published.publish(naming.publish_call(request, self._settings.limits))
+        return wire.PublishResponse(function=naming.published_function(info))
+
+    def Lookup(
+        self, request: wire.LookupRequest, context: grpc.ServicerContext
+    ) -> wire.LookupResponse:
+        """Finds a function by name."""
+        info = self._engine.published.lookup(
+            request.client_id,
+            request.name,
+            version=request.version,
+            label=request.label,
+            deadline=deadline_of(context, self._settings.compile_seconds),
+        )
+        return wire.LookupResponse(
+            function=naming.published_function(info), incarnation=self._engine.incarnation
+        )
+
+    def ListFunctions(
+        self, request: wire.ListFunctionsRequest, context: grpc.ServicerContext
+    ) -> wire.ListFunctionsResponse:
+        """Names published functions."""
+        del context
+        page, after = self._engine.published.page(
+            request.name_prefix, request.page_size, request.page_token
+        )
+        return wire.ListFunctionsResponse(
+            functions=map(naming.published_function, page), next_page_token=after
+        )
+
+    def SetLabel(
+        self, request: wire.SetLabelRequest, context: grpc.ServicerContext
+    ) -> wire.SetLabelResponse:
+        """Moves a label."""
+        del context
+        info = self._engine.published.set_label(
+            request.client_id,
+            request.name,
+            request.label,
+            version=request.version,
+            expected=request.expected_version,
+        )
+        return wire.SetLabelResponse(function=naming.published_function(info))
+
+    def Unpublish(
+        self, request: wire.UnpublishRequest, context: grpc.ServicerContext
+    ) -> wire.UnpublishResponse:
+        """Takes versions away."""
+        del context
+        count = self._engine.published.unpublish(request.client_id, request.name, request.versions)
+        return wire.UnpublishResponse(removed=count, unknown=max(0, len(request.versions) - count))
+
 
 class ExecutorService(wire.ExecutorServiceServicer):
-    """Execute."""
+    """Execute, Session, ExecuteBatch, Repeat."""
 
-    def __init__(self, engine: LocalEngine, settings: Settings) -> None:
+    def __init__(
+        self, engine: LocalEngine, settings: Settings, sessions: SessionTable, log: Logger
+    ) -> None:
         self._engine = engine
         self._settings = settings
+        self._sessions = sessions
+        self._log = log
 
     def Execute(
         self, request: wire.ExecuteRequest, context: grpc.ServicerContext
@@ -82,6 +147,28 @@ class ExecutorService(wire.ExecutorServiceServicer):
         return replies.execute_response(
             self._engine.execute(call, deadline), self._engine.incarnation
         )
+
+    def Session(
+        self, request_iterator: Iterator[wire.SessionRequest], context: grpc.ServicerContext
+    ) -> Iterator[wire.SessionResponse]:
+        """Runs calls in order."""
+        return self._sessions.serve(request_iterator, stream_of(context))
+
+    def ExecuteBatch(
+        self, request: wire.ExecuteBatchRequest, context: grpc.ServicerContext
+    ) -> wire.ExecuteBatchResponse:
+        """Runs a function over several lists of inputs."""
+        deadline = deadline_of(context, self._settings.execute_seconds)
+        return run_batch(self._engine, request, self._settings.limits, deadline, self._log)
+
+    def Repeat(
+        self, request: wire.RepeatRequest, context: grpc.ServicerContext
+    ) -> Iterator[wire.RepeatResponse]:
+        """Runs a function many times."""
+        deadline = deadline_of(context, self._settings.stream_seconds)
+        job = requests.repeat_call(request, self._settings.limits)
+        for message in self._engine.repeat(job, deadline):
+            yield replies.repeat_response(message, self._engine.incarnation)
 
 
 class DataService(wire.DataServiceServicer):
@@ -98,8 +185,8 @@ class DataService(wire.DataServiceServicer):
     ) -> wire.DataServicePutResponse:
         """Takes an array."""
         del context
-        client_id, value = requests.upload(request_iterator, self._settings.limits)
-        info = self._engine.put(client_id, value)
+        client_id, value, handle = requests.upload(request_iterator, self._settings.limits)
+        info = self._engine.put(client_id, value, handle)
         return wire.DataServicePutResponse(buffer=replies.buffer_info(info))
 
     def Get(
@@ -146,6 +233,18 @@ class StateService(wire.StateServiceServicer):
         response = wire.StateServiceGetResponse(variable=replies.variable_info(info))
         replies.write_output(response.value, value)
         return response
+
+    def Snapshot(
+        self, request: wire.StateServiceSnapshotRequest, context: grpc.ServicerContext
+    ) -> wire.StateServiceSnapshotResponse:
+        """Reads several variables at one moment."""
+        del context
+        delivery = requests.delivery(request.delivery)
+        room = requests.reply_bytes(self._settings.limits)
+        uuids = requests.snapshot_uuids(request)
+        return replies.snapshot_response(
+            self._engine.snapshot(request.client_id, uuids, delivery, room)
+        )
 
     def Set(
         self, request: wire.StateServiceSetRequest, context: grpc.ServicerContext
@@ -198,6 +297,16 @@ class AdminService(wire.AdminServiceServicer):
         self._engine.cancel(request.client_id, requests.cancelled(request))
         return replies.info_response(
             self._engine.usage(), self._settings, self._targets, protocol=PROTOCOL
+        )
+
+    def Resume(
+        self, request: wire.ResumeRequest, context: grpc.ServicerContext
+    ) -> wire.ResumeResponse:
+        """Tells what a restart has taken."""
+        del context
+        known = requests.known_versions(request)
+        return replies.resume_response(
+            self._engine.resume(request.client_id, request.incarnation, known)
         )
 
     def EndLease(

@@ -31,10 +31,16 @@ class Limits:
         functions: compiled functions kept at a time.
         buffers: buffers kept at a time.
         variables: shared variables kept at a time.
+        published: published versions kept at a time.
+        doc_length: characters of the text that goes with a published version.
         clients: leases kept at a time.
         replay_bytes: size up to which an answer is kept for a retry.
         replay_calls: answers kept per client.
         replay_client_bytes: size of all answers kept per client.
+        sessions: streams of calls open at a time; each has a thread of its own.
+        session_calls: calls of one session that may be sent and not answered.
+        session_bytes: the same in bytes.
+        batch_items: lists of inputs in one batch.
     """
 
     message_bytes: int = 64 * MIB
@@ -49,10 +55,16 @@ class Limits:
     functions: int = 1_000
     buffers: int = 10_000
     variables: int = 10_000
+    published: int = 1_000
+    doc_length: int = 65_536
     clients: int = 10_000
     replay_bytes: int = 1 * MIB
     replay_calls: int = 1_024
     replay_client_bytes: int = 64 * MIB
+    sessions: int = 128
+    session_calls: int = 512
+    session_bytes: int = 16 * MIB
+    batch_items: int = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,6 +167,7 @@ class ExecuteCall:
         call_id: makes a retry safe; embedded calls need none.
         client_id: whose lease is charged for kept outputs.
         expected: uuids of bound variables and the versions they must have.
+        expected_incarnation: of the server the caller believes to talk to; "" is any.
         reply_bytes: what the answer may carry inline; None when it crosses no wire.
     """
 
@@ -178,6 +179,7 @@ class ExecuteCall:
     client_id: str = ""
     expected: tuple[tuple[str, int], ...] = ()
     reply_bytes: int | None = None
+    expected_incarnation: str = ""
 
 
 OutputValue: TypeAlias = "Array | BufferInfo | None"
@@ -185,7 +187,18 @@ OutputValue: TypeAlias = "Array | BufferInfo | None"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecuteReply:
-    """The outcome of a run; `versions` are those of the variables it assigned."""
+    """The outcome of a run.
+
+    Attributes:
+        outputs: in order.
+        versions: of the variables it assigned.
+        timings: seconds by stage.
+        warnings: events that have a defined value but are rarely wanted.
+        printed: lines for the caller.
+        replayed: whether an earlier attempt has recorded it.
+        steps: how many steps of a repetition are done.
+        unfinished: whether there are more to do; then there is nothing else in it.
+    """
 
     outputs: tuple[OutputValue, ...]
     versions: tuple[tuple[str, int], ...] = ()
@@ -193,6 +206,8 @@ class ExecuteReply:
     warnings: tuple[EventCount, ...] = ()
     printed: tuple[str, ...] = ()
     replayed: bool = False
+    steps: int = 1
+    unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +218,7 @@ class SetCall:
     value: Array | BufferRef
     call_id: CallId | None = None
     expected_version: int | None = None
+    expected_incarnation: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +230,21 @@ class SetReply:
 
 
 Reply: TypeAlias = ExecuteReply | SetReply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """What has become of variables that a caller knew before the server was restarted.
+
+    Attributes:
+        incarnation: of the server now.
+        missing: uuids that are not here.
+        rolled_back: uuids of which acknowledged values are gone.
+    """
+
+    incarnation: str
+    missing: tuple[str, ...]
+    rolled_back: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,55 @@
+"""Batches: one function over several lists of inputs, in one message.
+
+Invariant: every item is a call of its own with a number of its own, so a retry of the message
+replays the items that ran. The first item that fails is the last that ran.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import exprd_proto as wire
+from exprd_compiler.errors import LimitExceeded
+from exprd_server import requests
+from exprd_server.outcomes import Outcomes
+
+if TYPE_CHECKING:
+    from exprd_server.deadline import Deadline
+    from exprd_server.engine import LocalEngine
+    from exprd_server.log import Logger
+    from exprd_server.settings import Limits
+
+# An answer that has grown to this is sent; the client asks for the rest.
+_ANSWER_BYTES: Final = 8 << 20
+
+
+def run_batch(
+    engine: LocalEngine,
+    request: wire.ExecuteBatchRequest,
+    limits: Limits,
+    deadline: Deadline,
+    log: Logger,
+) -> wire.ExecuteBatchResponse:
+    """Runs the items in order, up to the first that fails, or until the answer is full.
+
+    Raises:
+        LimitExceeded: there are more items than one message may have.
+    """
+    count = len(request.items)
+    if count > limits.batch_items:
+        raise LimitExceeded(
+            f"{count} items in one batch, at most {limits.batch_items}",
+            hint="send them in several batches",
+            fields={"limit": "batch_items"},
+        )
+    outcomes = Outcomes(engine, limits, log)
+    response, total = wire.ExecuteBatchResponse(), 0
+    for position in range(count):
+        call = requests.batch_item(request, position, limits)
+        outcome = response.outcomes.add()
+        outcome.seq = call.call_id.seq if call.call_id is not None else position
+        nbytes = outcomes.run(call, deadline, outcome)
+        total += nbytes
+        if nbytes < 0 or total > _ANSWER_BYTES:
+            break
+    return response

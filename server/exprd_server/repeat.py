@@ -1,0 +1,294 @@
+"""Repetition: one function run many times without leaving the server.
+
+Invariant: every step is a commit of its own, and the record of the call goes with each of them: it
+says how many steps are done. A repetition that ends early leaves its steps done, and the same call
+made again goes on after them, so that no step is done twice.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from exprd_compiler.errors import CallError, LimitExceeded, ResultExpired
+from exprd_server.calls import (
+    check_counts,
+    check_expected_versions,
+    digest_of_call,
+    is_fixed,
+)
+from exprd_server.deadline import check
+from exprd_server.locks import Hold
+from exprd_server.values import Delivery, ExecuteReply, VariableRef
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from exprd_compiler.ir.counts import EventCount
+    from exprd_server.calls import Runner
+    from exprd_server.deadline import Deadline
+    from exprd_server.functions import Function
+    from exprd_server.replay import Attempt, ReplayWindow
+    from exprd_server.settings import Limits
+    from exprd_server.store import CallRecord
+    from exprd_server.values import Array, ExecuteCall
+    from exprd_server.variables import Variable, VariableTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatCall:
+    """A function to be run several times with the same inputs.
+
+    Attributes:
+        call: what each step is; deliveries and versions expected are those of the whole.
+        steps: how many, at least 1.
+        until: position of the output that ends the repetition in the step in which it is not zero.
+        every: progress is told after each so many steps; 0 tells none.
+        watched: positions of the outputs that progress shows.
+        stacked: answer with the outputs of all steps, along a new first axis.
+    """
+
+    call: ExecuteCall
+    steps: int
+    until: int | None = None
+    every: int = 0
+    watched: tuple[int, ...] = ()
+    stacked: bool = False
+
+
+class Progress(NamedTuple):
+    """What is told under way: steps done, and the watched outputs of the last of them."""
+
+    step: int
+    values: tuple[Array, ...]
+
+
+class _Step(NamedTuple):
+    """What one step gave, not yet committed."""
+
+    outputs: Sequence[Array]
+    updates: tuple[tuple[Variable, Array], ...]
+    met: Sequence[EventCount]
+
+
+class Repeater:
+    """Repeats functions against the tables of an engine."""
+
+    def __init__(
+        self, runner: Runner, variables: VariableTable, window: ReplayWindow, limits: Limits
+    ) -> None:
+        self._runner = runner
+        self._variables = variables
+        self._window = window
+        self._limits = limits
+
+    def run(
+        self, function: Function, job: RepeatCall, deadline: Deadline | None
+    ) -> Generator[Progress | ExecuteReply]:
+        """Progress as it is made, then the reply, whose `steps` says how many were done.
+
+        Closing the generator ends the repetition between two steps.
+
+        Raises:
+            CallError: an input, an output or the number of steps is not what it should be.
+            LimitExceeded: the outputs of all steps together are too large.
+            ResultExpired: some of the stacked outputs went with an earlier attempt.
+        """
+        _check(function, job)
+        call = job.call
+        with (
+            self._runner.calls.running(call.client_id, call.call_id, deadline),
+            self._attempt(function, job, deadline) as attempt,
+        ):
+            known = attempt.replay if attempt is not None else None
+            if isinstance(known, ExecuteReply) and not known.unfinished:
+                yield replace(known, replayed=True)
+                return
+            done = known.steps if isinstance(known, ExecuteReply) else 0
+            yield from _Loop(self, function, job, deadline, attempt).run(done)
+
+    @contextmanager
+    def _attempt(
+        self, function: Function, job: RepeatCall, deadline: Deadline | None
+    ) -> Generator[Attempt | None]:
+        call = job.call
+        # Without effect there is nothing to remember: to run it again is to get its answer again.
+        if call.call_id is None or not (function.graph.updates or Delivery.KEEP in call.deliveries):
+            yield None
+            return
+        with self._window.attempt(call.call_id, _digest(job), deadline) as attempt:
+            yield attempt
+
+    def commit(
+        self, updates: Sequence[tuple[Variable, Array]], record: CallRecord | None
+    ) -> tuple[tuple[str, int], ...]:
+        """Publishes what a step has computed, and remembers how far the repetition is."""
+        if updates or record is not None:
+            return self._variables.commit(updates, record)
+        return ()
+
+    def compute(self, function: Function, call: ExecuteCall, deadline: Deadline | None) -> _Step:
+        """Runs native code on what is published; the caller holds the locks."""
+        bound = function.variables
+        referred = [self._variables.find(x.uuid) for x in call.inputs if isinstance(x, VariableRef)]
+        values = self._variables.snapshot((*bound, *referred)).values
+        inputs = self._runner.inputs_of(function, call, values[len(bound) :])
+        results, met = function.compiled.run([*inputs, *values[: len(bound)]], deadline)
+        count = len(function.graph.outputs)
+        updates = tuple(zip(function.written, results[count:], strict=True))
+        return _Step(results[:count], updates, met)
+
+    def hold(self, function: Function, call: ExecuteCall, deadline: Deadline | None) -> Hold:
+        """The locks of one step: those of a call."""
+        if not function.written:
+            return Hold((), (), deadline)
+        referred = [self._variables.find(x.uuid) for x in call.inputs if isinstance(x, VariableRef)]
+        read = [v for v in (*function.variables, *referred) if not is_fixed(v)]
+        return Hold(function.written, read, deadline)
+
+    def check_versions(self, function: Function, call: ExecuteCall) -> None:
+        """Returns if the variables are at the versions that the caller expects at the start."""
+        if call.expected:
+            snapshot = self._variables.snapshot(function.variables)
+            check_expected_versions(function, call, snapshot)
+
+    def reply(
+        self, job: RepeatCall, outputs: Sequence[Array], steps: int, met: Sequence[EventCount]
+    ) -> ExecuteReply:
+        """The reply of the last step, before its commit."""
+        delivered = self._runner.deliver(job.call, outputs)
+        return ExecuteReply(outputs=delivered, steps=steps, warnings=tuple(met))
+
+    def withdraw(self, reply: ExecuteReply) -> None:
+        """Frees what a reply keeps that nobody will get."""
+        self._runner.withdraw(reply.outputs)
+
+    def check_size(self, job: RepeatCall, outputs: Sequence[Array]) -> None:
+        """Returns if the outputs of all steps may be kept until the end."""
+        for value in outputs if job.stacked else ():
+            total = value.nbytes * job.steps
+            if total > self._limits.tensor_bytes:
+                raise LimitExceeded(
+                    f"an output of {value.nbytes} bytes in each of {job.steps} steps is above the"
+                    f" limit of {self._limits.tensor_bytes}; nothing has changed",
+                    hint="repeat fewer steps, or watch the output as progress",
+                    fields={"limit": "tensor_bytes"},
+                )
+
+
+class _Loop:
+    """One repetition under way."""
+
+    def __init__(
+        self,
+        repeater: Repeater,
+        function: Function,
+        job: RepeatCall,
+        deadline: Deadline | None,
+        attempt: Attempt | None,
+    ) -> None:
+        self._repeater = repeater
+        self._function = function
+        self._job = job
+        self._deadline = deadline
+        self._attempt = attempt
+        self._kept: list[Sequence[Array]] = []
+        self._met: dict[tuple[str, str, int], EventCount] = {}
+
+    def run(self, done: int) -> Generator[Progress | ExecuteReply]:
+        """The steps after those that are done."""
+        job = self._job
+        if done and job.stacked:
+            raise ResultExpired(
+                f"{done} steps are done, but their outputs went with the attempt that made them",
+                hint="read the state to see their effect",
+                fields={"steps": str(done)},
+            )
+        if not done:
+            self._repeater.check_versions(self._function, job.call)
+        step, reply = done, None
+        while reply is None:
+            step += 1
+            outputs, reply = self._step(step)
+            if job.every and (step % job.every == 0 or reply is not None):
+                yield Progress(step, tuple(outputs[i] for i in job.watched))
+        yield reply
+
+    def _step(self, step: int) -> tuple[Sequence[Array], ExecuteReply | None]:
+        repeater, job, deadline = self._repeater, self._job, self._deadline
+        with repeater.hold(self._function, job.call, deadline):
+            check(deadline, f"step {step}")
+            found = repeater.compute(self._function, job.call, deadline)
+            check(deadline, f"step {step} was committed")
+            if found.met:
+                self._note(found.met)
+            if job.stacked:
+                if not self._kept:
+                    repeater.check_size(job, found.outputs)
+                self._kept.append(found.outputs)
+            if step < job.steps and not self._is_last(found.outputs):
+                self._commit(found, ExecuteReply(outputs=(), steps=step, unfinished=True), 0)
+                return found.outputs, None
+            return found.outputs, self._finish(found, step)
+
+    def _finish(self, found: _Step, step: int) -> ExecuteReply:
+        outputs = _stack(self._kept) if self._job.stacked else found.outputs
+        reply = self._repeater.reply(self._job, outputs, step, tuple(self._met.values()))
+        try:
+            versions = tuple((v.uuid, v.version + 1) for v, _ in found.updates)
+            reply = replace(reply, versions=versions)
+            nbytes = sum(x.nbytes for x in reply.outputs if isinstance(x, np.ndarray))
+            self._commit(found, reply, nbytes)
+        except BaseException:
+            self._repeater.withdraw(reply)
+            raise
+        return reply
+
+    def _commit(self, found: _Step, reply: ExecuteReply, nbytes: int) -> None:
+        attempt = self._attempt
+        record = None if attempt is None else attempt.record_of(reply, nbytes)
+        self._repeater.commit(found.updates, record)
+        if attempt is not None and record is not None:
+            attempt.committed(record)
+
+    def _is_last(self, outputs: Sequence[Array]) -> bool:
+        until = self._job.until
+        return until is not None and bool(np.any(outputs[until]))
+
+    def _note(self, met: Sequence[EventCount]) -> None:
+        for event in met:
+            key = (event.kind, event.op, event.origin)
+            before = self._met.get(key)
+            count = event.count + (0 if before is None else before.count)
+            self._met[key] = replace(event, count=count)
+
+
+def _stack(kept: Sequence[Sequence[Array]]) -> list[Array]:
+    try:
+        return [np.stack(values) for values in zip(*kept, strict=True)]
+    except ValueError:
+        raise CallError(
+            "the outputs of the steps differ in shape and cannot be stacked",
+            hint="watch them as progress instead",
+        ) from None
+
+
+def _check(function: Function, job: RepeatCall) -> None:
+    check_counts(function, job.call)
+    outputs = len(function.graph.outputs)
+    wanted = job.watched if job.until is None else (*job.watched, job.until)
+    if job.steps < 1:
+        raise CallError(f"{job.steps} steps; a repetition has at least 1")
+    if any(not 0 <= position < outputs for position in wanted):
+        raise CallError(
+            f"outputs {list(wanted)} are asked for, but the function has {outputs}",
+            hint="outputs are counted from 0",
+        )
+
+
+def _digest(job: RepeatCall) -> bytes:
+    facts = f"{job.steps} {job.until} {job.stacked}"
+    return digest_of_call(job.call, facts)

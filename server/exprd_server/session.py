@@ -1,0 +1,164 @@
+"""Sessions: many calls of one client over one stream, in order, in frames.
+
+Invariant: each call is the call that Execute alone would run, with its own identity and its own
+outcome; a stream that breaks leaves nothing undone or done twice, because the client sends what was
+not answered again under the same numbers.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import exprd_proto as wire
+from exprd_compiler.errors import CallError, LimitExceeded
+from exprd_server.deadline import Deadline
+from exprd_server.leases import check_client_id
+from exprd_server.outcomes import Outcomes
+from exprd_server.statuses import RETRY_FIELD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from exprd_server.engine import LocalEngine
+    from exprd_server.log import Logger
+    from exprd_server.settings import Settings
+
+_FLUSH_SECONDS: Final = 0.002  # answers wait no longer than this for the rest of their frame
+_FLUSH_BYTES: Final = 1 << 20
+_RETRY_MS: Final = "50"
+
+
+class Stream(Protocol):
+    """What a session needs of its RPC."""
+
+    def cancel(self) -> object:
+        """Breaks the RPC off."""
+        ...
+
+    def add_callback(self, callback: Callable[[], None], /) -> object:
+        """Has a function called when the RPC ends, for whatever reason."""
+        ...
+
+
+class _Session:
+    """One open stream; `deadline` is that of the call it runs at the moment."""
+
+    __slots__ = ("busy", "deadline", "stream")
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.busy = True
+        self.deadline: Deadline | None = None
+
+    def left(self) -> None:
+        """Notes that the caller has gone."""
+        if self.deadline is not None:
+            self.deadline.leave()
+
+
+class SessionTable:
+    """The open sessions of a server. Thread safe."""
+
+    def __init__(self, engine: LocalEngine, settings: Settings, log: Logger) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._log = log
+        self._lock = threading.Lock()
+        self._open: set[_Session] = set()
+        self._ending = False
+
+    def serve(
+        self, frames: Iterator[wire.SessionRequest], stream: Stream
+    ) -> Iterator[wire.SessionResponse]:
+        """The answers to the frames of one stream.
+
+        Raises:
+            LimitExceeded: too many sessions, or a frame above the window.
+            CallError: the first frame does not say whose calls they are.
+        """
+        first = next(frames, None)
+        if first is None or first.calls:
+            raise CallError("a session begins with a frame that has a client_id and no calls")
+        check_client_id(first.client_id)
+        limits = self._settings.limits
+        with self._opened(stream) as session:
+            self._engine.renew(first.client_id)
+            window = wire.SessionWindow(calls=limits.session_calls, bytes=limits.session_bytes)
+            yield wire.SessionResponse(window=window)
+            while self._rest(session) and (frame := next(frames, None)) is not None:
+                self._work(session)
+                yield from self._answers(session, first.client_id, frame)
+
+    def end(self) -> None:
+        """Ends sessions as soon as they have answered what they have read; the idle ones now."""
+        with self._lock:
+            self._ending = True
+            idle = [s for s in self._open if not s.busy]
+        for session in idle:
+            session.stream.cancel()
+
+    @contextmanager
+    def _opened(self, stream: Stream) -> Generator[_Session]:
+        session = _Session(stream)
+        limit = self._settings.limits.sessions
+        with self._lock:
+            if len(self._open) >= limit:
+                raise LimitExceeded(
+                    f"{limit} sessions are open already",
+                    hint="make single calls, or try again in a moment",
+                    fields={"limit": "sessions", RETRY_FIELD: _RETRY_MS},
+                )
+            self._open.add(session)
+        stream.add_callback(session.left)
+        try:
+            yield session
+        finally:
+            with self._lock:
+                self._open.discard(session)
+
+    def _rest(self, session: _Session) -> bool:
+        """Marks a session as idle, unless it is to end."""
+        with self._lock:
+            session.busy = False
+            return not self._ending
+
+    def _work(self, session: _Session) -> None:
+        with self._lock:
+            session.busy = True
+
+    def _answers(
+        self, session: _Session, client_id: str, frame: wire.SessionRequest
+    ) -> Iterator[wire.SessionResponse]:
+        calls = frame.calls
+        if len(calls) > self._settings.limits.session_calls:
+            raise LimitExceeded(
+                f"{len(calls)} calls in one frame, at most {self._settings.limits.session_calls}",
+                hint="keep to the window of the first answer",
+                fields={"limit": "session_calls"},
+            )
+        self._engine.renew(client_id)
+        longest = self._settings.execute_seconds
+        seconds = min(longest, frame.seconds) if frame.seconds > 0 else longest
+        outcomes = Outcomes(self._engine, self._settings.limits, self._log)
+        response, flushed = wire.SessionResponse(), time.monotonic()
+        nbytes = 0
+        for call in calls:
+            call.call_id.client_id = client_id
+            call.call_id.acked_through = frame.acked_through
+            session.deadline = Deadline(seconds)
+            nbytes += outcomes.execute(call, session.deadline, response.outcomes.add())
+            now = time.monotonic()
+            if nbytes > _FLUSH_BYTES or now - flushed > _FLUSH_SECONDS:
+                yield response
+                response, flushed, nbytes = wire.SessionResponse(), now, 0
+        session.deadline = None
+        if response.outcomes:
+            yield response
+
+
+def stream_of(context: Any) -> Stream:
+    """The RPC of a context, whose stubs say less than it does."""
+    return context  # type: ignore[no-any-return]
