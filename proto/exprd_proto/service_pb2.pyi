@@ -537,16 +537,18 @@ class InputList(_message.Message):
     def __init__(self, inputs: _Optional[_Iterable[_Union[ExecuteInput, _Mapping]]] = ...) -> None: ...
 
 class ExecuteBatchRequest(_message.Message):
-    __slots__ = ("handle", "items", "deliveries", "call_id")
+    __slots__ = ("handle", "items", "deliveries", "call_id", "expected_incarnation")
     HANDLE_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     DELIVERIES_FIELD_NUMBER: _ClassVar[int]
     CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     handle: str
     items: _containers.RepeatedCompositeFieldContainer[InputList]
     deliveries: _containers.RepeatedScalarFieldContainer[Delivery]
     call_id: CallId
-    def __init__(self, handle: _Optional[str] = ..., items: _Optional[_Iterable[_Union[InputList, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, str]]] = ..., call_id: _Optional[_Union[CallId, _Mapping]] = ...) -> None: ...
+    expected_incarnation: str
+    def __init__(self, handle: _Optional[str] = ..., items: _Optional[_Iterable[_Union[InputList, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, str]]] = ..., call_id: _Optional[_Union[CallId, _Mapping]] = ..., expected_incarnation: _Optional[str] = ...) -> None: ...
 
 class ExecuteBatchResponse(_message.Message):
     __slots__ = ("outcomes",)
@@ -721,14 +723,16 @@ class StateServiceCreateResponse(_message.Message):
     def __init__(self, variable: _Optional[_Union[VariableInfo, _Mapping]] = ...) -> None: ...
 
 class StateServiceGetRequest(_message.Message):
-    __slots__ = ("client_id", "uuid", "delivery")
+    __slots__ = ("client_id", "uuid", "delivery", "expected_incarnation")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     UUID_FIELD_NUMBER: _ClassVar[int]
     DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     client_id: str
     uuid: str
     delivery: Delivery
-    def __init__(self, client_id: _Optional[str] = ..., uuid: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, str]] = ...) -> None: ...
+    expected_incarnation: str
+    def __init__(self, client_id: _Optional[str] = ..., uuid: _Optional[str] = ..., delivery: _Optional[_Union[Delivery, str]] = ..., expected_incarnation: _Optional[str] = ...) -> None: ...
 
 class StateServiceGetResponse(_message.Message):
     __slots__ = ("variable", "value")
@@ -739,14 +743,16 @@ class StateServiceGetResponse(_message.Message):
     def __init__(self, variable: _Optional[_Union[VariableInfo, _Mapping]] = ..., value: _Optional[_Union[ExecuteOutput, _Mapping]] = ...) -> None: ...
 
 class StateServiceSnapshotRequest(_message.Message):
-    __slots__ = ("client_id", "uuids", "delivery")
+    __slots__ = ("client_id", "uuids", "delivery", "expected_incarnation")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     UUIDS_FIELD_NUMBER: _ClassVar[int]
     DELIVERY_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     client_id: str
     uuids: _containers.RepeatedScalarFieldContainer[str]
     delivery: Delivery
-    def __init__(self, client_id: _Optional[str] = ..., uuids: _Optional[_Iterable[str]] = ..., delivery: _Optional[_Union[Delivery, str]] = ...) -> None: ...
+    expected_incarnation: str
+    def __init__(self, client_id: _Optional[str] = ..., uuids: _Optional[_Iterable[str]] = ..., delivery: _Optional[_Union[Delivery, str]] = ..., expected_incarnation: _Optional[str] = ...) -> None: ...
 
 class VariableReading(_message.Message):
     __slots__ = ("variable", "value")
