@@ -194,6 +194,13 @@ def _shaken(value: Array, track: int, who: str) -> Array:
         return np.asarray(shaken).astype(value.dtype)
 
 
+def _blurred(value: Array, track: int) -> Array:
+    """Floats off by units in the last place of the largest: nothing small comes out of LAPACK."""
+    size = float(np.abs(wide(value)[np.isfinite(value)]).max(initial=0.0))
+    units = np.random.default_rng([track, value.size]).uniform(-4, 4, value.shape)
+    return np.asarray(value + size * unit(value.dtype.name) * units).astype(value.dtype)
+
+
 def _on_track(node: Node, operands: Sequence[Array], track: int) -> Array:
     """The value of a node with noise."""
     lowering = node.op.lowering
@@ -203,6 +210,10 @@ def _on_track(node: Node, operands: Sequence[Array], track: int) -> Array:
     if not isinstance(lowering, _SINGLE):
         inputs = {x: _shaken(array, track, x.op.name) for x, array in inputs.items()}
     (value,) = evaluate_nodes([node], inputs)
+    if isinstance(lowering, Lapack):
+        if not all(np.isfinite(x).all() for x in operands):
+            raise Unjudged  # where NaNs come to lie is the routine's affair
+        value = _blurred(value, track)
     still = isinstance(lowering, _MOVING) or node.op in _WHOLE or _moved(value, operands)
     return value if still else _shaken(value, track, node.op.name)
 
