@@ -20,6 +20,8 @@ from exprd.mode import Mode
 from exprd.numeric import NumericWarning
 from exprd.opfromgraph import OpFromGraph
 from exprd.printing import debugprint, dprint, pp, pprint
+from exprd.published import PublishedFunction
+from exprd.publishing import list_functions, lookup, publish, rollback, set_label, unpublish
 from exprd.saving import dump_graph, load, load_graph, save
 from exprd.session import Session, connect
 from exprd.shared import shared
@@ -39,6 +41,7 @@ __all__ = [
     "OrderedUpdates",
     "Out",
     "Param",
+    "PublishedFunction",
     "Rop",
     "Session",
     "Variable",
@@ -55,17 +58,23 @@ __all__ = [
     "function",
     "grad",
     "gradient",
+    "list_functions",
     "load",
     "load_graph",
+    "lookup",
     "pp",
     "pprint",
     "printing",
+    "publish",
     "put",
+    "rollback",
     "save",
     "saving",
+    "set_label",
     "shared",
     "subgraph_grad",
     "tensor",
+    "unpublish",
     "vectorize_graph",
 ]
 

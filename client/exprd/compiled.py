@@ -21,6 +21,7 @@ from exprd.numeric import warn_of
 from exprd.recipe import Program, Recipe
 from exprd.session import Session, current_session
 from exprd.shared import TensorSharedVariable
+from exprd.slots import Slot
 from exprd.transport import InputValue, RemoteBuffer
 from exprd_compiler.errors import CallError, ExprdError
 from exprd_compiler.ir.dtype import numpy_dtype
@@ -75,6 +76,11 @@ class Function:
     def session(self) -> Session:
         """Where the function runs."""
         return self._session
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The declared inputs."""
+        return self._slots
 
     @property
     def maker(self) -> Maker:

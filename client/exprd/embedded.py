@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from exprd.named import ParameterInfo, PublishedInfo, PublishJob
 from exprd.transport import (
     Array,
     BufferRef,
@@ -27,13 +28,16 @@ from exprd.transport import (
 )
 from exprd_compiler.errors import ConnectionLost
 from exprd_compiler.ir.counts import EventCount
-from exprd_server import values
+from exprd_server import values, versions
 from exprd_server.embedded import embedded_engine
 from exprd_server.engine import LocalEngine
+from exprd_server.publishing import Publisher
 from exprd_server.variables import NewVariable as EngineVariable
+from exprd_server.versions import PublishCall
 
 __all__ = ["EmbeddedTransport"]
 
+_PAGE: Final = 1000
 _DURABILITY: Final = {
     "volatile": values.Durability.VOLATILE,
     "durable": values.Durability.DURABLE,
@@ -50,6 +54,7 @@ class EmbeddedTransport:
         self._engine = embedded_engine(cache=cache)
         self._client = str(uuid.uuid4())
         self._closed = False
+        self.names = EmbeddedNames(self._engine.published, self._client)
 
     @property
     def traffic(self) -> tuple[int, int]:
@@ -164,6 +169,73 @@ class EmbeddedTransport:
         self._closed = True
         self._engine.end_lease(self._client)
         self._engine.close()
+
+
+class EmbeddedNames:
+    """The functions that are published in this process; they end with it."""
+
+    def __init__(self, published: Publisher, client: str) -> None:
+        self._published, self._me = published, client
+
+    def publish(self, job: PublishJob) -> PublishedInfo:
+        """Gives a compiled function a name."""
+        call = PublishCall(
+            client_id=self._me,
+            name=job.name,
+            handle=job.handle,
+            form=job.form,
+            inputs=job.inputs,
+            outputs=job.outputs,
+            version=job.version,
+            labels=job.labels,
+            doc=job.doc,
+        )
+        return _published(self._published.publish(call))
+
+    def lookup(self, name: str, version: int, label: str) -> PublishedInfo:
+        """A published function, held from now on."""
+        found = self._published.lookup(self._me, name, version=version, label=label)
+        return _published(found)
+
+    def page(self, prefix: str) -> Sequence[PublishedInfo]:
+        """Every published version whose name begins so."""
+        found, after = self._published.page(prefix, _PAGE)
+        rows = list(found)
+        while after:
+            found, after = self._published.page(prefix, _PAGE, after)
+            rows += found
+        return [_published(row) for row in rows]
+
+    def set_label(self, name: str, label: str, version: int, expected: int) -> PublishedInfo:
+        """Points a label at a version, or with 0 back to the one before."""
+        moved = self._published.set_label(self._me, name, label, version=version, expected=expected)
+        return _published(moved)
+
+    def unpublish(self, name: str, versions: Sequence[int]) -> int:
+        """Takes versions away, all when none is named; the count of those there were."""
+        return self._published.unpublish(self._me, name, versions)
+
+
+def _published(info: versions.PublishedInfo) -> PublishedInfo:
+    version, signature = info.version, info.version.signature
+    return PublishedInfo(
+        name=version.name,
+        version=version.version,
+        labels=info.labels,
+        handle=version.handle,
+        doc=version.doc,
+        inputs=_parameters(signature.inputs),
+        outputs=_parameters(signature.outputs),
+        shared=_parameters(signature.shared),
+        updated=signature.updated,
+        publisher=version.publisher,
+        created=version.created,
+        form=version.form,
+    )
+
+
+def _parameters(row: Sequence[values.Parameter]) -> tuple[ParameterInfo, ...]:
+    return tuple(ParameterInfo(name=p.name, type=p.type, variable=p.variable) for p in row)
 
 
 def _given(value: InputValue) -> Array | values.BufferRef:

@@ -19,6 +19,7 @@ import numpy as np
 import exprd_proto as wire
 from exprd.calls import CallIds
 from exprd.encode import encode_type, write_bundle
+from exprd.remote_names import RemoteNames
 from exprd.statuses import error_of
 from exprd.transport import (
     Array,
@@ -94,6 +95,7 @@ class RemoteTransport:
         self._data = wire.DataServiceStub(self._channel)
         self._state = wire.StateServiceStub(self._channel)
         self._admin = wire.AdminServiceStub(self._channel)
+        self.names = RemoteNames(self._compiler, self._call, self.client_id)
         self._closed = threading.Event()
         self._counting = threading.Lock()
         self._sent = self._received = 0

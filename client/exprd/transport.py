@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
+from exprd.named import Names
 from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.type import TensorType
@@ -113,6 +114,11 @@ class Transport(Protocol):
     @property
     def traffic(self) -> tuple[int, int]:
         """Bytes of execute messages sent and received so far."""
+        ...
+
+    @property
+    def names(self) -> Names:
+        """The functions that are published there."""
         ...
 
     def info(self) -> Mapping[str, str]:

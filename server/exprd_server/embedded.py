@@ -33,6 +33,7 @@ def embedded_engine(settings: Settings | None = None, *, cache: Path | None = No
         functions=_UNBOUNDED,
         buffers=_UNBOUNDED,
         variables=_UNBOUNDED,
+        published=_UNBOUNDED,
     )
     chosen = settings or Settings(lease_seconds=math.inf, limits=limits)
     return LocalEngine(chosen, InProcessCompiler(cache), MemoryStore())
