@@ -15,7 +15,7 @@ from zlib import crc32
 
 import numpy as np
 
-from exprd_compiler.errors import CompilerBug, ExprdError
+from exprd_compiler.errors import CompilerBug, ExprdError, LinAlgError
 from exprd_compiler.interpret import evaluate_nodes
 from exprd_compiler.ir.dtype import is_complex, is_float, part_of
 from exprd_compiler.ir.graph import toposort
@@ -285,7 +285,12 @@ def run(node: Node, operands: Sequence[Tracked]) -> Tracked:
     check_size(node, plain)
     if node.op.name in _SPECIFIED and not _SPECIFIED[node.op.name](*plain):
         raise Unjudged
-    (value,) = evaluate_nodes([node], dict(zip(node.inputs, plain, strict=True)))
+    try:
+        (value,) = evaluate_nodes([node], dict(zip(node.inputs, plain, strict=True)))
+    except LinAlgError:
+        if all(np.isfinite(x).all() for x in plain):
+            raise
+        raise Unjudged from None  # what a routine makes of NaNs is its affair
     if value.size > LARGEST:
         raise Unjudged
     depth = 1 + max((x.depth for x in operands), default=0)
