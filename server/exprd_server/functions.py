@@ -169,11 +169,11 @@ class FunctionTable:
             return present
 
     def holders(self) -> frozenset[str]:
-        """The ids of all clients that hold functions."""
+        """The ids of all clients that hold functions; published versions (@) are no clients."""
         with self._lock:
             live = (name for function in self._functions.values() for name in function.holders)
             kept = (name for function in self._dormant.values() for name in function.holders)
-            return frozenset((*live, *kept))
+            return frozenset(name for name in (*live, *kept) if not name.startswith("@"))
 
     def check_room(self, handle: str) -> None:
         """Returns if a function may be added; to be asked before compiling it."""
