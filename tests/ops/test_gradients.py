@@ -9,7 +9,7 @@ from exprd_compiler.grad import grad
 from exprd_compiler.interpret import evaluate, evaluate_nodes
 from exprd_compiler.ir.dtype import FLOATS, WIDE_FLOATS, is_float
 from exprd_compiler.ir.graph import Graph
-from exprd_compiler.ir.node import NO_GRAD, NO_PATH, ZERO_GRAD, Node, Op
+from exprd_compiler.ir.node import NO_GRAD, NO_PATH, ZERO_GRAD, Node, Op, Undefined
 from exprd_compiler.ops.arithmetic import cast, mul
 from exprd_compiler.ops.leaves import const
 from exprd_compiler.ops.reduce import sum_
@@ -34,7 +34,11 @@ def cost_of(one: Sample, rng: np.random.Generator) -> Node:
 
 
 def float_inputs(one: Sample) -> list[Node]:
-    return [x for x in one.node.inputs if is_float(x.dtype)]
+    """The inputs by which the op can be differentiated."""
+    node, rule = one.node, one.node.op.grad
+    parts = rule(node, node, *node.inputs, **node.attributes) if callable(rule) else node.inputs
+    pairs = zip(node.inputs, parts, strict=True)
+    return [x for x, part in pairs if is_float(x.dtype) and not isinstance(part, Undefined)]
 
 
 def differentiable(
