@@ -6,7 +6,7 @@ that is compiled without a target does.
 
 from __future__ import annotations
 
-from exprd import compile, errors, gradient, printing, saving, tensor
+from exprd import compile, errors, formats, gradient, nn, printing, saving, state, tensor
 from exprd.__about__ import __version__
 from exprd.buffers import Buffer, put
 from exprd.clone import clone
@@ -25,6 +25,7 @@ from exprd.publishing import list_functions, lookup, publish, rollback, set_labe
 from exprd.saving import dump_graph, load, load_graph, save
 from exprd.session import Session, connect
 from exprd.shared import shared
+from exprd.state import load_state_dict, state_dict
 from exprd.updates import OrderedUpdates
 from exprd.variable import Variable
 from exprd.vectorize import vectorize_graph
@@ -55,13 +56,16 @@ __all__ = [
     "dprint",
     "dump_graph",
     "errors",
+    "formats",
     "function",
     "grad",
     "gradient",
     "list_functions",
     "load",
     "load_graph",
+    "load_state_dict",
     "lookup",
+    "nn",
     "pp",
     "pprint",
     "printing",
@@ -72,6 +76,8 @@ __all__ = [
     "saving",
     "set_label",
     "shared",
+    "state",
+    "state_dict",
     "subgraph_grad",
     "tensor",
     "unpublish",

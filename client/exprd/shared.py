@@ -142,6 +142,11 @@ class TensorSharedVariable(TensorVariable):
         """Whether the value outlives its client: "volatile", "durable" or "constant"."""
         return self._storage.durability
 
+    @property
+    def session(self) -> Session | None:
+        """Where the value lives; None as long as that is this process and no session."""
+        return self._storage.session
+
     def clone(self) -> TensorSharedVariable:
         """Another variable with a copy of the current value."""
         return _made(self.node.type, self.get_value(), self.name, self._storage.durability)

@@ -23,6 +23,7 @@
     |- ResultExpired         committed, but the reply was not kept       FAILED_PRECONDITION
     |- StateRolledBack       the server lost acknowledged updates        DATA_LOSS
     |- DamagedFile           a file is not what was written             DATA_LOSS
+    |- StateMismatch         (client only, also RuntimeError) no state of this model
     |- DeviceUnavailable     no such target on this server               FAILED_PRECONDITION
     |- ConnectionLost        (client only, also ConnectionError)         UNAVAILABLE
     |- MissingExtra          (also ImportError) an optional part is not installed
@@ -175,6 +176,10 @@ class GradientError(GraphError):
 
 class DamagedFile(ExprdError):
     """A file is not what was written into it, or is none of ours. Take another copy of it."""
+
+
+class StateMismatch(ExprdError, RuntimeError):
+    """A state dict does not fit a model. Build the model it was saved of, or load parts of it."""
 
 
 class MissingExtra(ExprdError, ImportError):

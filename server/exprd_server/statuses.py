@@ -46,6 +46,7 @@ _CODES: Final[Mapping[type[ExprdError], str]] = MappingProxyType(
         errors.ResultExpired: "FAILED_PRECONDITION",
         errors.StateRolledBack: "DATA_LOSS",
         errors.DamagedFile: "DATA_LOSS",
+        errors.StateMismatch: "FAILED_PRECONDITION",
         errors.DeviceUnavailable: "FAILED_PRECONDITION",
         errors.MissingExtra: "FAILED_PRECONDITION",
         errors.ConnectionLost: "UNAVAILABLE",

@@ -10,20 +10,19 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exprd.convert import is_mapping
+from exprd.whole import write_whole
 from exprd_compiler.errors import DamagedFile, UnsupportedVersion
 
-__all__ = ["FORMAT", "Archive", "is_archive", "read_archive", "write_archive", "write_whole"]
+__all__ = ["FORMAT", "Archive", "is_archive", "read_archive", "write_archive"]
 
 FORMAT: Final = "exprd"
 VERSION: Final = 1
@@ -102,33 +101,6 @@ def write_archive(path: str | os.PathLike[str], archive: Archive) -> None:
         for name, data in {MANIFEST: text.encode(), **archive.members}.items():
             out.writestr(zipfile.ZipInfo(name, _DATE), data)
     write_whole(path, buffer.getbuffer())
-
-
-def write_whole(path: str | os.PathLike[str], data: bytes | memoryview) -> None:
-    """Writes a file in place of what was there: to another name, to the disk, then renamed."""
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the new name last; where folders cannot be opened there is nothing to do."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def is_archive(data: bytes) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from exprd.compiled import Function
 from exprd.convert import is_sequence, node_of
 from exprd.encode import encode_bundle
+from exprd.formats.safetensors import is_safetensors, read_safetensors
+from exprd.formats.torch_file import is_torch, read_torch
 from exprd.origin import mark
 from exprd.saving.archive import is_archive, read_archive, write_archive
 from exprd.saving.tree import from_archive, to_archive
@@ -20,6 +22,13 @@ from exprd_compiler.errors import CallError, DamagedFile
 from exprd_compiler.ir.graph import Graph
 
 __all__ = ["LoadedGraph", "dump_graph", "load", "load_graph", "save"]
+
+# Which content is whose, and how it is read; the first that knows it.
+_READERS: Final[tuple[tuple[Callable[[bytes], bool], Callable[[bytes], Any]], ...]] = (
+    (is_archive, lambda data: from_archive(read_archive(data))),
+    (is_torch, read_torch),
+    (is_safetensors, read_safetensors),
+)
 
 
 def save(value: object, path: str | os.PathLike[str]) -> None:
@@ -40,15 +49,18 @@ def save(value: object, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str]) -> Any:
     """The value in a file of `save`; functions are compiled in the session in use.
 
+    Files of `torch.save` and of safetensors are known by their content: tensors come as arrays.
+
     Raises:
-        DamagedFile: the file is not what was written.
+        DamagedFile: the file is not what was written, or of no format that is known here.
         UnsupportedVersion: a later version of exprd wrote it.
         OSError: the file cannot be read.
     """
     data = Path(path).read_bytes()
-    if not is_archive(data):
-        raise DamagedFile(f"{os.fspath(path)} is no file of exprd.save")
-    return from_archive(read_archive(data))
+    read = next((read for knows, read in _READERS if knows(data)), None)
+    if read is None:
+        raise DamagedFile(f"{os.fspath(path)} is no file of exprd.save, torch.save or safetensors")
+    return read(data)
 
 
 def dump_graph(value: object) -> bytes:

@@ -80,7 +80,8 @@ class _Writer:
             raise CallError(
                 f"{path or 'the value'} is {type(value).__name__}, which cannot be saved",
                 op="save",
-                hint="save arrays, variables, functions, and lists and dicts of these",
+                hint="save arrays, variables, functions, and lists and dicts of these;"
+                " of a model its state_dict()",
             )
         return make(value, path, depth + 1)
 
