@@ -82,18 +82,23 @@ searchsorted: Op = Op(
 
 
 # ---- bincount
+_LOWEST: Final = -(2**63)  # neutral: nothing is below it
+
+
 def _highest_numpy(x: Array, axes: tuple[int, ...]) -> Array:
-    return np.asarray(np.max(x.astype("int64"), axis=axes, initial=-1))
+    return np.asarray(np.max(x.astype("int64"), axis=axes, initial=_LOWEST))
 
 
 highest: Op = reduction(
     "highest",
     numpy=_highest_numpy,
-    lowering=Reduce("max", lambda k, acc, x: k.maximum(acc, x), lambda _: -1, lambda _: "int64"),
+    lowering=Reduce(
+        "max", lambda k, acc, x: k.maximum(acc, x), lambda _: _LOWEST, lambda _: "int64"
+    ),
     grad=ZERO_GRAD,
     result=lambda _: "int64",
     theano="CAReduce",
-    doc="Largest of whole numbers over axes as int64; -1 if none is larger.",
+    doc="Largest of whole numbers over axes as int64; of none the least there is.",
     dtypes=_COUNTED,
 )
 
