@@ -253,11 +253,6 @@ def _has_rows(x: Array, *others: Array) -> bool:
     return x.size > 0 or not any(other.size for other in others)
 
 
-def _is_countable(x: Array) -> bool:
-    """Whether -1 is below all numbers, as the largest of none is said to be."""
-    return x.dtype.kind == "u" or bool(np.all(x >= -1))
-
-
 def _never(*_: Array) -> bool:
     return False
 
@@ -266,7 +261,6 @@ def _never(*_: Array) -> bool:
 # eigenvalues any order: their own tests multiply them together again.
 _SPECIFIED: Final[Mapping[str, Callable[..., bool]]] = {
     "searchsorted": _is_sorted,
-    "highest": _is_countable,
     **dict.fromkeys(("gather", "scatter", "pick", "put"), _has_rows),
     **dict.fromkeys(("svd_packed", "svd_left", "svd_right", "eigh_packed", "eigh_vectors"), _never),
     **dict.fromkeys(("eig_packed", "eig_values", "eig_vectors"), _never),
