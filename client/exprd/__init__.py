@@ -6,8 +6,9 @@ that is compiled without a target does.
 
 from __future__ import annotations
 
-from exprd import compile, errors, formats, gradient, nn, printing, saving, state, tensor
+from exprd import compile, errors, formats, gof, gradient, nn, printing, saving, state, tensor
 from exprd.__about__ import __version__
+from exprd.as_theano import install_as_theano, uninstall_as_theano
 from exprd.buffers import Buffer, put
 from exprd.clone import clone
 from exprd.compiled import Function
@@ -58,8 +59,10 @@ __all__ = [
     "errors",
     "formats",
     "function",
+    "gof",
     "grad",
     "gradient",
+    "install_as_theano",
     "list_functions",
     "load",
     "load_graph",
@@ -80,6 +83,7 @@ __all__ = [
     "state_dict",
     "subgraph_grad",
     "tensor",
+    "uninstall_as_theano",
     "unpublish",
     "vectorize_graph",
 ]

@@ -247,7 +247,8 @@ def __getattr__(name: str) -> _Any:
     try:
         return _TABLE[name]
     except KeyError:
-        raise AttributeError(f"exprd.tensor has no {name!r}") from None
+        text = f"exprd.tensor has no {name!r}; docs/coverage.md lists Theano's missing names"
+        raise AttributeError(text) from None
 
 
 def __dir__() -> list[str]:
