@@ -12,6 +12,7 @@ from exprd.convert import is_array
 from exprd.origin import Origin
 from exprd_compiler.errors import (
     ArgumentError,
+    AssertionFailed,
     CallError,
     Cancelled,
     CompilerBug,
@@ -52,6 +53,7 @@ NullTypeGradError = NotDifferentiable
 
 __all__ = [
     "ArgumentError",
+    "AssertionFailed",
     "CallError",
     "Cancelled",
     "CompilerBug",

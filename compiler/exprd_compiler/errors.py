@@ -12,6 +12,7 @@
     |- CallError             wrong arguments of a compiled function      INVALID_ARGUMENT
     |- IndexOutOfRange       (also IndexError)                           OUT_OF_RANGE
     |- LinAlgError           (also numpy's) singular, no convergence    OUT_OF_RANGE
+    |- AssertionFailed       (also AssertionError) a condition of Assert  OUT_OF_RANGE
     |- UnknownHandle         never existed, released, or lapsed          NOT_FOUND
     |- UnsupportedVersion    op, op set or protocol not known here       UNIMPLEMENTED
     |- Unauthenticated       no valid token was given                    UNAUTHENTICATED
@@ -120,6 +121,10 @@ class IndexOutOfRange(ExprdError, IndexError):
 
 class LinAlgError(ExprdError, np.linalg.LinAlgError):
     """A matrix is singular or not positive definite, or an iteration did not converge."""
+
+
+class AssertionFailed(ExprdError, AssertionError):
+    """A condition that the user's graph asserts does not hold; the message is the user's own."""
 
 
 class UnknownHandle(ExprdError, LookupError):

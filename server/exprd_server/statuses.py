@@ -35,6 +35,7 @@ _CODES: Final[Mapping[type[ExprdError], str]] = MappingProxyType(
         errors.CallError: "INVALID_ARGUMENT",
         errors.IndexOutOfRange: "OUT_OF_RANGE",
         errors.LinAlgError: "OUT_OF_RANGE",
+        errors.AssertionFailed: "OUT_OF_RANGE",
         errors.UnknownHandle: "NOT_FOUND",
         errors.UnsupportedVersion: "UNIMPLEMENTED",
         errors.Unauthenticated: "UNAUTHENTICATED",

@@ -13,6 +13,7 @@ from exprd_compiler.errors import UnsupportedVersion
 from exprd_compiler.ir.node import Op
 from exprd_compiler.ops import (
     arithmetic,
+    assertion,
     backward,
     bessel,
     choice,
@@ -99,6 +100,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     nnet,
     backward,
     observation,
+    assertion,
 )
 
 

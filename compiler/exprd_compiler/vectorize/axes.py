@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from exprd_compiler.ir.node import Node
+from exprd_compiler.ops.arithmetic import cast
 from exprd_compiler.ops.joining import join
 from exprd_compiler.ops.movement import ANY, NEW_AXIS, dimshuffle
+from exprd_compiler.ops.reduce import all_
 from exprd_compiler.vectorize.batch import Batch, Operand, Rule, own, padded, split
 
 
@@ -49,6 +51,15 @@ def leading(batch: Batch, node: Node, xs: Sequence[Operand]) -> Node:
     tensors = [batch.spread(x) for x in xs if x.rank]
     rest = own(node, [x for x in xs if not x.rank])
     return node.op(*tensors, *rest, **node.attributes)
+
+
+def every_item(batch: Batch, node: Node, xs: Sequence[Operand]) -> Node:
+    """The rule of a tensor under conditions, which must hold for every item of the batch."""
+    conditions = [
+        cast(all_(cast(x.node, dtype="bool"), axes=(0,)), dtype="int64") if x.batched else x.node
+        for x in xs[1:]
+    ]
+    return node.op(batch.spread(xs[0]), *conditions, **node.attributes)
 
 
 def vector(batch: Batch, _node: Node, xs: Sequence[Operand]) -> Node:

@@ -12,6 +12,7 @@ from typing import Final
 from exprd_compiler.ir.lowering import ArgReduce, Join, Lapack, Reduce, Scalar, Scan
 from exprd_compiler.ir.node import Op
 from exprd_compiler.ops import (
+    assertion,
     backward,
     contraction,
     creation,
@@ -41,6 +42,7 @@ BY_LOWERING: Final[Mapping[type, Rule]] = MappingProxyType(
 
 BY_OP: Final[Mapping[Op, Rule]] = MappingProxyType(
     {
+        assertion.assert_: axes.every_item,
         backward.consider_constant: axes.elementwise,
         backward.zero_grad: axes.elementwise,
         backward.disconnected_grad: axes.elementwise,
