@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -20,10 +21,14 @@ from grpc_reflection.v1alpha import reflection
 import exprd_proto as wire
 from exprd_compiler.errors import CallError
 from exprd_server import service
-from exprd_server.address import SocketOwner, parse_address
+from exprd_server.address import Address, SocketOwner, parse_address
+from exprd_server.auth import TokenFile
+from exprd_server.gate import Gate
 from exprd_server.interceptors import Boundary
 from exprd_server.session import SessionTable
 from exprd_server.signals import Signals
+from exprd_server.tenants import Tenant, Tenants
+from exprd_server.tls import server_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +65,15 @@ def grpc_options(settings: Settings) -> list[tuple[str, int]]:
 
 
 class Server:
-    """A running server. `start` it once, `stop` it once."""
+    """A running server. `start` it once, `stop` it once.
+
+    Args:
+        settings: of the server.
+        engine: of the namespace "default", which is all there is without tokens.
+        log: where events go.
+        targets: what functions can be compiled for, by name and description.
+        make: makes the engine of another namespace, with settings of its own.
+    """
 
     def __init__(
         self,
@@ -68,23 +81,28 @@ class Server:
         engine: LocalEngine,
         log: Logger,
         targets: Sequence[tuple[str, str]] = TARGETS,
+        make: Callable[[str, Settings], LocalEngine] | None = None,
     ) -> None:
         self._settings = settings
         self._engine = engine
         self._log = log
+        self._make = make
+        self._targets = targets
+        self._tokens = None if settings.tokens is None else TokenFile(settings.tokens, log)
         self._closing = contextlib.ExitStack()
         self._ended = threading.Event()
-        self._sessions = SessionTable(engine, settings, log)
+        self._tenants = Tenants(self._tenant(engine, settings), self._made, self._add_services)
         threads = settings.calls + settings.limits.sessions + _SPARE_THREADS
         self._server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="exprd-call"),
-            interceptors=[Boundary(log, settings.calls, settings.stream_seconds)],
+            interceptors=self._interceptors(),
             options=grpc_options(settings),
             maximum_concurrent_rpcs=threads,
             compression=grpc.Compression.NoCompression,
         )
         self._health = health.HealthServicer()
-        self._add_services(targets)
+        self._add_services(self._tenants.each()[0][1], self._server)
+        self._add_others()
 
     def start(self) -> str:
         """Binds and serves; the target that clients connect to.
@@ -94,15 +112,10 @@ class Server:
             OSError: the address is taken.
         """
         address = parse_address(self._settings.listen)
-        if not address.local and not self._settings.insecure:
-            raise CallError(
-                f"{self._settings.listen} can be reached from other machines, and calls are not"
-                " encrypted",
-                hint="listen on a local address, or say --insecure",
-            )
+        check_exposure(address, self._settings)
         if address.path:
             self._closing.enter_context(SocketOwner(address.path))
-        port = self._bind(address.target)
+        port = self._bind(address)
         if address.path:
             os.chmod(address.path, 0o600)  # noqa: PTH101 - a socket, not a file
         else:
@@ -125,40 +138,72 @@ class Server:
         self._health.enter_graceful_shutdown()
         seconds = self._settings.grace_seconds if grace is None else grace
         stopping = self._server.stop(seconds)
-        self._sessions.end()
+        for _, tenant in self._tenants.each():
+            tenant.sessions.end()
         stopping.wait()
-        self._engine.cancel_all()
-        self._engine.close()
+        for _, tenant in self._tenants.each():
+            tenant.engine.cancel_all()
+            tenant.engine.close()
         self._closing.close()
         self._log.info("stopped")
 
     def hurry(self) -> None:
         """Breaks the calls off that a running `stop` still waits for."""
-        self._engine.cancel_all()
+        for _, tenant in self._tenants.each():
+            tenant.engine.cancel_all()
         self._server.stop(0)
 
-    def _bind(self, target: str) -> int:
+    def _bind(self, address: Address) -> int:
+        target, tls = address.target, self._settings.tls
         try:
-            return self._server.add_insecure_port(target)
+            # A Unix socket is guarded by its file mode; nothing on it can be overheard.
+            if tls is None or address.path:
+                return self._server.add_insecure_port(target)
+            return self._server.add_secure_port(target, server_credentials(tls, self._log))
+        except CallError:
+            self._closing.close()
+            raise
         except RuntimeError:
             self._closing.close()
             raise OSError(f"cannot listen on {target}; is another server there?") from None
 
-    def _add_services(self, targets: Sequence[tuple[str, str]]) -> None:
-        server, engine, settings = self._server, self._engine, self._settings
+    def _interceptors(self) -> list[grpc.ServerInterceptor]:
+        boundary = Boundary(self._log, self._settings.calls, self._settings.stream_seconds)
+        if self._tokens is None:
+            return [boundary]
+        return [boundary, Gate(self._tokens, self._tenants)]
+
+    def _tenant(self, engine: LocalEngine, settings: Settings) -> Tenant:
+        sessions = SessionTable(engine, settings, self._log)
+        return Tenant(engine=engine, sessions=sessions, settings=settings)
+
+    def _made(self, namespace: str) -> Tenant:
+        assert self._tokens is not None  # without them there is one namespace alone
+        if self._make is None:
+            raise CallError(f"this server has no namespace {namespace!r}")
+        limits = self._tokens.current().limits(namespace, self._settings.limits)
+        settings = replace(self._settings, limits=limits)
+        self._log.info("namespace opened", namespace=namespace)
+        return self._tenant(self._make(namespace, settings), settings)
+
+    def _add_services(self, tenant: Tenant, server: Any) -> None:
+        engine, settings = tenant.engine, tenant.settings
         wire.add_CompilerServiceServicer_to_server(
             service.CompilerService(engine, settings), server
         )
         wire.add_ExecutorServiceServicer_to_server(
-            service.ExecutorService(engine, settings, self._sessions, self._log), server
+            service.ExecutorService(engine, settings, tenant.sessions, self._log), server
         )
         wire.add_DataServiceServicer_to_server(service.DataService(engine, settings), server)
         wire.add_StateServiceServicer_to_server(service.StateService(engine, settings), server)
         wire.add_AdminServiceServicer_to_server(
-            service.AdminService(engine, settings, targets), server
+            service.AdminService(engine, settings, self._targets), server
         )
+
+    def _add_others(self) -> None:
+        server = self._server
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        if settings.reflection:
+        if self._settings.reflection:
             names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
 
@@ -168,8 +213,27 @@ class Server:
 
     def _sweep(self) -> None:
         while not self._ended.wait(self._settings.sweep_seconds):
-            for client_id in self._engine.collect():
-                self._log.info("lease lapsed", client_id=client_id)
+            for namespace, tenant in self._tenants.each():
+                for client_id in tenant.engine.collect():
+                    self._log.info("lease lapsed", client_id=client_id, namespace=namespace)
+
+
+def check_exposure(address: Address, settings: Settings) -> None:
+    """Returns if an address may be listened on: whoever reaches it is known, and not overheard.
+
+    Raises:
+        CallError: other machines reach it, and calls are not encrypted or callers not asked.
+    """
+    tls = settings.tls
+    asked = settings.tokens is not None or (tls is not None and tls.client_ca is not None)
+    if address.local or settings.insecure or (tls is not None and asked):
+        return
+    missing = "calls are not encrypted" if tls is None else "callers are not asked who they are"
+    raise CallError(
+        f"{settings.listen} can be reached from other machines, and {missing}",
+        hint="give --tls-cert, --tls-key and --tokens, listen on a local address,"
+        " or say --insecure",
+    )
 
 
 def serve_until_signalled(server: Server, announce: Callable[[str], None]) -> None:

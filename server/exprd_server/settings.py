@@ -85,6 +85,21 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """PEM files that encrypt a server's port; they may be replaced while it runs.
+
+    Attributes:
+        cert: the certificate, and those between it and the authority.
+        key: its private key, without a passphrase.
+        client_ca: who signs the certificates that clients must show; none asks for none.
+    """
+
+    cert: Path
+    key: Path
+    client_ca: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One server's configuration.
 
@@ -100,7 +115,10 @@ class Settings:
         drain_seconds: health says NOT_SERVING for so long before calls are refused.
         grace_seconds: time that calls in flight get to finish at shutdown.
         reflection: whether the services can be listed by clients.
-        insecure: accept a listen address that is not local although nothing is encrypted.
+        insecure: accept a listen address that is not local without TLS and a check of callers.
+        tls: files of certificate and key; none leaves the port in the clear.
+        tokens: file of the tokens that callers must have; none lets everybody in.
+        metrics: ``host:port`` of the page of metrics; empty for none.
         version: what the server calls itself.
         cache: directory of the object cache; none when not given.
         memory_bytes: what the process may allocate; 0 takes a share of the machine.
@@ -117,6 +135,9 @@ class Settings:
     grace_seconds: float = 25.0
     reflection: bool = False
     insecure: bool = False
+    tls: TlsFiles | None = None
+    tokens: Path | None = None
+    metrics: str = ""
     version: str = "0"
     cache: Path | None = None
     memory_bytes: int = 0

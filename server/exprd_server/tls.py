@@ -1,0 +1,119 @@
+"""TLS of a server from files, which may be replaced while it runs.
+
+Invariant: a certificate and a key that do not fit, or are half written, are never served; what
+was served before stays.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import grpc
+
+from exprd_compiler.errors import CallError
+from exprd_server.auth import stamp_of
+
+if TYPE_CHECKING:
+    from exprd_server.log import Logger
+    from exprd_server.settings import TlsFiles
+
+
+@dataclass(frozen=True, slots=True)
+class _Pem:
+    """The contents of the files, checked to fit together."""
+
+    cert: bytes
+    key: bytes
+    client_ca: bytes | None
+
+
+class TlsReloader:
+    """Gives gRPC the certificate at each handshake, anew when the files have changed.
+
+    Raises:
+        CallError: at start, when the files cannot be read or do not fit together.
+    """
+
+    def __init__(self, files: TlsFiles, log: Logger) -> None:
+        self._files = files
+        self._log = log
+        self._lock = threading.Lock()
+        self._stamp = _stamps(files)
+        self._refused = self._stamp
+        self.first = _configuration(read_pem(files))
+
+    def __call__(self) -> grpc.ServerCertificateConfiguration | None:
+        """The new configuration, or None while it stays."""
+        with self._lock:
+            try:
+                stamp = _stamps(self._files)
+            except CallError:
+                return None  # between the removal of a file and its replacement
+            if stamp in (self._stamp, self._refused):
+                return None
+            try:
+                pem = read_pem(self._files)
+            except CallError as error:
+                self._refused = stamp
+                self._log.error("certificates stay as they were", reason=error.message)
+                return None
+            self._stamp = stamp
+        self._log.info("certificates reloaded")
+        return _configuration(pem)
+
+
+def server_credentials(files: TlsFiles, log: Logger) -> grpc.ServerCredentials:
+    """The credentials of a server; clients must show a certificate when a CA for them is given.
+
+    Raises:
+        CallError: the files cannot be read or do not fit together.
+    """
+    reloader = TlsReloader(files, log)
+    return grpc.dynamic_ssl_server_credentials(
+        reloader.first,
+        cast("Any", reloader),  # None is documented to mean that nothing has changed
+        require_client_authentication=files.client_ca is not None,
+    )
+
+
+def read_pem(files: TlsFiles) -> _Pem:
+    """The files of a server's TLS.
+
+    Raises:
+        CallError: one cannot be read, or they do not fit together.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(files.cert, files.key)
+    except ssl.SSLError as error:
+        raise CallError(
+            f"{files.cert} and {files.key} are no certificate and its key: {error.reason}",
+            hint="both are PEM files, and the key has no passphrase",
+        ) from None
+    except OSError as error:
+        raise CallError(f"{files.cert}, {files.key}: {error.strerror}") from None
+    return _Pem(files.cert.read_bytes(), files.key.read_bytes(), _client_ca(files, context))
+
+
+def _client_ca(files: TlsFiles, context: ssl.SSLContext) -> bytes | None:
+    if files.client_ca is None:
+        return None
+    try:
+        context.load_verify_locations(files.client_ca)
+    except ssl.SSLError as error:
+        raise CallError(f"{files.client_ca} has no certificates: {error.reason}") from None
+    except OSError as error:
+        raise CallError(f"{files.client_ca}: {error.strerror}") from None
+    return files.client_ca.read_bytes()
+
+
+def _configuration(pem: _Pem) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(pem.key, pem.cert)], pem.client_ca)
+
+
+def _stamps(files: TlsFiles) -> tuple[tuple[int, int, int], ...]:
+    paths = [files.cert, files.key, *([] if files.client_ca is None else [files.client_ca])]
+    return tuple(stamp_of(path) for path in paths)
