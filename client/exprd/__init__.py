@@ -26,6 +26,7 @@ from exprd.publishing import list_functions, lookup, publish, rollback, set_labe
 from exprd.saving import dump_graph, load, load_graph, save
 from exprd.session import Session, connect
 from exprd.shared import shared
+from exprd.sharing import open_shared, read
 from exprd.state import load_state_dict, state_dict
 from exprd.updates import OrderedUpdates
 from exprd.variable import Variable
@@ -69,11 +70,13 @@ __all__ = [
     "load_state_dict",
     "lookup",
     "nn",
+    "open_shared",
     "pp",
     "pprint",
     "printing",
     "publish",
     "put",
+    "read",
     "rollback",
     "save",
     "saving",

@@ -79,11 +79,13 @@ class Buffer:
         return f"<buffer {self.dtype}{list(self.shape)} in {where}>"
 
 
-def put(value: object) -> Buffer:
+def put(value: object, *, resend: bool = True) -> Buffer:
     """Keeps an array where the graphs run, so that no call has to send it again.
 
     Args:
         value: anything numpy makes an array of; it is copied.
+        resend: keep that copy in this process as long as the buffer, and send it again to a server
+            that was restarted; without it, such a server does not know the buffer any more.
 
     Raises:
         DTypeError: its element type does not exist there.
@@ -95,4 +97,4 @@ def put(value: object) -> Buffer:
         )
     session = current_session()
     session.sweep()
-    return Buffer(session, session.transport.put(array))
+    return Buffer(session, session.transport.put(array, resend))

@@ -7,7 +7,7 @@ keeps between calls lies in its containers.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from exprd.recipe import Program, Recipe
 from exprd.session import Session, current_session
 from exprd.shared import TensorSharedVariable
 from exprd.slots import Slot
-from exprd.transport import InputValue, RemoteBuffer
+from exprd.transport import Expected, InputValue, RemoteBuffer
 from exprd_compiler.errors import CallError, ExprdError
 from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.graph import Graph
@@ -154,8 +154,31 @@ class Function:
         """Runs the function and leaves its outputs where it runs, as buffers."""
         return self._recipe.layout.arrange(self._execute(args, kwargs, keep=True))
 
+    def expecting(self, versions: Mapping[TensorSharedVariable, int]) -> Callable[..., Any]:
+        """This function for calls that run only if shared variables are at versions.
+
+        Args:
+            versions: variables of this function, and what `version` said of them.
+
+        Returns:
+            What is called like the function; it raises `Conflict` when a variable is at another
+            version, and nothing has changed then.
+        """
+        expected = tuple((variable.uuid, version) for variable, version in versions.items())
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            found = self._execute(args, kwargs, keep=False, expected=expected)
+            return self._recipe.layout.arrange(found)
+
+        return call
+
     def _execute(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, keep: bool
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        keep: bool,
+        expected: Expected = (),
     ) -> Sequence[Any]:
         program = self._programs.get(_NONE) or self._variant(_NONE)
         values: Sequence[InputValue]
@@ -164,7 +187,7 @@ class Function:
         else:
             program, values = self._chosen(args, kwargs)
         try:
-            outputs, met = program.run(values, keep)
+            outputs, met = program.run(values, keep, expected)
         except ExprdError as error:
             locate(error, program.origins)
             explain(error, self.graph, values)

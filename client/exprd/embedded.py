@@ -16,9 +16,11 @@ import numpy as np
 from exprd.named import ParameterInfo, PublishedInfo, PublishJob
 from exprd.transport import (
     Array,
+    AttachedVariable,
     BufferRef,
     CompiledInfo,
     CompileJob,
+    Expected,
     InputValue,
     NewVariable,
     OutputValue,
@@ -107,16 +109,17 @@ class EmbeddedTransport:
         kept = (values.Delivery.KEEP,) * outputs
 
         def run(
-            inputs: Sequence[InputValue], keep: bool
+            inputs: Sequence[InputValue], keep: bool, expected: Expected = ()
         ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
             self._check_open()
-            if not keep:
+            if not keep and not expected:
                 return direct([_resolved(x, engine, client) for x in inputs])
             call = values.ExecuteCall(
                 handle=handle,
                 inputs=tuple([_given(x) for x in inputs]),
-                deliveries=kept,
+                deliveries=kept if keep else (),
                 client_id=client,
+                expected=tuple(expected),
             )
             reply = engine.execute(call)
             return [_result(x) for x in reply.outputs], reply.warnings
@@ -140,16 +143,40 @@ class EmbeddedTransport:
         )
         self._engine.create_variable(self._client, variable)
 
+    def attach_variable(self, name: str, default: NewVariable | None) -> AttachedVariable:
+        """The durable variable of a name, or one that is made of a default."""
+        variable = EngineVariable(
+            value=None if default is None else _given(default.value),
+            uuid="" if default is None else default.uuid,
+            name=name,
+            type=None if default is None else default.type,
+            durability=values.Durability.DURABLE,
+            attach=True,
+        )
+        info = self._engine.create_variable(self._client, variable)
+        return AttachedVariable(uuid=info.uuid, type=info.type)
+
     def get_variable(self, uuid: str) -> Array:
         """The value of a shared variable, read-only."""
         return _array(self._engine.get_variable(self._client, uuid)[1])
 
-    def set_variable(self, uuid: str, value: Array) -> None:
-        """Assigns a shared variable."""
-        self._engine.set_variable(values.SetCall(uuid=uuid, value=value))
+    def read_variables(self, uuids: Sequence[str]) -> Sequence[Array]:
+        """The values of shared variables, all of one moment, read-only."""
+        return [_array(value) for _, value in self._engine.snapshot(self._client, uuids)]
 
-    def put(self, value: Array) -> RemoteBuffer:
-        """Keeps an array."""
+    def variable_versions(self, uuids: Sequence[str]) -> Sequence[int]:
+        """The versions of shared variables, all of one moment."""
+        read = self._engine.snapshot(self._client, uuids, values.Delivery.DISCARD)
+        return [info.version for info, _ in read]
+
+    def set_variable(self, uuid: str, value: Array, expected_version: int | None = None) -> int:
+        """Assigns a shared variable; its new version."""
+        call = values.SetCall(uuid=uuid, value=value, expected_version=expected_version)
+        return self._engine.set_variable(call).variable.version
+
+    def put(self, value: Array, resend: bool = False) -> RemoteBuffer:
+        """Keeps an array; this process is not restarted without its buffers."""
+        del resend
         return _buffer(self._engine.put(self._client, value))
 
     def get(self, buffer: RemoteBuffer) -> Array:

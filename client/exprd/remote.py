@@ -1,31 +1,31 @@
-"""The transport over gRPC: one channel to one server.
+"""The transport over gRPC: one client of one server.
 
-Every call has a deadline. A call whose answer was lost is repeated, which is safe: it is
-idempotent, or carries the identity under which the server has recorded it.
+Every call has a deadline. A call whose answer was lost is repeated, also when the server was
+restarted meanwhile: it is idempotent, or carries the identity under which the server has recorded
+it, and names the incarnation it expects.
 """
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+import uuid as uuids
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
-import grpc
 import numpy as np
 
 import exprd_proto as wire
 from exprd.calls import CallIds
-from exprd.encode import encode_type, write_bundle
+from exprd.connection import Connection, write_source
+from exprd.healing import Healer, Needs, VariableFacts
 from exprd.remote_names import RemoteNames
-from exprd.statuses import error_of
 from exprd.transport import (
     Array,
+    AttachedVariable,
     BufferRef,
     CompiledInfo,
     CompileJob,
+    Expected,
     InputValue,
     NewVariable,
     OutputValue,
@@ -33,42 +33,15 @@ from exprd.transport import (
     RemoteBuffer,
     Run,
 )
-from exprd_compiler.errors import CallError, ConnectionLost, ExprdError, UnsupportedVersion
+from exprd_compiler.errors import ConnectionLost, UnknownHandle
 from exprd_compiler.ir.counts import EventCount
-from exprd_proto.arrays import (
-    Assembler,
-    array_from_wire,
-    chunks_in,
-    dtype_from_wire,
-    header_of,
-    write_array,
-)
+from exprd_proto.arrays import Assembler, array_from_wire, dtype_from_wire
+from exprd_proto.decode import OwnLimits, decode_type
 
 __all__ = ["RemoteTransport"]
 
-PROTOCOL: Final = 1
 INLINE_BYTES: Final = 4 << 20  # above this, arrays travel in chunks of 1 MiB: measured faster
-MESSAGE_BYTES: Final = 64 << 20
-_ATTEMPTS: Final = 5
-_FIRST_PAUSE: Final = 0.05
-_GREETING_SECONDS: Final = 10.0
-_CANCEL_SECONDS: Final = 2.0
-
-_OPTIONS: Final = (
-    ("grpc.max_send_message_length", MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MESSAGE_BYTES),
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    ("grpc.use_local_subchannel_pool", 1),
-)
-_DURABILITY: Final = {
-    "volatile": wire.Durability.DURABILITY_VOLATILE,
-    "durable": wire.Durability.DURABILITY_DURABLE,
-    "constant": wire.Durability.DURABILITY_CONSTANT,
-}
+_LIMITS: Final = OwnLimits()
 
 T = TypeVar("T")
 
@@ -78,38 +51,29 @@ class RemoteTransport:
 
     Args:
         target: "host:port" or "unix:///path".
-        deadline: asked at each call: seconds that it may take, retries included.
+        deadline: asked at each call: seconds that it may take, repetitions included.
+        patience: asked at each failure: seconds for which the server may be away.
 
     Raises:
         ConnectionLost: nobody answers at the target.
         UnsupportedVersion: the server speaks another protocol.
     """
 
-    def __init__(self, target: str, deadline: Callable[[], float]) -> None:
-        self._target, self._deadline = _checked_target(target), deadline
-        self.client_id = str(uuid.uuid4())
+    def __init__(
+        self, target: str, deadline: Callable[[], float], patience: Callable[[], float]
+    ) -> None:
+        self._connection = Connection(target, deadline, patience)
+        self.client_id = self._connection.client_id
         self._ids = CallIds(self.client_id)
-        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
-        self._compiler = wire.CompilerServiceStub(self._channel)
-        self._executor = wire.ExecutorServiceStub(self._channel)
-        self._data = wire.DataServiceStub(self._channel)
-        self._state = wire.StateServiceStub(self._channel)
-        self._admin = wire.AdminServiceStub(self._channel)
-        self.names = RemoteNames(self._compiler, self._call, self.client_id)
-        self._closed = threading.Event()
+        self._healer = Healer(self._connection, self._connection.incarnation)
+        self.names = RemoteNames(self._connection.compiler, self._connection.call, self.client_id)
         self._counting = threading.Lock()
         self._sent = self._received = 0
-        try:
-            lease = self._greet()
-        except ExprdError:
-            self._channel.close()
-            raise
-        threading.Thread(target=self._renew, args=(lease / 4,), daemon=True).start()
 
     @property
     def target(self) -> str:
         """The address of the server."""
-        return self._target
+        return self._connection.target
 
     @property
     def traffic(self) -> tuple[int, int]:
@@ -125,7 +89,7 @@ class RemoteTransport:
     # ---- the server itself
     def info(self) -> Mapping[str, str]:
         """Versions, limits and load."""
-        reply = self._info(self._deadline())
+        reply = self._connection.info()
         facts = {f"limit.{field.name}": str(value) for field, value in reply.limits.ListFields()}
         return {
             "server_version": reply.server_version,
@@ -140,26 +104,13 @@ class RemoteTransport:
 
     def close(self) -> None:
         """Gives up the lease, best effort, and the channel."""
-        self._closed.set()
-        with contextlib.suppress(grpc.RpcError):
-            self._admin.EndLease(wire.EndLeaseRequest(client_id=self.client_id), timeout=2.0)
-        self._channel.close()
+        self._connection.close()
 
     # ---- functions
     def compile(self, job: CompileJob) -> CompiledInfo:
         """Compiles a graph there."""
-        request = wire.CompileRequest(
-            client_id=self.client_id,
-            mode=job.mode,
-            target=job.target,
-            options=wire.CompileOptions(including=job.including, excluding=job.excluding),
-            bindings=[
-                wire.VariableBinding(slot=slot, uuid=name) for slot, name in enumerate(job.bindings)
-            ],
-            name=job.name,
-        )
-        write_bundle(request.graph, job.graph)
-        reply = self._call(self._compiler.Compile, request)
+        reply = self.healed(Needs(variables=job.bindings), lambda: self._connection.compile(job))
+        self._healer.gave_function(reply.handle, job)
         return CompiledInfo(
             handle=reply.handle,
             plan=tuple(PlanStep(op=step.op, text=step.text) for step in reply.plan),
@@ -171,7 +122,10 @@ class RemoteTransport:
     def texts(self, handle: str) -> Mapping[str, str]:
         """The stages of a function as text."""
         request = wire.DescribeRequest(client_id=self.client_id, handle=handle, texts=["*"])
-        reply = self._call(self._compiler.Describe, request)
+        reply = self.healed(
+            Needs(functions=(handle,)),
+            lambda: self._connection.call(self._connection.compiler.Describe, request),
+        )
         return {text.name: text.text for text in reply.texts}
 
     def runner(self, handle: str, outputs: int) -> Run:
@@ -179,44 +133,36 @@ class RemoteTransport:
         kept = [wire.Delivery.DELIVERY_KEEP] * outputs
 
         def run(
-            inputs: Sequence[InputValue], keep: bool
+            inputs: Sequence[InputValue], keep: bool, expected: Expected = ()
         ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
-            reply = self._execute(handle, inputs, kept if keep else ())
-            met = [_event(warning) for warning in reply.warnings] if reply.warnings else ()
-            return [self._output(x, keep) for x in reply.outputs], met
+            names = [x.handle for x in inputs if isinstance(x, BufferRef)]
+            needs = Needs(functions=(handle,), buffers=tuple(names))
+            request = wire.ExecuteRequest(
+                handle=handle, deliveries=kept if keep else (), expected=map(_expected, expected)
+            )
+            sending = _Sending(self._connection, inputs)
+            with self._ids.call() as call_id:
+                request.call_id.CopyFrom(call_id)
+                return self._noted(
+                    lambda: self.healed(needs, lambda: self._run(request, sending, keep))
+                )
 
         return run
 
-    def _execute(
-        self, handle: str, inputs: Sequence[InputValue], deliveries: Sequence[wire.Delivery]
-    ) -> wire.ExecuteResponse:
-        sent, uploaded = self._uploaded(inputs)
-        try:
-            with self._ids.call() as call_id:
-                request = wire.ExecuteRequest(handle=handle, deliveries=deliveries, call_id=call_id)
-                for value in sent:
-                    _write_source(request.inputs.add(), value)
-                reply = self._call_or_cancel(self._executor.Execute, request)
-                self._count(request.ByteSize(), reply.ByteSize())
-                return reply
-        finally:
-            if uploaded:
-                self.release((), uploaded, ())
-
-    def _uploaded(self, inputs: Sequence[InputValue]) -> tuple[Sequence[InputValue], list[str]]:
-        """The inputs, large ones put there first when all together are too much for a message."""
-        total = sum(x.nbytes for x in inputs if isinstance(x, np.ndarray))
-        if total <= INLINE_BYTES:
-            return inputs, []
-        out: list[InputValue] = []
-        uploaded: list[str] = []
-        for value in inputs:
-            if isinstance(value, np.ndarray) and value.nbytes * len(inputs) > INLINE_BYTES:
-                uploaded.append(self.put(value).handle)
-                out.append(BufferRef(uploaded[-1]))
-            else:
-                out.append(value)
-        return out, uploaded
+    def _run(
+        self, request: wire.ExecuteRequest, sending: _Sending, keep: bool
+    ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
+        """One attempt: what is too large for the message goes first, what is for an answer last."""
+        request.expected_incarnation = self._healer.incarnation
+        with sending as sources:
+            del request.inputs[:]
+            for value in sources:
+                write_source(request.inputs.add(), value)
+            reply = self._connection.call_or_cancel(self._connection.executor.Execute, request)
+        self._count(request.ByteSize(), reply.ByteSize())
+        self._healer.saw((v.uuid, v.version) for v in reply.versions)
+        met = [_event(warning) for warning in reply.warnings] if reply.warnings else ()
+        return [self._output(x, keep) for x in reply.outputs], met
 
     def _output(self, message: wire.ExecuteOutput, keep: bool) -> OutputValue:
         if message.WhichOneof("result") == "array":
@@ -226,159 +172,194 @@ class RemoteTransport:
         if keep:
             return buffer
         try:
-            return self.get(buffer)
+            return self._download(buffer)
         finally:
-            self.release((), (buffer.handle,), ())
+            self._connection.free((buffer.handle,))
 
     # ---- arrays
-    def put(self, value: Array) -> RemoteBuffer:
-        """Uploads an array in chunks."""
-
-        def send(timeout: float) -> wire.DataServicePutResponse:
-            return self._data.Put(_upload(self.client_id, value), timeout=timeout)
-
-        reply = self._retried(send)
-        return _buffer(reply.buffer)
+    def put(self, value: Array, resend: bool = False) -> RemoteBuffer:
+        """Uploads an array in chunks; with `resend` a copy stays here for a restarted server."""
+        handle = _drawn_handle()
+        info = self._connection.upload(handle, value)
+        if resend:
+            self._healer.gave_buffer(handle, value)
+        return _buffer(info)
 
     def get(self, buffer: RemoteBuffer) -> Array:
         """Downloads an array in chunks."""
+        return self.healed(Needs(buffers=(buffer.handle,)), lambda: self._download(buffer))
+
+    def _download(self, buffer: RemoteBuffer) -> Array:
         request = wire.DataServiceGetRequest(client_id=self.client_id, handle=buffer.handle)
 
         def receive(timeout: float) -> Array:
-            parts = self._data.Get(request, timeout=timeout)
+            parts = self._connection.data.Get(request, timeout=timeout)
             assembler = Assembler(next(parts).header)
             for part in parts:
                 assembler.add(part.chunk)
             return assembler.finish()
 
-        return self._retried(receive)
+        return self._connection.rider.call(receive)
 
     def release(
         self, functions: Sequence[str], buffers: Sequence[str], variables: Sequence[str]
     ) -> None:
         """Gives things up, each kind in one call."""
-        me = self.client_id
+        me, to = self.client_id, self._connection
+        self._healer.forget(functions, buffers, variables)
         if functions:
             gone = wire.CompilerServiceReleaseRequest(client_id=me, handles=functions)
-            self._call(self._compiler.Release, gone)
+            to.call(to.compiler.Release, gone)
         if buffers:
             freed = wire.DataServiceReleaseRequest(client_id=me, handles=buffers)
-            self._call(self._data.Release, freed)
+            to.call(to.data.Release, freed)
         if variables:
             deleted = wire.StateServiceDeleteRequest(client_id=me, uuids=variables)
-            self._call(self._state.Delete, deleted)
+            to.call(to.state.Delete, deleted)
 
     # ---- shared variables
     def create_variable(self, new: NewVariable) -> None:
         """Makes a shared variable there."""
-        (value,), uploaded = self._uploaded((new.value,))
-        request = wire.StateServiceCreateRequest(
-            client_id=self.client_id,
-            uuid=new.uuid,
-            name=new.name,
-            type=encode_type(new.type),
-            durability=_DURABILITY[new.durability],
+        buffers = (new.value.handle,) if isinstance(new.value, BufferRef) else ()
+        sending = _Sending(self._connection, (new.value,))
+
+        def create() -> None:
+            with sending as (value,):
+                self._connection.create(new, value)
+
+        self.healed(Needs(buffers=buffers), create)
+        self._healer.gave_variable(new)
+
+    def attach_variable(self, name: str, default: NewVariable | None) -> AttachedVariable:
+        """The durable variable of a name, or one that is made of a default."""
+        sending = _Sending(self._connection, () if default is None else (default.value,))
+
+        def attach() -> wire.VariableInfo:
+            with sending as values:
+                return self._connection.attach(name, default, *values)
+
+        info = self.healed(Needs(), attach)
+        facts = VariableFacts(
+            uuid=info.uuid, name=name, type=decode_type(info.type, _LIMITS), durability="durable"
         )
-        _write_source(request.value, value)
-        try:
-            self._call(self._state.Create, request)
-        finally:
-            if uploaded:
-                self.release((), uploaded, ())
+        self._healer.attached(facts, info.version)
+        return AttachedVariable(uuid=info.uuid, type=facts.type)
 
     def get_variable(self, uuid: str) -> Array:
         """The value of a shared variable."""
-        request = wire.StateServiceGetRequest(client_id=self.client_id, uuid=uuid)
-        value = self._output(self._call(self._state.Get, request).value, keep=False)
+        return self.read_variables((uuid,))[0]
+
+    def read_variables(self, uuids: Sequence[str]) -> Sequence[Array]:
+        """The values of shared variables, all of one moment."""
+
+        def read() -> list[Array]:
+            readings = self._readings(uuids, wire.Delivery.DELIVERY_UNSPECIFIED)
+            return [self._value(x) for x in readings]
+
+        return self.healed(Needs(variables=tuple(uuids)), read)
+
+    def variable_versions(self, uuids: Sequence[str]) -> Sequence[int]:
+        """The versions of shared variables, all of one moment."""
+
+        def read() -> list[int]:
+            readings = self._readings(uuids, wire.Delivery.DELIVERY_DISCARD)
+            return [x.variable.version for x in readings]
+
+        return self.healed(Needs(variables=tuple(uuids)), read)
+
+    def _readings(
+        self, uuids: Sequence[str], delivery: wire.Delivery
+    ) -> Sequence[wire.VariableReading]:
+        request = wire.StateServiceSnapshotRequest(
+            client_id=self.client_id,
+            uuids=uuids,
+            delivery=delivery,
+            expected_incarnation=self._healer.incarnation,
+        )
+        reply = self._connection.call(self._connection.state.Snapshot, request)
+        self._healer.saw((x.variable.uuid, x.variable.version) for x in reply.readings)
+        return reply.readings
+
+    def _value(self, reading: wire.VariableReading) -> Array:
+        value = self._output(reading.value, keep=False)
         assert isinstance(value, np.ndarray)
         return value
 
-    def set_variable(self, uuid: str, value: Array) -> None:
-        """Assigns a shared variable."""
-        (sent,), uploaded = self._uploaded((value,))
-        try:
-            with self._ids.call() as call_id:
-                request = wire.StateServiceSetRequest(call_id=call_id, uuid=uuid)
-                _write_source(request.value, sent)
-                self._call(self._state.Set, request)
-        finally:
-            if uploaded:
-                self.release((), uploaded, ())
+    def set_variable(self, uuid: str, value: Array, expected_version: int | None = None) -> int:
+        """Assigns a shared variable; its new version."""
+        request = wire.StateServiceSetRequest(uuid=uuid, expected_version=expected_version)
+        sending = _Sending(self._connection, (value,))
+
+        def assign() -> int:
+            request.expected_incarnation = self._healer.incarnation
+            with sending as (sent,):
+                write_source(request.value, sent)
+                reply = self._connection.call(self._connection.state.Set, request)
+            self._healer.saw(((uuid, reply.variable.version),))
+            return reply.variable.version
+
+        with self._ids.call() as call_id:
+            request.call_id.CopyFrom(call_id)
+            try:
+                return self._noted(lambda: self.healed(Needs(variables=(uuid,)), assign))
+            except UnknownHandle:
+                if expected_version is not None or not self._healer.is_lost(uuid):
+                    raise
+        self._healer.give_anew(uuid, value)
+        return 1
 
     # ---- calls
-    def _call(self, method: Callable[..., T], request: Any) -> T:
-        return self._retried(lambda timeout: method(request, timeout=timeout))
+    def healed(self, needs: Needs, attempt: Callable[[], T]) -> T:
+        """The answer of a call, over outages and restarts, within one deadline."""
+        return self._connection.rider.bounded(lambda: self._healer.call(needs, attempt))
 
-    def _call_or_cancel(
-        self,
-        method: Callable[[wire.ExecuteRequest], wire.ExecuteResponse],
-        request: wire.ExecuteRequest,
-    ) -> wire.ExecuteResponse:
-        """The answer of a run; when a signal handler breaks the wait, the server stops it too.
-
-        Only this message stops a call that is kept for a retry: the loss of a connection does not.
-        """
+    def _noted(self, work: Callable[[], T]) -> T:
+        """The result of a call with an effect, or an error that says what is not known."""
         try:
-            return self._call(method, request)
-        except KeyboardInterrupt:
-            cancel = wire.GetInfoRequest(client_id=self.client_id, cancel=[request.call_id.seq])
-            with contextlib.suppress(grpc.RpcError):
-                self._admin.GetInfo(cancel, timeout=_CANCEL_SECONDS)
+            return work()
+        except ConnectionLost as error:
+            error.add_note("the server may have done this call before the connection was lost")
             raise
 
-    def _retried(self, attempt: Callable[[float], T], seconds: float | None = None) -> T:
-        """The answer of a call, repeated with growing pauses while the server is out of reach."""
-        end = time.monotonic() + (self._deadline() if seconds is None else seconds)
-        pause = _FIRST_PAUSE
-        for turn in range(1, _ATTEMPTS + 1):
-            try:
-                return attempt(max(end - time.monotonic(), 0.0))
-            except grpc.RpcError as failure:
-                error = error_of(failure, self._target)
-                lost = isinstance(error, ConnectionLost)
-                if not lost or turn == _ATTEMPTS or time.monotonic() + pause >= end:
-                    raise error from None
-            except ValueError as failure:  # what grpc raises on a closed channel
-                raise ConnectionLost(f"the connection to {self._target} is closed") from failure
-            self._closed.wait(pause)
-            pause *= 2
-        raise ConnectionLost(f"no answer from {self._target}")
 
-    def _info(self, seconds: float) -> wire.GetInfoResponse:
-        request = wire.GetInfoRequest(client_id=self.client_id)
-        return self._retried(lambda left: self._admin.GetInfo(request, timeout=left), seconds)
+class _Sending:
+    """The values of one call, as a context: large ones are uploaded for its time.
 
-    def _greet(self) -> float:
-        """Makes sure that there is a server that we understand; its lease time in seconds."""
-        reply = self._info(min(self._deadline(), _GREETING_SECONDS))
-        if not reply.protocol_min <= PROTOCOL <= reply.protocol_max:
-            raise UnsupportedVersion(
-                f"{self._target} speaks protocols {reply.protocol_min} to {reply.protocol_max},"
-                f" this client speaks {PROTOCOL}",
-                hint="upgrade the older side",
-            )
-        return reply.limits.lease_seconds or 3600.0
+    Every attempt uploads under the same handles, so that a retry has the content of the first.
+    """
 
-    def _renew(self, interval: float) -> None:
-        """Keeps the lease alive while the client says nothing."""
-        while not self._closed.wait(interval):
-            with contextlib.suppress(ExprdError):
-                self._info(_GREETING_SECONDS)
+    def __init__(self, connection: Connection, values: Sequence[InputValue]) -> None:
+        self._connection = connection
+        self._values = values
+        total = sum(x.nbytes for x in values if isinstance(x, np.ndarray))
+        self._handles = {
+            place: _drawn_handle()
+            for place, value in enumerate(values if total > INLINE_BYTES else ())
+            if isinstance(value, np.ndarray) and value.nbytes * len(values) > INLINE_BYTES
+        }
+
+    def __enter__(self) -> Sequence[InputValue]:
+        if not self._handles:
+            return self._values
+        out = list(self._values)
+        for place, handle in self._handles.items():
+            value = self._values[place]
+            assert isinstance(value, np.ndarray)
+            self._connection.upload(handle, value)
+            out[place] = BufferRef(handle)
+        return out
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self._handles:
+            self._connection.free(tuple(self._handles.values()))
 
 
-def _checked_target(target: str) -> str:
-    host, colon, port = target.rpartition(":")
-    if target.startswith("unix:") or (colon and host and port.isdigit()):
-        return target
-    raise CallError(f"{target!r} is no target", hint="host:port, or unix:///path for a Unix socket")
+def _drawn_handle() -> str:
+    return f"buf-{uuids.uuid4().hex}"
 
 
-def _write_source(message: wire.ExecuteInput | wire.VariableValue, value: InputValue) -> None:
-    """Writes an array or a reference to one into a fresh message."""
-    if isinstance(value, BufferRef):
-        message.buffer = value.handle
-    else:
-        write_array(message.array, value)
+def _expected(pair: tuple[str, int]) -> wire.ExpectedVersion:
+    return wire.ExpectedVersion(uuid=pair[0], version=pair[1])
 
 
 def _buffer(info: wire.BufferInfo) -> RemoteBuffer:
@@ -390,9 +371,3 @@ def _buffer(info: wire.BufferInfo) -> RemoteBuffer:
 def _event(warning: wire.CallWarning) -> EventCount:
     origin = warning.nodes[0] if warning.nodes else -1
     return EventCount(warning.kind, warning.op, origin, warning.count)
-
-
-def _upload(client_id: str, value: Array) -> Iterator[wire.DataServicePutRequest]:
-    header = wire.PutHeader(client_id=client_id, array=header_of(value))
-    yield wire.DataServicePutRequest(header=header)
-    yield from chunks_in(wire.DataServicePutRequest, value)

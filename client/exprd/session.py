@@ -173,7 +173,9 @@ def _open(target: str) -> Session:
     if target:
         from exprd.remote import RemoteTransport  # grpc is loaded by those who use it
 
-        return Session(RemoteTransport(target, lambda: config.deadline))
+        return Session(
+            RemoteTransport(target, lambda: config.deadline, lambda: config.ride_through)
+        )
     try:
         from exprd.embedded import EmbeddedTransport  # the one door to the server's package
     except ImportError as error:

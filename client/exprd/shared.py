@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from exprd.buffers import Buffer
 from exprd.convert import as_array, is_array, is_scalar, node_of
 from exprd.origin import Origin, mark
-from exprd.session import Session
+from exprd.session import Session, current_session
 from exprd.transport import InputValue, NewVariable
 from exprd.types import filter_value
 from exprd.variable import TensorType, TensorVariable
@@ -55,7 +55,8 @@ class _Storage:
                     value=self._local,
                 )
                 session.transport.create_variable(new)
-                session.collect_with(self, "variable", self.uuid)
+                if not (name and self.durability == "durable"):  # those outlive their client
+                    session.collect_with(self, "variable", self.uuid)
                 self.session, self._local = session, None
             if self.session is not session:
                 raise GraphError(
@@ -75,14 +76,19 @@ class _Storage:
             raise CallError("a variable made of a buffer has no value in this process")
         return session.transport.get_variable(self.uuid)
 
-    def write(self, value: NDArray[Any]) -> None:
+    def write(self, value: NDArray[Any], expected_version: int | None = None) -> None:
         """A new value, given up by the caller."""
         with self.lock:
             if self.session is None:
                 self._local = value
                 return
             session = self.session
-        session.transport.set_variable(self.uuid, value)
+        session.transport.set_variable(self.uuid, value, expected_version)
+
+    def attach(self, session: Session, uuid: str) -> None:
+        """Takes a variable that is in a session already, in place of a value of its own."""
+        with self.lock:
+            self.session, self.uuid, self._local = session, uuid, None
 
 
 class TensorSharedVariable(TensorVariable):
@@ -104,16 +110,36 @@ class TensorSharedVariable(TensorVariable):
         value = self._storage.read()
         return value if borrow else np.array(value)
 
-    def set_value(self, value: object, borrow: bool = False) -> None:
+    def set_value(
+        self, value: object, borrow: bool = False, *, expected_version: int | None = None
+    ) -> None:
         """Assigns the variable; the shape may change, dtype and rank may not.
+
+        Args:
+            value: anything of the variable's type.
+            borrow: use the array itself instead of a copy; it must not be written to any more.
+            expected_version: assign only if the variable is at this version still.
 
         Raises:
             CallError: the value does not fit the type.
+            Conflict: the variable is at another version; nothing has changed.
         """
+        if expected_version is not None:
+            self.bind(self.session or current_session())  # versions count where it lives
         if self._storage.durability == "constant":
             raise CallError(f"{self!r} is a constant and is never assigned")
         array = filter_value(self.node.type, value)
-        self._storage.write(array if borrow else np.array(array, order="C"))
+        given = array if borrow else np.array(array, order="C")
+        self._storage.write(given, expected_version)
+
+    @property
+    def version(self) -> int:
+        """How often it was assigned where it lives, counted from 1.
+
+        A variable that lives nowhere yet is put into the session in use.
+        """
+        session = self.session or current_session()
+        return session.transport.variable_versions((self.bind(session),))[0]
 
     @property
     def value(self) -> NoReturn:
@@ -141,6 +167,15 @@ class TensorSharedVariable(TensorVariable):
     def durability(self) -> str:
         """Whether the value outlives its client: "volatile", "durable" or "constant"."""
         return self._storage.durability
+
+    @property
+    def uuid(self) -> str:
+        """Its name among all variables everywhere."""
+        return self._storage.uuid
+
+    def attach(self, session: Session, uuid: str) -> None:
+        """Makes this stand for a variable that is in a session already."""
+        self._storage.attach(session, uuid)
 
     @property
     def session(self) -> Session | None:
@@ -233,6 +268,13 @@ def _made(kind: Any, value: InputValue, name: str | None, durability: str) -> Te
     node = shared_op(type=kind)
     node.name = name
     return TensorSharedVariable(node, value, durability)
+
+
+def attached(session: Session, uuid: str, kind: Any, name: str) -> TensorSharedVariable:
+    """The durable variable that is in a session already."""
+    made = _made(kind, np.empty(0), name, "durable")
+    made.attach(session, uuid)
+    return made
 
 
 def shared_from_buffer(buffer: Buffer, kind: Any) -> TensorSharedVariable:

@@ -18,9 +18,11 @@ from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.type import TensorType
 
 __all__ = [
+    "AttachedVariable",
     "BufferRef",
     "CompileJob",
     "CompiledInfo",
+    "Expected",
     "NewVariable",
     "PlanStep",
     "RemoteBuffer",
@@ -47,6 +49,7 @@ class RemoteBuffer:
 
 
 InputValue: TypeAlias = "Array | BufferRef"
+Expected: TypeAlias = Sequence[tuple[str, int]]  # uuids of variables, and their versions
 OutputValue: TypeAlias = "Array | RemoteBuffer"
 
 
@@ -59,6 +62,14 @@ class NewVariable:
     type: TensorType
     durability: str
     value: InputValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedVariable:
+    """A shared variable that was there already, or was made just now."""
+
+    uuid: str
+    type: TensorType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +108,13 @@ class Run(Protocol):
     """A compiled function ready to be called. Thread safe."""
 
     def __call__(
-        self, inputs: Sequence[InputValue], keep: bool
+        self, inputs: Sequence[InputValue], keep: bool, expected: Expected = ()
     ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
-        """The outputs, which with `keep` stay where they are, and the events that were met."""
+        """The outputs, which with `keep` stay where they are, and the events that were met.
+
+        Raises:
+            Conflict: a variable is not at the expected version; nothing has changed.
+        """
         ...
 
 
@@ -141,16 +156,32 @@ class Transport(Protocol):
         """Makes a shared variable."""
         ...
 
+    def attach_variable(self, name: str, default: NewVariable | None) -> AttachedVariable:
+        """The durable variable of a name, or one that is made of a default."""
+        ...
+
     def get_variable(self, uuid: str) -> Array:
         """The value of a shared variable, read-only."""
         ...
 
-    def set_variable(self, uuid: str, value: Array) -> None:
-        """Assigns a shared variable."""
+    def read_variables(self, uuids: Sequence[str]) -> Sequence[Array]:
+        """The values of shared variables, all of one moment, read-only."""
         ...
 
-    def put(self, value: Array) -> RemoteBuffer:
-        """Keeps an array where the graphs run."""
+    def variable_versions(self, uuids: Sequence[str]) -> Sequence[int]:
+        """The versions of shared variables, all of one moment."""
+        ...
+
+    def set_variable(self, uuid: str, value: Array, expected_version: int | None = None) -> int:
+        """Assigns a shared variable; its new version.
+
+        Raises:
+            Conflict: it is not at the expected version; nothing has changed.
+        """
+        ...
+
+    def put(self, value: Array, resend: bool = False) -> RemoteBuffer:
+        """Keeps an array where the graphs run; with `resend` also over a restart of that place."""
         ...
 
     def get(self, buffer: RemoteBuffer) -> Array:

@@ -110,6 +110,11 @@ OPTIONS: Final = (
     ),
     Option(name="deadline", default=300.0, doc="Seconds a call of the server may take."),
     Option(
+        name="ride_through",
+        default=30.0,
+        doc="Seconds for which calls wait for a server that is away or full.",
+    ),
+    Option(
         name="target",
         default="",
         doc="Server to use: host:port or unix:///path; empty means this process.",

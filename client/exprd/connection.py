@@ -1,0 +1,251 @@
+"""Connection: one channel to one server, the client's lease there, and what may be lost with it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+import grpc
+
+import exprd_proto as wire
+from exprd.encode import encode_type, write_bundle
+from exprd.healing import Restored
+from exprd.riding import Rider
+from exprd.transport import Array, BufferRef, CompileJob, InputValue, NewVariable
+from exprd_compiler.errors import CallError, ExprdError, UnsupportedVersion
+from exprd_proto.arrays import chunks_in, header_of, write_array
+
+__all__ = ["Connection", "write_source"]
+
+PROTOCOL: Final = 1
+MESSAGE_BYTES: Final = 64 << 20
+_GREETING_SECONDS: Final = 10.0
+_GREETING_PATIENCE: Final = 1.0  # at first nobody has been there yet
+_CANCEL_SECONDS: Final = 2.0
+
+_OPTIONS: Final = (
+    ("grpc.max_send_message_length", MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.use_local_subchannel_pool", 1),
+    # Calls are repeated here, where it is known what a restart means; never by gRPC itself.
+    ("grpc.enable_retries", 0),
+)
+_DURABILITY: Final = {
+    "volatile": wire.Durability.DURABILITY_VOLATILE,
+    "durable": wire.Durability.DURABILITY_DURABLE,
+    "constant": wire.Durability.DURABILITY_CONSTANT,
+}
+
+T = TypeVar("T")
+
+
+class Connection:
+    """The stubs of one channel, and calls that ride through outages. Thread safe.
+
+    Args:
+        target: "host:port" or "unix:///path".
+        deadline: asked at each call: seconds that it may take, repetitions included.
+        patience: asked at each failure: seconds for which the server may be away.
+
+    Attributes:
+        incarnation: the server that was greeted.
+
+    Raises:
+        ConnectionLost: nobody answers at the target.
+        UnsupportedVersion: the server speaks another protocol.
+    """
+
+    def __init__(
+        self, target: str, deadline: Callable[[], float], patience: Callable[[], float]
+    ) -> None:
+        self.target = _checked_target(target)
+        self.client_id = str(uuid.uuid4())
+        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
+        self.compiler = wire.CompilerServiceStub(self._channel)
+        self.executor = wire.ExecutorServiceStub(self._channel)
+        self.data = wire.DataServiceStub(self._channel)
+        self.state = wire.StateServiceStub(self._channel)
+        self.admin = wire.AdminServiceStub(self._channel)
+        self._closed = threading.Event()
+        self.rider = Rider(target, deadline, patience, self._closed)
+        try:
+            lease, self.incarnation = self._greet()
+        except ExprdError:
+            self._channel.close()
+            raise
+        threading.Thread(target=self._renew, args=(lease / 4,), daemon=True).start()
+
+    def close(self) -> None:
+        """Gives up the lease, best effort, and the channel."""
+        self._closed.set()
+        with contextlib.suppress(grpc.RpcError):
+            self.admin.EndLease(wire.EndLeaseRequest(client_id=self.client_id), timeout=2.0)
+        self._channel.close()
+
+    # ---- calls
+    def call(self, method: Callable[..., T], request: Any) -> T:
+        """The answer to a request that may be repeated as it is."""
+        return self.rider.call(lambda timeout: method(request, timeout=timeout))
+
+    def call_or_cancel(
+        self,
+        method: Callable[[wire.ExecuteRequest], wire.ExecuteResponse],
+        request: wire.ExecuteRequest,
+    ) -> wire.ExecuteResponse:
+        """The answer of a run; when a signal handler breaks the wait, the server stops it too.
+
+        Only this message stops a call that is kept for a retry: the loss of a connection does not.
+        """
+        try:
+            return self.call(method, request)
+        except KeyboardInterrupt:
+            cancel = wire.GetInfoRequest(client_id=self.client_id, cancel=[request.call_id.seq])
+            with contextlib.suppress(grpc.RpcError):
+                self.admin.GetInfo(cancel, timeout=_CANCEL_SECONDS)
+            raise
+
+    def info(self) -> wire.GetInfoResponse:
+        """What the server says of itself."""
+        return self.call(self.admin.GetInfo, wire.GetInfoRequest(client_id=self.client_id))
+
+    # ---- what a restarted server is asked and given
+    def incarnation_now(self) -> str:
+        """The incarnation that serves at the moment."""
+        return self.info().incarnation
+
+    def resume(self, incarnation: str, known: Sequence[tuple[str, int]]) -> Restored:
+        """What has become of versions that an incarnation had acknowledged."""
+        request = wire.ResumeRequest(
+            client_id=self.client_id,
+            incarnation=incarnation,
+            known=[wire.VariableVersion(uuid=name, version=version) for name, version in known],
+        )
+        reply = self.call(self.admin.Resume, request)
+        return Restored(
+            incarnation=reply.incarnation,
+            missing=tuple(reply.missing),
+            rolled_back=tuple(reply.rolled_back),
+        )
+
+    def give_function(self, job: CompileJob) -> None:
+        """Has a graph compiled."""
+        self.compile(job)
+
+    def give_buffer(self, handle: str, value: Array) -> None:
+        """Uploads an array under a handle."""
+        self.upload(handle, value)
+
+    def give_variable(self, new: NewVariable) -> None:
+        """Makes a variable."""
+        self.create(new, new.value)
+
+    # ---- requests with more than one use
+    def compile(self, job: CompileJob) -> wire.CompileResponse:
+        """The answer to a graph."""
+        request = wire.CompileRequest(
+            client_id=self.client_id,
+            mode=job.mode,
+            target=job.target,
+            options=wire.CompileOptions(including=job.including, excluding=job.excluding),
+            bindings=[
+                wire.VariableBinding(slot=slot, uuid=name) for slot, name in enumerate(job.bindings)
+            ],
+            name=job.name,
+        )
+        write_bundle(request.graph, job.graph)
+        return self.call(self.compiler.Compile, request)
+
+    def upload(self, handle: str, value: Array) -> wire.BufferInfo:
+        """The buffer of an array that was sent in chunks; the same handle may be sent again."""
+
+        def send(timeout: float) -> wire.DataServicePutResponse:
+            return self.data.Put(_upload(self.client_id, handle, value), timeout=timeout)
+
+        return self.rider.call(send).buffer
+
+    def free(self, handles: Sequence[str]) -> None:
+        """Frees buffers, best effort: what is not freed now goes with the lease."""
+        request = wire.DataServiceReleaseRequest(client_id=self.client_id, handles=handles)
+        with contextlib.suppress(ExprdError):
+            self.rider.call(lambda left: self.data.Release(request, timeout=left), patience=0.0)
+
+    def create(self, new: NewVariable, value: InputValue) -> wire.VariableInfo:
+        """The variable that was made; `value` is its own, or stands for it."""
+        return self.call(self.state.Create, self._creation(new, value)).variable
+
+    def attach(
+        self, name: str, default: NewVariable | None, value: InputValue | None = None
+    ) -> wire.VariableInfo:
+        """The durable variable of a name, or the one that was made of a default."""
+        if default is None or value is None:
+            request = wire.StateServiceCreateRequest(
+                client_id=self.client_id, name=name, durability=_DURABILITY["durable"]
+            )
+        else:
+            request = self._creation(default, value)
+        request.attach = True
+        return self.call(self.state.Create, request).variable
+
+    def _creation(self, new: NewVariable, value: InputValue) -> wire.StateServiceCreateRequest:
+        request = wire.StateServiceCreateRequest(
+            client_id=self.client_id,
+            uuid=new.uuid,
+            name=new.name,
+            type=encode_type(new.type),
+            durability=_DURABILITY[new.durability],
+        )
+        write_source(request.value, value)
+        return request
+
+    def _greet(self) -> tuple[float, str]:
+        """Makes sure that there is a server that we understand; its lease time in seconds."""
+        request = wire.GetInfoRequest(client_id=self.client_id)
+        reply = self.rider.call(
+            lambda left: self.admin.GetInfo(request, timeout=min(left, _GREETING_SECONDS)),
+            patience=_GREETING_PATIENCE,
+        )
+        if not reply.protocol_min <= PROTOCOL <= reply.protocol_max:
+            raise UnsupportedVersion(
+                f"{self.target} speaks protocols {reply.protocol_min} to {reply.protocol_max},"
+                f" this client speaks {PROTOCOL}",
+                hint="upgrade the older side",
+            )
+        return reply.limits.lease_seconds or 3600.0, reply.incarnation
+
+    def _renew(self, interval: float) -> None:
+        """Keeps the lease alive while the client says nothing."""
+        request = wire.GetInfoRequest(client_id=self.client_id)
+        while not self._closed.wait(interval):
+            with contextlib.suppress(ExprdError):
+                self.rider.call(
+                    lambda left: self.admin.GetInfo(request, timeout=left), _GREETING_SECONDS
+                )
+
+
+def write_source(message: wire.ExecuteInput | wire.VariableValue, value: InputValue) -> None:
+    """Writes an array or a reference to one into a fresh message."""
+    if isinstance(value, BufferRef):
+        message.buffer = value.handle
+    else:
+        write_array(message.array, value)
+
+
+def _checked_target(target: str) -> str:
+    host, colon, port = target.rpartition(":")
+    if target.startswith("unix:") or (colon and host and port.isdigit()):
+        return target
+    raise CallError(f"{target!r} is no target", hint="host:port, or unix:///path for a Unix socket")
+
+
+def _upload(client_id: str, handle: str, value: Array) -> Iterator[wire.DataServicePutRequest]:
+    header = wire.PutHeader(client_id=client_id, array=header_of(value), handle=handle)
+    yield wire.DataServicePutRequest(header=header)
+    yield from chunks_in(wire.DataServicePutRequest, value)

@@ -1,0 +1,325 @@
+"""Healing: what a client remembers of a server, and how it goes on with one that was restarted.
+
+Invariant: a call that was begun before a restart returns only if nothing that was acknowledged to
+this client is gone; otherwise it raises `StateRolledBack`. What the client can give again without
+changing any acknowledged value - functions, buffers it put, variables that were never assigned -
+it gives again, when it is next used.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from exprd.transport import Array, BufferRef, CompileJob, InputValue, NewVariable
+from exprd_compiler.errors import ExprdError, StateRolledBack, UnknownHandle
+from exprd_compiler.ir.type import TensorType
+
+__all__ = ["Healer", "Needs", "Restored", "Server", "VariableFacts"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What a server says of the state that it was asked for after a restart."""
+
+    incarnation: str
+    missing: tuple[str, ...]
+    rolled_back: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a call uses on the server, by name: functions, buffers, variables."""
+
+    functions: tuple[str, ...] = ()
+    buffers: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+
+
+class Server(Protocol):
+    """What healing asks of the connection; each call rides through on its own."""
+
+    def incarnation_now(self) -> str:
+        """The incarnation that serves at the moment."""
+        ...
+
+    def resume(self, incarnation: str, known: Sequence[tuple[str, int]]) -> Restored:
+        """What has become of versions that an incarnation had acknowledged."""
+        ...
+
+    def give_function(self, job: CompileJob) -> None:
+        """Has a graph compiled."""
+        ...
+
+    def give_buffer(self, handle: str, value: Array) -> None:
+        """Uploads an array under a handle."""
+        ...
+
+    def give_variable(self, new: NewVariable) -> None:
+        """Makes a variable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariableFacts:
+    """A shared variable without its value."""
+
+    uuid: str
+    name: str
+    type: TensorType
+    durability: str
+
+    def with_value(self, value: InputValue) -> NewVariable:
+        """The variable to be made with a value."""
+        return NewVariable(
+            uuid=self.uuid,
+            name=self.name,
+            type=self.type,
+            durability=self.durability,
+            value=value,
+        )
+
+
+@dataclass(slots=True)
+class _Variable:
+    """A variable that this client has made, or attached to.
+
+    Attributes:
+        facts: what it is, without a value.
+        version: the newest that was acknowledged or shown to this client.
+        first: what it was made of, for as long as that is its value; else None.
+        incarnation: the one it was made in.
+        lost: whether its value went with a server.
+    """
+
+    facts: VariableFacts
+    version: int
+    first: InputValue | None
+    incarnation: str
+    lost: bool = False
+
+    @property
+    def label(self) -> str:
+        return self.facts.name or self.facts.uuid
+
+
+@dataclass(slots=True)
+class _Given:
+    """Something that can be given again, and the incarnation that has it."""
+
+    what: CompileJob | Array
+    incarnation: str
+
+
+class Healer:
+    """The memory of one client. Thread safe.
+
+    Attributes:
+        incarnation: the server that this client believes to talk to.
+        epoch: how many restarts it has met; a call notes it when it begins.
+    """
+
+    def __init__(self, server: Server, incarnation: str) -> None:
+        self._server = server
+        self.incarnation = incarnation
+        self.epoch = 0
+        self._lock = threading.RLock()
+        self._functions: dict[str, _Given] = {}
+        self._buffers: dict[str, _Given] = {}
+        self._variables: dict[str, _Variable] = {}
+        self._loss: tuple[int, StateRolledBack] | None = None
+        self._gifts = 0  # how often something was given again
+
+    # ---- remembering
+    def gave_function(self, handle: str, job: CompileJob) -> None:
+        """Notes that a function was compiled."""
+        self._functions[handle] = _Given(job, self.incarnation)
+
+    def gave_buffer(self, handle: str, value: Array) -> None:
+        """Notes that an array was uploaded, and keeps it."""
+        self._buffers[handle] = _Given(value, self.incarnation)
+
+    def gave_variable(self, new: NewVariable) -> None:
+        """Notes that a variable was made."""
+        facts = VariableFacts(
+            uuid=new.uuid, name=new.name, type=new.type, durability=new.durability
+        )
+        self._variables[new.uuid] = _Variable(facts, 1, new.value, self.incarnation)
+
+    def attached(self, facts: VariableFacts, version: int) -> None:
+        """Notes that a variable of somebody else is used, and the version that was seen."""
+        with self._lock:
+            self._variables.setdefault(
+                facts.uuid, _Variable(facts, version, None, self.incarnation)
+            )
+
+    def saw(self, versions: Iterable[tuple[str, int]]) -> None:
+        """Notes versions that the server has acknowledged or shown."""
+        with self._lock:
+            for uuid, version in versions:
+                known = self._variables.get(uuid)
+                if known is not None and version > known.version:
+                    known.version = version
+                    known.first = None
+
+    def forget(
+        self, functions: Iterable[str], buffers: Iterable[str], variables: Iterable[str]
+    ) -> None:
+        """Drops what is no longer used."""
+        for table, names in (
+            (self._functions, functions),
+            (self._buffers, buffers),
+            (self._variables, variables),
+        ):
+            for name in names:
+                table.pop(name, None)
+
+    def is_lost(self, uuid: str) -> bool:
+        """Whether the value of a variable went with the server, and can only be given anew."""
+        known = self._variables.get(uuid)
+        return known is not None and known.lost
+
+    # ---- healing
+    def call(self, needs: Needs, attempt: Callable[[], T]) -> T:
+        """The answer of a call that names the incarnation it expects, over restarts.
+
+        Raises:
+            StateRolledBack: a restart has taken acknowledged values of this client.
+            ExprdError: whatever the call raises.
+        """
+        epoch = self.epoch
+        while True:
+            gifts = self._gifts
+            try:
+                return attempt()
+            except UnknownHandle as error:
+                self._heal(error, needs, gifts)
+            self._tell(epoch)
+
+    def _heal(self, error: UnknownHandle, needs: Needs, gifts: int) -> None:
+        """Gives the server what it lacks.
+
+        Args:
+            error: of the attempt.
+            needs: what it uses.
+            gifts: the count when it was begun.
+
+        Raises:
+            UnknownHandle: nothing is there now that was not there before.
+        """
+        try:
+            healed = self._healed(error, needs, gifts)
+        except UnknownHandle as lacking:
+            raise self._explained(lacking, needs) from None
+        if not healed:
+            raise self._explained(error, needs) from None
+
+    def _healed(self, error: UnknownHandle, needs: Needs, gifts: int) -> bool:
+        with self._lock:
+            told = error.fields.get("incarnation")
+            if (told or self._server.incarnation_now()) != self.incarnation:
+                self._resume()
+                return True
+            for uuid in self._variables_of(needs):
+                self._give_variable(uuid)
+            for handle in needs.buffers:
+                self._give_buffer(handle)
+            for handle in needs.functions:
+                self._give_function(handle)
+            # Another thread may have met the restart before this one, or given things meanwhile.
+            return told is not None or self._gifts > gifts
+
+    def _resume(self) -> None:
+        known = [(uuid, v.version) for uuid, v in self._variables.items() if not v.lost]
+        found = self._server.resume(self.incarnation, known)
+        names = [self._lose(uuid) for uuid in found.missing]
+        names += [self._roll_back(uuid) for uuid in found.rolled_back]
+        self.incarnation = found.incarnation
+        self.epoch += 1
+        lost = sorted({name for name in names if name})
+        if lost:
+            self._loss = (self.epoch, _rolled_back(lost))
+
+    def _lose(self, uuid: str) -> str:
+        """Notes that a variable is gone; its name, or "" when it can be given again."""
+        known = self._variables[uuid]
+        if known.first is not None:
+            return ""
+        known.lost, known.version = True, 0
+        return known.label
+
+    def _roll_back(self, uuid: str) -> str:
+        known = self._variables[uuid]
+        known.version = 0  # whatever it is there from now on
+        return known.label
+
+    def _tell(self, epoch: int) -> None:
+        if self._loss is not None and self._loss[0] > epoch:
+            told = self._loss[1]
+            raise StateRolledBack(told.message, hint=told.hint, fields=told.fields)
+
+    def _variables_of(self, needs: Needs) -> list[str]:
+        bound = [uuid for handle in needs.functions for uuid in self._bindings(handle)]
+        return [*needs.variables, *bound]
+
+    def _bindings(self, handle: str) -> tuple[str, ...]:
+        given = self._functions.get(handle)
+        return given.what.bindings if given and isinstance(given.what, CompileJob) else ()
+
+    def _give_function(self, handle: str) -> None:
+        given = self._functions.get(handle)
+        if given is not None and given.incarnation != self.incarnation:
+            assert isinstance(given.what, CompileJob)
+            self._server.give_function(given.what)
+            given.incarnation = self.incarnation
+            self._gifts += 1
+
+    def _give_buffer(self, handle: str) -> None:
+        given = self._buffers.get(handle)
+        if given is not None and given.incarnation != self.incarnation:
+            assert not isinstance(given.what, CompileJob)
+            self._server.give_buffer(handle, given.what)
+            given.incarnation = self.incarnation
+            self._gifts += 1
+
+    def _give_variable(self, uuid: str) -> None:
+        known = self._variables.get(uuid)
+        if known is None or known.first is None or known.incarnation == self.incarnation:
+            return
+        if isinstance(known.first, BufferRef):
+            self._give_buffer(known.first.handle)
+        self._server.give_variable(known.facts.with_value(known.first))
+        known.incarnation = self.incarnation
+        self._gifts += 1
+
+    def give_anew(self, uuid: str, value: InputValue) -> None:
+        """Makes a variable again whose value was lost, with a value that the user gives."""
+        with self._lock:
+            known = self._variables[uuid]
+            self._server.give_variable(known.facts.with_value(value))
+            self._variables[uuid] = _Variable(known.facts, 1, value, self.incarnation)
+            self._gifts += 1
+
+    def _explained(self, error: UnknownHandle, needs: Needs) -> ExprdError:
+        lost = [uuid for uuid in self._variables_of(needs) if self.is_lost(uuid)]
+        if not lost:
+            return error
+        names = ", ".join(repr(self._variables[uuid].label) for uuid in lost)
+        return UnknownHandle(
+            f"the value of {names} was lost when the server was restarted",
+            hint="set_value() gives it one again",
+            fields={"uuids": " ".join(lost)},
+        )
+
+
+def _rolled_back(names: Sequence[str]) -> StateRolledBack:
+    return StateRolledBack(
+        f"the server was restarted and has lost acknowledged values of {', '.join(names)};"
+        " this call was not repeated",
+        hint="go on from the values that are there, or set_value() what they should be",
+        fields={"variables": ", ".join(names)},
+    )
