@@ -156,7 +156,7 @@ class LocalEngine:
 
     def execute(self, call: ExecuteCall, deadline: Deadline | None = None) -> ExecuteReply:
         """Runs a function once; see `calls.Runner`."""
-        self._check_incarnation(call.expected_incarnation)
+        self.check_incarnation(call.expected_incarnation)
         function = self._functions.get(call.handle)
         self._leases.touch(call.client_id)
         return self._runner.execute(function, call, deadline)
@@ -165,7 +165,7 @@ class LocalEngine:
         self, job: RepeatCall, deadline: Deadline | None = None
     ) -> Generator[Progress | ExecuteReply]:
         """Runs a function several times; see `repeat.Repeater`."""
-        self._check_incarnation(job.call.expected_incarnation)
+        self.check_incarnation(job.call.expected_incarnation)
         function = self._functions.get(job.call.handle)
         self._leases.touch(job.call.client_id)
         return self._repeater.run(function, job, deadline)
@@ -255,7 +255,7 @@ class LocalEngine:
 
     def set_variable(self, call: SetCall, deadline: Deadline | None = None) -> SetReply:
         """Assigns a shared variable."""
-        self._check_incarnation(call.expected_incarnation)
+        self.check_incarnation(call.expected_incarnation)
         if call.call_id is not None:
             self._leases.touch(call.call_id.client_id)
         return self._runner.assign(call, deadline)
@@ -342,7 +342,12 @@ class LocalEngine:
         )
         return function_of(info, graph, content, compiled, variables)
 
-    def _check_incarnation(self, expected: str) -> None:
+    def check_incarnation(self, expected: str) -> None:
+        """Returns if a caller knows which server it talks to; "" is whichever there is.
+
+        Raises:
+            UnknownHandle: another one served when the caller last heard of it.
+        """
         if expected and expected != self.incarnation:
             raise UnknownHandle(
                 "the server was restarted since the caller last heard of it; nothing was done",

@@ -119,6 +119,7 @@ def batch_item(request: wire.ExecuteBatchRequest, position: int, limits: Limits)
         call_id=identity,
         client_id=identity.client_id if identity else "",
         reply_bytes=reply_bytes(limits),
+        expected_incarnation=request.expected_incarnation,
     )
 
 

@@ -227,6 +227,7 @@ class StateService(wire.StateServiceServicer):
     ) -> wire.StateServiceGetResponse:
         """Reads a variable."""
         del context
+        self._engine.check_incarnation(request.expected_incarnation)
         delivery = requests.delivery(request.delivery)
         room = requests.reply_bytes(self._settings.limits)
         info, value = self._engine.get_variable(request.client_id, request.uuid, delivery, room)
@@ -239,6 +240,7 @@ class StateService(wire.StateServiceServicer):
     ) -> wire.StateServiceSnapshotResponse:
         """Reads several variables at one moment."""
         del context
+        self._engine.check_incarnation(request.expected_incarnation)
         delivery = requests.delivery(request.delivery)
         room = requests.reply_bytes(self._settings.limits)
         uuids = requests.snapshot_uuids(request)
