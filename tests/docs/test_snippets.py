@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,8 @@ def test_the_snippets_of_a_page_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("EXPRD_TARGET", raising=False)
-    namespace: dict[str, object] = {"__name__": "__main__"}
+    program = types.ModuleType("__main__")  # a class of a page can be pickled as one of a program
+    monkeypatch.setitem(sys.modules, "__main__", program)
     for line, code in snippets(page.read_text(encoding="utf-8")):
         # The padding makes a traceback name the page's own line.
-        exec(compile("\n" * line + code, str(page), "exec"), namespace)
+        exec(compile("\n" * line + code, str(page), "exec"), program.__dict__)
