@@ -6,6 +6,7 @@ sees a traceback, a path or the text of an unknown exception.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from exprd_compiler.errors import CallError, Cancelled, LimitExceeded
@@ -28,6 +29,8 @@ _RICH_TRAILER = "grpc-status-details-bin"
 _OUR_SERVICES = "/exprd."
 _ALWAYS = ".AdminService/"  # is answered even when there is no room for other calls
 _RETRY_MS = "50"
+_REQUEST_ID = "x-request-id"
+_ID_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,7 @@ class Boundary(grpc.ServerInterceptor):
                 reply = inner(checked(request, method), context)
             except Exception as error:
                 self._abort(error, method, start, context)
-            self._log.debug("call", method=method, seconds=_since(start))
+            self._note(method, start, context)
             return reply
 
         return call
@@ -152,7 +155,7 @@ class Boundary(grpc.ServerInterceptor):
                     yield from inner(_checked(request, method), context)
             except Exception as error:
                 self._abort(error, method, start, context)
-            self._log.debug("call", method=method, seconds=_since(start))
+            self._note(method, start, context)
 
         return call
 
@@ -165,9 +168,12 @@ class Boundary(grpc.ServerInterceptor):
                 yield from inner(_checked_each(requests, method), context)
             except Exception as error:
                 self._abort(error, method, start, context)
-            self._log.debug("call", method=method, seconds=_since(start))
+            self._note(method, start, context)
 
         return call
+
+    def _note(self, method: str, start: float, context: grpc.ServicerContext) -> None:
+        self._log.debug("call", method=method, seconds=_since(start), request_id=_given(context))
 
     def _abort(
         self, error: Exception, method: str, start: float, context: grpc.ServicerContext
@@ -178,6 +184,7 @@ class Boundary(grpc.ServerInterceptor):
             "seconds": _since(start),
             "code": status.code,
             "peer": context.peer(),
+            "request_id": _given(context) or secrets.token_hex(8),
         }
         if status.expected:
             self._log.info(
@@ -215,6 +222,14 @@ def _checked_each(requests: Iterator[Any], method: str) -> Iterator[Any]:
         raise Cancelled(f"{method} was broken off; nothing has changed") from None
 
 
+def _given(context: grpc.ServicerContext) -> str:
+    """The name that the caller gave the request, by which it is found in several logs; or ""."""
+    for key, value in context.invocation_metadata() or ():
+        if key == _REQUEST_ID:
+            return "".join(c for c in str(value)[:_ID_LENGTH] if c.isprintable())
+    return ""
+
+
 def _since(start: float) -> float:
     return round(time.perf_counter() - start, 6)
 
@@ -228,6 +243,10 @@ def _rich(status: Status) -> status_pb2.Status:
             field=path, description=status.detail.kind
         )
         details.append(_packed(error_details_pb2.BadRequest(field_violations=[violation])))
+    if status.detail.retry_after_ms:
+        pause = duration_pb2.Duration(nanos=status.detail.retry_after_ms % 1000 * 1_000_000)
+        pause.seconds = status.detail.retry_after_ms // 1000
+        details.append(_packed(error_details_pb2.RetryInfo(retry_delay=pause)))
     code: int = grpc.StatusCode[status.code].value[0]
     # Readers of rich statuses insist that the message is that of the status itself.
     return status_pb2.Status(code=code, message=status.details, details=details)

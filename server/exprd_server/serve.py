@@ -25,6 +25,8 @@ from exprd_server.address import Address, SocketOwner, parse_address
 from exprd_server.auth import TokenFile
 from exprd_server.gate import Gate
 from exprd_server.interceptors import Boundary
+from exprd_server.metering import Meter
+from exprd_server.metrics import Metrics, MetricsPage
 from exprd_server.session import SessionTable
 from exprd_server.signals import Signals
 from exprd_server.tenants import Tenant, Tenants
@@ -73,6 +75,7 @@ class Server:
         log: where events go.
         targets: what functions can be compiled for, by name and description.
         make: makes the engine of another namespace, with settings of its own.
+        waiting: tells how many compilations wait for a worker.
     """
 
     def __init__(
@@ -82,11 +85,13 @@ class Server:
         log: Logger,
         targets: Sequence[tuple[str, str]] = TARGETS,
         make: Callable[[str, Settings], LocalEngine] | None = None,
+        waiting: Callable[[], int] | None = None,
     ) -> None:
         self._settings = settings
         self._engine = engine
         self._log = log
         self._make = make
+        self._waiting = waiting
         self._targets = targets
         self._tokens = None if settings.tokens is None else TokenFile(settings.tokens, log)
         self._closing = contextlib.ExitStack()
@@ -169,9 +174,18 @@ class Server:
 
     def _interceptors(self) -> list[grpc.ServerInterceptor]:
         boundary = Boundary(self._log, self._settings.calls, self._settings.stream_seconds)
-        if self._tokens is None:
-            return [boundary]
-        return [boundary, Gate(self._tokens, self._tenants)]
+        gate = [] if self._tokens is None else [Gate(self._tokens, self._tenants)]
+        return [*self._meter(), boundary, *gate]
+
+    def _meter(self) -> list[grpc.ServerInterceptor]:
+        """The interceptor that counts, and the page that shows it; none unless asked for."""
+        if not self._settings.metrics:
+            return []
+        metrics = Metrics(self._tenants, self._settings.calls, self._waiting)
+        page = MetricsPage(metrics, self._settings.metrics)
+        self._closing.callback(page.close)
+        self._log.info("metrics", url=page.url)
+        return [Meter(metrics)]
 
     def _tenant(self, engine: LocalEngine, settings: Settings) -> Tenant:
         sessions = SessionTable(engine, settings, self._log)

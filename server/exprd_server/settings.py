@@ -75,12 +75,14 @@ class WorkerSettings:
         count: processes; 0 compiles inside the server's own process (embedded use).
         seconds: time one request may take before its worker is killed.
         memory_bytes: address space of a worker.
+        queue: requests that may wait for a worker; more are refused at once.
         niceness: added to a worker's nice value, so that executions come first.
     """
 
     count: int = 1
     seconds: float = 60.0
     memory_bytes: int = 8 * GIB
+    queue: int = 64
     niceness: int = 5
 
 

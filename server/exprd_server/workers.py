@@ -24,7 +24,7 @@ from exprd_compiler import errors
 from exprd_compiler.errors import CompilerBug, LimitExceeded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from exprd_server.deadline import Deadline
     from exprd_server.settings import WorkerSettings
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 WORKER_COMMAND: Final = (sys.executable, "-m", "exprd_compiler.worker")
 _LENGTH: Final = struct.Struct("<Q")
 _MAX_FRAME: Final = 4 << 30
+_RETRY_MS: Final = "200"  # when the queue is full: about one small compilation
 _POLL_MS: Final = 50  # how soon a cancellation is noticed
 _REQUESTS_PER_WORKER: Final = 1_000  # then a fresh process, whatever may have leaked
 
@@ -165,10 +166,16 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._closed = False
         self._workers: set[Worker] = set()
+        self._waiting = 0
         # Last in, first out: a warm worker is the better one.
         self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
         for _ in range(settings.count):
             self._add()
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a worker."""
+        return self._waiting
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -183,10 +190,12 @@ class WorkerPool:
 
         Raises:
             ExprdError: of the class that the worker's answer names.
+            LimitExceeded: too many wait already.
             DeadlineExceeded: no worker became free, or it took too long.
             CompilerBug: the worker died.
         """
-        worker = self._take(deadline)
+        with self._queued():
+            worker = self._take(deadline)
         try:
             answer, payload = worker.exchange(header, body, deadline)
         except WorkerLost as error:
@@ -216,6 +225,23 @@ class WorkerPool:
             worker = Worker(self._command, self._settings, self._env)
             self._workers.add(worker)
         self._idle.put(worker)
+
+    @contextlib.contextmanager
+    def _queued(self) -> Generator[None]:
+        """A place among those who wait for a worker; when there is none, they are told at once."""
+        with self._lock:
+            if self._waiting >= self._settings.queue:
+                raise LimitExceeded(
+                    f"{self._waiting} requests wait for a compile worker already",
+                    hint="try again in a moment",
+                    fields={"limit": "queue", "retry_after_ms": _RETRY_MS},
+                )
+            self._waiting += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
 
     def _take(self, deadline: Deadline) -> Worker:
         while True:
