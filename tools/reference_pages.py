@@ -1,4 +1,4 @@
-"""Writes the pages of the docs that are tables in the code: ops, errors, rewrites and options.
+"""Writes the pages of the docs that are tables in the code: ops, errors, rewrites, options, seeds.
 
 Run `make docs` after a change to the op table or to the exception tree; a test compares the pages
 with what this program makes. It reads the code and never the pages.
@@ -16,6 +16,7 @@ from exprd_compiler.ops.table import OP_SET_VERSION, OPS
 from tools import statistics
 from tools.options_page import options_page
 from tools.rewrites_page import rewrites_page
+from tools.seeds_page import seeds_page
 
 DOCS = Path(__file__).parents[1] / "docs"
 KINDS = ("bool", "int", "uint", "float", "complex")
@@ -87,6 +88,7 @@ def pages() -> dict[Path, str]:
         DOCS / "rewrites.md": rewrites_page(),
         statistics.PAGE: statistics.refreshed(),
         DOCS / "options.md": options_page(),
+        DOCS / "seeds.md": seeds_page(),
     }
 
 

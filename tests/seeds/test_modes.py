@@ -25,7 +25,7 @@ WAITING = [
         "DebugMode, profiling",
     ),
     waits("003", 9, "127-128", "MonitorMode: a function step by step", "MonitorMode"),
-    waits("003", 11, "141-142", "the linkers ProfileMode and DebugMode", "DebugMode, profiling"),
+    waits("003", 11, "141-145", "the linkers ProfileMode and DebugMode", "DebugMode, profiling"),
     waits("003", 12, "146-160", "mode='DebugMode' checks what it computes", "DebugMode"),
     waits("003", 13, "161-174", "ProfileMode with an optimizer and a linker", "profiling"),
     waits("003", 14, "175-178", "a function with mode=profmode", "profiling"),
@@ -208,7 +208,7 @@ def solution(steps: int, data: tuple[numpy.ndarray, numpy.ndarray]):
 
 
 @seed(
-    "003", 7, "109-126", "'FAST_COMPILE' and 'FAST_RUN', by name, by configuration and as objects"
+    "003", 7, "109-124", "'FAST_COMPILE' and 'FAST_RUN', by name, by configuration and as objects"
 )
 def test_modes_by_name_and_as_objects(mode: str) -> None:
     x = T.dvector("x")
@@ -230,7 +230,7 @@ def test_modes_by_name_and_as_objects(mode: str) -> None:
         theano.function([x], y, mode="FAST_WALK")
 
 
-@seed("003", 10, "129-145", "the linkers cvm, cvm_nogc, c|py, c|py_nogc, c, py")
+@seed("003", 10, "129-140", "the linkers cvm, cvm_nogc, c|py, c|py_nogc, c, py")
 @pytest.mark.parametrize("linker", ["cvm", "cvm_nogc", "c|py", "c|py_nogc", "c", "py"])
 def test_linkers(mode: str, linker: str) -> None:
     x = T.dvector("x")
