@@ -199,7 +199,7 @@ class PlainPickle:
     def _reduce(self, _: Any) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
         if not isinstance(function, Name) or function not in self._calls:
-            raise refused(_described(function))
+            raise refused(self._outermost(_described(function)))
         if type(arguments) is not tuple:
             raise DamagedFile(f"the pickle calls {function} with {_described(arguments)}")
         self._stack.append(self._calls[function](*arguments))
@@ -212,11 +212,17 @@ class PlainPickle:
             raise DamagedFile(f"the pickle gives attributes to {_described(target)}")
 
     def _object(self, _: Any) -> None:
-        names = [item for item in self._stack if isinstance(item, Name)]
-        raise refused(names[-1] if names else "an object")
+        raise refused(self._outermost("an object"))
 
     def _instance(self, argument: str) -> None:
-        raise refused(argument.replace(" ", "."))
+        raise refused(self._outermost(argument.replace(" ", ".")))
+
+    def _outermost(self, what: str) -> str:
+        """The name that tells most: of the call whose arguments are still being read."""
+        frames = (*self._below, self._stack)
+        items = (item for frame in frames for item in frame)
+        names = (str(x) for x in items if isinstance(x, Name) and x not in self._calls)
+        return next(names, what)
 
     def _persistent_id(self, _: Any) -> None:
         self._stack.append(self._persistent(self._stack.pop()))
