@@ -7,7 +7,7 @@ has received.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 from exprd_proto import CallId
@@ -22,18 +22,45 @@ class CallIds:
         self._client_id = client_id
         self._lock = threading.Lock()
         self._last = 0
-        self._open: set[int] = set()
+        self._open: dict[int, None] = {}  # ascending, since numbers are
 
     @contextmanager
     def call(self) -> Generator[CallId]:
         """The identity of one call, open until its outcome is known."""
+        with self.calls(1) as first:
+            yield first
+
+    @contextmanager
+    def calls(self, count: int) -> Generator[CallId]:
+        """The identity of the first of several calls with numbers in a row."""
         with self._lock:
-            acked = min(self._open, default=self._last + 1) - 1
-            self._last += 1
-            seq = self._last
-            self._open.add(seq)
+            acked = self._acked()
+            seqs = [self._take() for _ in range(count)]
         try:
-            yield CallId(client_id=self._client_id, seq=seq, acked_through=acked)
+            yield CallId(client_id=self._client_id, seq=seqs[0], acked_through=acked)
         finally:
-            with self._lock:
-                self._open.discard(seq)
+            self.close(seqs)
+
+    def open(self) -> int:
+        """The number of a new call, open until `close` is told."""
+        with self._lock:
+            return self._take()
+
+    def close(self, seqs: Iterable[int]) -> None:
+        """Notes that the outcomes of calls are known."""
+        with self._lock:
+            for seq in seqs:
+                self._open.pop(seq, None)
+
+    def acked(self) -> int:
+        """The number up to which all outcomes are known."""
+        with self._lock:
+            return self._acked()
+
+    def _take(self) -> int:
+        self._last += 1
+        self._open[self._last] = None
+        return self._last
+
+    def _acked(self) -> int:
+        return next(iter(self._open), self._last + 1) - 1

@@ -7,7 +7,7 @@ keeps between calls lies in its containers.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -16,14 +16,17 @@ import numpy as np
 from exprd.buffers import Buffer
 from exprd.containers import Container, Containers, DefaultContainer, SharedContainer, Values
 from exprd.errors import explain, locate
+from exprd.futures import Future
+from exprd.looping import Given, Progress, job_of
 from exprd.maker import CompiledGraph, Maker
 from exprd.numeric import warn_of
 from exprd.recipe import Program, Recipe
 from exprd.session import Session, current_session
 from exprd.shared import TensorSharedVariable
 from exprd.slots import Slot
-from exprd.transport import Expected, InputValue, RemoteBuffer
+from exprd.transport import Expected, InputValue, OutputValue, RemoteBuffer
 from exprd_compiler.errors import CallError, ExprdError
+from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.graph import Graph
 
@@ -150,6 +153,98 @@ class Function:
         """
         return self._recipe.layout.arrange(self._execute(args, kwargs, keep=False))
 
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Sends a call after those submitted before, without waiting for its result.
+
+        Calls that were submitted run in order, each as a call of its own: one that fails does not
+        stop the next.
+        """
+        program, values = self._prepared(args, kwargs)
+        arrange = self._recipe.layout.arrange
+
+        def finish(given: Given) -> Any:
+            return arrange(self._finished(program, *given))
+
+        future: Future[Any] = Future(finish, lambda error: self._explain(error, program, values))
+        count = len(self._recipe.graph.outputs)
+        self._session.transport.loops.submit(program.info.handle, values, count, future)
+        return future
+
+    def batch(self, items: Iterable[Sequence[Any]]) -> list[Any]:
+        """Runs the function over several tuples of arguments, in order, in as few messages as fit.
+
+        Args:
+            items: the arguments of each call.
+
+        Returns:
+            What the calls would have given, in order.
+
+        Raises:
+            ExprdError: what the first call that failed raises, whose `fields["item"]` says which.
+                The calls before it are done, those after it are not.
+        """
+        ready = [self._prepared(tuple(item), {}) for item in items]
+        if not ready:
+            return []
+        program = ready[0][0]
+        values = [inputs for _, inputs in ready]
+        count = len(self._recipe.graph.outputs)
+        try:
+            found = self._session.transport.loops.batch(program.info.handle, values, count)
+        except ExprdError as error:
+            self._explain(error, program, values[int(error.fields.get("item", 0))])
+            raise
+        arrange = self._recipe.layout.arrange
+        return [arrange(self._finished(program, *given)) for given in found]
+
+    def repeat(
+        self,
+        steps: int,
+        *args: Any,
+        until: int | None = None,
+        every: int = 1,
+        on_progress: Callable[[Progress], object] | None = None,
+        stack: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Runs the function several times where it lives, with the same arguments.
+
+        Each step is a call of its own and commits its updates; what was done stays done when a
+        later step fails, or the repetition is broken off.
+
+        Args:
+            steps: how many, at least 1.
+            *args: as in a call.
+            until: position of an output that ends the repetition after the step in which it is not
+                zero.
+            every: progress is told after each so many steps, and after the last.
+            on_progress: called with `Progress`.
+            stack: give the outputs of all steps along a new first axis, not those of the last.
+            **kwargs: as in a call.
+
+        Returns:
+            The outputs of the last step, arranged as a call arranges them.
+
+        Raises:
+            CallError: as a call, or the numbers make no sense.
+            ExprdError: whatever a step raises; the steps before it are done.
+        """
+        program, values = self._prepared(args, kwargs)
+        arrange, asked = self._recipe.layout.arrange, len(self._recipe.graph.outputs)
+        count = asked - self._recipe.printed
+
+        def tell(step: int, outputs: Sequence[Any]) -> None:
+            assert on_progress is not None
+            on_progress(Progress(step, arrange([np.array(x) for x in outputs[:count]])))
+
+        job = job_of(steps, until, every, stack, None if on_progress is None else tell)
+        try:
+            given = self._session.transport.loops.repeat(program.info.handle, values, asked, job)
+        except ExprdError as error:
+            self._explain(error, program, values)
+            raise
+        return arrange(self._finished(program, *given))
+
     def keep(self, *args: Any, **kwargs: Any) -> Any:
         """Runs the function and leaves its outputs where it runs, as buffers."""
         return self._recipe.layout.arrange(self._execute(args, kwargs, keep=True))
@@ -180,18 +275,33 @@ class Function:
         keep: bool,
         expected: Expected = (),
     ) -> Sequence[Any]:
-        program = self._programs.get(_NONE) or self._variant(_NONE)
-        values: Sequence[InputValue]
-        if self._plain:
-            values = args if self.trust_input and not kwargs else self._taken(args, kwargs)
-        else:
-            program, values = self._chosen(args, kwargs)
+        program, values = self._prepared(args, kwargs)
         try:
             outputs, met = program.run(values, keep, expected)
         except ExprdError as error:
-            locate(error, program.origins)
-            explain(error, self.graph, values)
+            self._explain(error, program, values)
             raise
+        return self._finished(program, outputs, met)
+
+    def _prepared(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Program, Sequence[InputValue]]:
+        """The program to run for arguments, and its inputs."""
+        if not self._plain:
+            return self._chosen(args, kwargs)
+        program = self._programs.get(_NONE) or self._variant(_NONE)
+        taken = args if self.trust_input and not kwargs else self._taken(args, kwargs)
+        return program, taken
+
+    def _explain(self, error: ExprdError, program: Program, values: Sequence[InputValue]) -> None:
+        """Adds the user's lines and what the inputs were."""
+        locate(error, program.origins)
+        explain(error, self.graph, values)
+
+    def _finished(
+        self, program: Program, outputs: Sequence[OutputValue], met: Sequence[EventCount]
+    ) -> Sequence[Any]:
+        """What the user gets of what came back."""
         session = self._session
         found = [Buffer(session, x) if isinstance(x, RemoteBuffer) else x for x in outputs]
         if met:  # when all is done, since a warning may be an error

@@ -17,6 +17,7 @@ from exprd.riding import Rider
 from exprd.transport import Array, BufferRef, CompileJob, InputValue, NewVariable
 from exprd_compiler.errors import CallError, ExprdError, UnsupportedVersion
 from exprd_proto.arrays import chunks_in, header_of, write_array
+from exprd_proto.channels import NO_ACCESS, Access, open_channel
 
 __all__ = ["Connection", "write_source"]
 
@@ -54,6 +55,7 @@ class Connection:
         target: "host:port" or "unix:///path".
         deadline: asked at each call: seconds that it may take, repetitions included.
         patience: asked at each failure: seconds for which the server may be away.
+        access: token and certificates.
 
     Attributes:
         incarnation: the server that was greeted.
@@ -64,22 +66,26 @@ class Connection:
     """
 
     def __init__(
-        self, target: str, deadline: Callable[[], float], patience: Callable[[], float]
+        self,
+        target: str,
+        deadline: Callable[[], float],
+        patience: Callable[[], float],
+        access: Access = NO_ACCESS,
     ) -> None:
         self.target = _checked_target(target)
         self.client_id = str(uuid.uuid4())
-        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
-        self.compiler = wire.CompilerServiceStub(self._channel)
-        self.executor = wire.ExecutorServiceStub(self._channel)
-        self.data = wire.DataServiceStub(self._channel)
-        self.state = wire.StateServiceStub(self._channel)
-        self.admin = wire.AdminServiceStub(self._channel)
+        self.channel = open_channel(target, access, _OPTIONS)
+        self.compiler = wire.CompilerServiceStub(self.channel)
+        self.executor = wire.ExecutorServiceStub(self.channel)
+        self.data = wire.DataServiceStub(self.channel)
+        self.state = wire.StateServiceStub(self.channel)
+        self.admin = wire.AdminServiceStub(self.channel)
         self._closed = threading.Event()
         self.rider = Rider(target, deadline, patience, self._closed)
         try:
             lease, self.incarnation = self._greet()
         except ExprdError:
-            self._channel.close()
+            self.channel.close()
             raise
         threading.Thread(target=self._renew, args=(lease / 4,), daemon=True).start()
 
@@ -88,7 +94,7 @@ class Connection:
         self._closed.set()
         with contextlib.suppress(grpc.RpcError):
             self.admin.EndLease(wire.EndLeaseRequest(client_id=self.client_id), timeout=2.0)
-        self._channel.close()
+        self.channel.close()
 
     # ---- calls
     def call(self, method: Callable[..., T], request: Any) -> T:
@@ -107,10 +113,14 @@ class Connection:
         try:
             return self.call(method, request)
         except KeyboardInterrupt:
-            cancel = wire.GetInfoRequest(client_id=self.client_id, cancel=[request.call_id.seq])
-            with contextlib.suppress(grpc.RpcError):
-                self.admin.GetInfo(cancel, timeout=_CANCEL_SECONDS)
+            self.stop(request.call_id.seq)
             raise
+
+    def stop(self, seq: int) -> None:
+        """Asks the server to break a running call off, best effort."""
+        cancel = wire.GetInfoRequest(client_id=self.client_id, cancel=[seq])
+        with contextlib.suppress(grpc.RpcError):
+            self.admin.GetInfo(cancel, timeout=_CANCEL_SECONDS)
 
     def info(self) -> wire.GetInfoResponse:
         """What the server says of itself."""

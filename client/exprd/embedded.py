@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from exprd.embedded_loops import EmbeddedLoops
+from exprd.looping import Given, RepeatJob
 from exprd.named import ParameterInfo, PublishedInfo, PublishJob
 from exprd.transport import (
     Array,
@@ -34,6 +37,7 @@ from exprd_server import values, versions
 from exprd_server.embedded import embedded_engine
 from exprd_server.engine import LocalEngine
 from exprd_server.publishing import Publisher
+from exprd_server.repeat import RepeatCall
 from exprd_server.variables import NewVariable as EngineVariable
 from exprd_server.versions import PublishCall
 
@@ -56,6 +60,7 @@ class EmbeddedTransport:
         self._engine = embedded_engine(cache=cache)
         self._client = str(uuid.uuid4())
         self._closed = False
+        self.loops = EmbeddedLoops(self._run, self._repeat)
         self.names = EmbeddedNames(self._engine.published, self._client)
 
     @property
@@ -125,6 +130,32 @@ class EmbeddedTransport:
             return [_result(x) for x in reply.outputs], reply.warnings
 
         return run
+
+    def _run(self, handle: str, inputs: Sequence[InputValue], outputs: int) -> Given:
+        return self.runner(handle, outputs)(inputs, False)
+
+    def _repeat(
+        self, handle: str, inputs: Sequence[InputValue], outputs: int, job: RepeatJob
+    ) -> Given:
+        self._check_open()
+        call = values.ExecuteCall(
+            handle=handle, inputs=tuple([_given(x) for x in inputs]), client_id=self._client
+        )
+        wanted = RepeatCall(
+            call=call,
+            steps=job.steps,
+            until=job.until,
+            every=job.every,
+            watched=tuple(range(outputs)),
+            stacked=job.stacked,
+        )
+        with closing(self._engine.repeat(wanted)) as messages:
+            for message in messages:
+                if isinstance(message, values.ExecuteReply):
+                    return [_result(x) for x in message.outputs], message.warnings
+                if job.tell is not None:
+                    job.tell(message.step, message.values)
+        raise AssertionError("a repetition ends with its reply")
 
     def _check_open(self) -> None:
         if self._closed:

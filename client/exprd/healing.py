@@ -184,21 +184,26 @@ class Healer:
         return known is not None and known.lost
 
     # ---- healing
-    def call(self, needs: Needs, attempt: Callable[[], T]) -> T:
+    def call(self, needs: Needs, attempt: Callable[[], T], epoch: int | None = None) -> T:
         """The answer of a call that names the incarnation it expects, over restarts.
+
+        Args:
+            needs: what the call uses.
+            attempt: makes it once.
+            epoch: when the call was begun, if that was before.
 
         Raises:
             StateRolledBack: a restart has taken acknowledged values of this client.
             ExprdError: whatever the call raises.
         """
-        epoch = self.epoch
+        begun = self.epoch if epoch is None else epoch
         while True:
+            self._tell(begun)
             gifts = self._gifts
             try:
                 return attempt()
             except UnknownHandle as error:
                 self._heal(error, needs, gifts)
-            self._tell(epoch)
 
     def _heal(self, error: UnknownHandle, needs: Needs, gifts: int) -> None:
         """Gives the server what it lacks.

@@ -18,6 +18,7 @@ import exprd_proto as wire
 from exprd.calls import CallIds
 from exprd.connection import Connection, write_source
 from exprd.healing import Healer, Needs, VariableFacts
+from exprd.remote_loops import RemoteLoops
 from exprd.remote_names import RemoteNames
 from exprd.transport import (
     Array,
@@ -36,6 +37,7 @@ from exprd.transport import (
 from exprd_compiler.errors import ConnectionLost, UnknownHandle
 from exprd_compiler.ir.counts import EventCount
 from exprd_proto.arrays import Assembler, array_from_wire, dtype_from_wire
+from exprd_proto.channels import NO_ACCESS, Access
 from exprd_proto.decode import OwnLimits, decode_type
 
 __all__ = ["RemoteTransport"]
@@ -53,6 +55,7 @@ class RemoteTransport:
         target: "host:port" or "unix:///path".
         deadline: asked at each call: seconds that it may take, repetitions included.
         patience: asked at each failure: seconds for which the server may be away.
+        access: token and certificates.
 
     Raises:
         ConnectionLost: nobody answers at the target.
@@ -60,15 +63,20 @@ class RemoteTransport:
     """
 
     def __init__(
-        self, target: str, deadline: Callable[[], float], patience: Callable[[], float]
+        self,
+        target: str,
+        deadline: Callable[[], float],
+        patience: Callable[[], float],
+        access: Access = NO_ACCESS,
     ) -> None:
-        self._connection = Connection(target, deadline, patience)
+        self._connection = Connection(target, deadline, patience, access)
         self.client_id = self._connection.client_id
-        self._ids = CallIds(self.client_id)
-        self._healer = Healer(self._connection, self._connection.incarnation)
+        self.ids = CallIds(self.client_id)
+        self.healer = Healer(self._connection, self._connection.incarnation)
         self.names = RemoteNames(self._connection.compiler, self._connection.call, self.client_id)
         self._counting = threading.Lock()
         self._sent = self._received = 0
+        self.loops = RemoteLoops(self, self._connection)
 
     @property
     def target(self) -> str:
@@ -81,7 +89,8 @@ class RemoteTransport:
         with self._counting:
             return self._sent, self._received
 
-    def _count(self, sent: int, received: int) -> None:
+    def count(self, sent: int, received: int) -> None:
+        """Notes what has travelled."""
         with self._counting:
             self._sent += sent
             self._received += received
@@ -104,13 +113,14 @@ class RemoteTransport:
 
     def close(self) -> None:
         """Gives up the lease, best effort, and the channel."""
+        self.loops.close()
         self._connection.close()
 
     # ---- functions
     def compile(self, job: CompileJob) -> CompiledInfo:
         """Compiles a graph there."""
         reply = self.healed(Needs(variables=job.bindings), lambda: self._connection.compile(job))
-        self._healer.gave_function(reply.handle, job)
+        self.healer.gave_function(reply.handle, job)
         return CompiledInfo(
             handle=reply.handle,
             plan=tuple(PlanStep(op=step.op, text=step.text) for step in reply.plan),
@@ -131,17 +141,20 @@ class RemoteTransport:
     def runner(self, handle: str, outputs: int) -> Run:
         """The callable of a handle that has so many outputs."""
         kept = [wire.Delivery.DELIVERY_KEEP] * outputs
+        loops = self.loops
 
         def run(
             inputs: Sequence[InputValue], keep: bool, expected: Expected = ()
         ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
+            if loops.entered and not expected:
+                return loops.call(handle, inputs, kept if keep else ())
             names = [x.handle for x in inputs if isinstance(x, BufferRef)]
             needs = Needs(functions=(handle,), buffers=tuple(names))
             request = wire.ExecuteRequest(
                 handle=handle, deliveries=kept if keep else (), expected=map(_expected, expected)
             )
             sending = _Sending(self._connection, inputs)
-            with self._ids.call() as call_id:
+            with self.ids.call() as call_id:
                 request.call_id.CopyFrom(call_id)
                 return self._noted(
                     lambda: self.healed(needs, lambda: self._run(request, sending, keep))
@@ -153,14 +166,24 @@ class RemoteTransport:
         self, request: wire.ExecuteRequest, sending: _Sending, keep: bool
     ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
         """One attempt: what is too large for the message goes first, what is for an answer last."""
-        request.expected_incarnation = self._healer.incarnation
+        request.expected_incarnation = self.healer.incarnation
         with sending as sources:
             del request.inputs[:]
             for value in sources:
                 write_source(request.inputs.add(), value)
             reply = self._connection.call_or_cancel(self._connection.executor.Execute, request)
-        self._count(request.ByteSize(), reply.ByteSize())
-        self._healer.saw((v.uuid, v.version) for v in reply.versions)
+        self.count(request.ByteSize(), reply.ByteSize())
+        self.healer.saw((v.uuid, v.version) for v in reply.versions)
+        return self.given(reply, keep=keep)
+
+    def sending(self, values: Sequence[InputValue]) -> _Sending:
+        """The values as they are sent, as a context: the large ones are uploaded for its time."""
+        return _Sending(self._connection, values)
+
+    def given(
+        self, reply: wire.ExecuteResponse, *, keep: bool
+    ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
+        """The outputs and events of an answer."""
         met = [_event(warning) for warning in reply.warnings] if reply.warnings else ()
         return [self._output(x, keep) for x in reply.outputs], met
 
@@ -182,7 +205,7 @@ class RemoteTransport:
         handle = _drawn_handle()
         info = self._connection.upload(handle, value)
         if resend:
-            self._healer.gave_buffer(handle, value)
+            self.healer.gave_buffer(handle, value)
         return _buffer(info)
 
     def get(self, buffer: RemoteBuffer) -> Array:
@@ -206,7 +229,7 @@ class RemoteTransport:
     ) -> None:
         """Gives things up, each kind in one call."""
         me, to = self.client_id, self._connection
-        self._healer.forget(functions, buffers, variables)
+        self.healer.forget(functions, buffers, variables)
         if functions:
             gone = wire.CompilerServiceReleaseRequest(client_id=me, handles=functions)
             to.call(to.compiler.Release, gone)
@@ -228,7 +251,7 @@ class RemoteTransport:
                 self._connection.create(new, value)
 
         self.healed(Needs(buffers=buffers), create)
-        self._healer.gave_variable(new)
+        self.healer.gave_variable(new)
 
     def attach_variable(self, name: str, default: NewVariable | None) -> AttachedVariable:
         """The durable variable of a name, or one that is made of a default."""
@@ -242,7 +265,7 @@ class RemoteTransport:
         facts = VariableFacts(
             uuid=info.uuid, name=name, type=decode_type(info.type, _LIMITS), durability="durable"
         )
-        self._healer.attached(facts, info.version)
+        self.healer.attached(facts, info.version)
         return AttachedVariable(uuid=info.uuid, type=facts.type)
 
     def get_variable(self, uuid: str) -> Array:
@@ -274,10 +297,10 @@ class RemoteTransport:
             client_id=self.client_id,
             uuids=uuids,
             delivery=delivery,
-            expected_incarnation=self._healer.incarnation,
+            expected_incarnation=self.healer.incarnation,
         )
         reply = self._connection.call(self._connection.state.Snapshot, request)
-        self._healer.saw((x.variable.uuid, x.variable.version) for x in reply.readings)
+        self.healer.saw((x.variable.uuid, x.variable.version) for x in reply.readings)
         return reply.readings
 
     def _value(self, reading: wire.VariableReading) -> Array:
@@ -291,27 +314,27 @@ class RemoteTransport:
         sending = _Sending(self._connection, (value,))
 
         def assign() -> int:
-            request.expected_incarnation = self._healer.incarnation
+            request.expected_incarnation = self.healer.incarnation
             with sending as (sent,):
                 write_source(request.value, sent)
                 reply = self._connection.call(self._connection.state.Set, request)
-            self._healer.saw(((uuid, reply.variable.version),))
+            self.healer.saw(((uuid, reply.variable.version),))
             return reply.variable.version
 
-        with self._ids.call() as call_id:
+        with self.ids.call() as call_id:
             request.call_id.CopyFrom(call_id)
             try:
                 return self._noted(lambda: self.healed(Needs(variables=(uuid,)), assign))
             except UnknownHandle:
-                if expected_version is not None or not self._healer.is_lost(uuid):
+                if expected_version is not None or not self.healer.is_lost(uuid):
                     raise
-        self._healer.give_anew(uuid, value)
+        self.healer.give_anew(uuid, value)
         return 1
 
     # ---- calls
     def healed(self, needs: Needs, attempt: Callable[[], T]) -> T:
         """The answer of a call, over outages and restarts, within one deadline."""
-        return self._connection.rider.bounded(lambda: self._healer.call(needs, attempt))
+        return self._connection.rider.bounded(lambda: self.healer.call(needs, attempt))
 
     def _noted(self, work: Callable[[], T]) -> T:
         """The result of a call with an effect, or an error that says what is not known."""

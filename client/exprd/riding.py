@@ -35,6 +35,10 @@ class Rider:
         deadline: asked at each call: seconds that it may take, repetitions included.
         patience: asked at each failure: seconds for which a server may be away.
         closed: set when the client ends.
+
+    Attributes:
+        seconds: the deadline, to be asked.
+        patience: to be asked as well.
     """
 
     def __init__(
@@ -45,8 +49,8 @@ class Rider:
         closed: threading.Event,
     ) -> None:
         self._target = target
-        self._deadline = deadline
-        self._patience = patience
+        self._deadline = self.seconds = deadline
+        self._patience = self.patience = patience
         self._closed = closed
         self._outer = threading.local()
 

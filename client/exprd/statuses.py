@@ -14,7 +14,7 @@ from exprd_compiler import errors
 from exprd_compiler.errors import ExprdError
 from exprd_proto import ErrorDetail
 
-__all__ = ["TRAILER", "error_of"]
+__all__ = ["TRAILER", "error_of", "error_of_detail"]
 
 TRAILER: Final = "exprd-error-bin"
 
@@ -39,13 +39,7 @@ def error_of(error: grpc.RpcError, target: str) -> ExprdError:
     call: Any = error
     detail = _detail(call)
     if detail is not None:
-        cls = errors.by_kind().get(detail.kind, _BY_CODE.get(call.code(), ExprdError))
-        fields = dict(detail.fields)
-        if detail.incident:
-            fields["incident"] = detail.incident
-        return cls(
-            detail.message, op=detail.op, nodes=detail.nodes, hint=detail.hint, fields=fields
-        )
+        return error_of_detail(detail, _BY_CODE.get(call.code(), ExprdError))
     code, text = call.code(), call.details() or "no details"
     if code is grpc.StatusCode.UNAVAILABLE:
         return errors.ConnectionLost(
@@ -53,6 +47,15 @@ def error_of(error: grpc.RpcError, target: str) -> ExprdError:
             hint="check the target, and that `exprd serve` runs there",
         )
     return _BY_CODE.get(code, ExprdError)(f"{target} answered {code.name}: {text}")
+
+
+def error_of_detail(detail: ErrorDetail, default: type[ExprdError] = ExprdError) -> ExprdError:
+    """The exception that a detail tells of; `default` when its kind is unknown here."""
+    cls = errors.by_kind().get(detail.kind, default)
+    fields = dict(detail.fields)
+    if detail.incident:
+        fields["incident"] = detail.incident
+    return cls(detail.message, op=detail.op, nodes=detail.nodes, hint=detail.hint, fields=fields)
 
 
 def _detail(call: Any) -> ErrorDetail | None:

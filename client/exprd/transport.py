@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -16,6 +16,9 @@ from exprd.named import Names
 from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.type import TensorType
+
+if TYPE_CHECKING:
+    from exprd.looping import Loops  # which is written in the types of this module
 
 __all__ = [
     "AttachedVariable",
@@ -134,6 +137,11 @@ class Transport(Protocol):
     @property
     def names(self) -> Names:
         """The functions that are published there."""
+        ...
+
+    @property
+    def loops(self) -> Loops:
+        """Submitted calls, batches and repetitions."""
         ...
 
     def info(self) -> Mapping[str, str]:

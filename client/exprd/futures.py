@@ -1,0 +1,88 @@
+"""Future: the result of a call that was submitted and may still be on its way."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from exprd_compiler.errors import ExprdError
+
+__all__ = ["Future"]
+
+T = TypeVar("T")
+
+
+class Future(concurrent.futures.Future[T]):
+    """The result of a submitted call; everything that `concurrent.futures` offers works with it.
+
+    `cancel` takes a call back that was not sent yet. What the function computed is brought into its
+    final form by whoever first asks for it.
+
+    Args:
+        finish: makes the result of what the transport gives.
+        explain: adds what the client knows to an error.
+    """
+
+    # A subclass, because `concurrent.futures.wait` and `as_completed` work on the inside of theirs.
+
+    def __init__(
+        self,
+        finish: Callable[[Any], T] | None = None,
+        explain: Callable[[ExprdError], None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._finish = finish
+        self._explain = explain
+        self._finishing = threading.Lock()
+        self._value: T | None = None
+        self._error: BaseException | None = None
+
+    def result(self, timeout: float | None = None) -> T:
+        """The result, once it is there.
+
+        Args:
+            timeout: seconds to wait at most.
+
+        Raises:
+            TimeoutError: it was not there in time; the call goes on.
+            concurrent.futures.CancelledError: the call was taken back.
+            ExprdError: whatever the call raised.
+        """
+        raw: Any = super().result(timeout)
+        with self._finishing:
+            if self._finish is not None:
+                finish, self._finish = self._finish, None
+                self._bring(finish, raw)
+            if self._error is not None:
+                raise self._error
+            return self._value if self._value is not None else raw
+
+    def _bring(self, finish: Callable[[Any], T], raw: object) -> None:
+        try:
+            self._value = finish(raw)
+        except Exception as error:
+            self._error = error
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The exception that `result` raises, or None; see there."""
+        found = super().exception(timeout)
+        if found is not None:
+            return found
+        try:
+            self.result()
+        except Exception as error:
+            return error
+        return None
+
+    def before(self, step: Callable[[Any], Any]) -> None:
+        """Has what comes pass a step before `finish`, for transports that give messages."""
+        finish = self._finish
+        self._finish = step if finish is None else lambda raw: finish(step(raw))
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the future with an error, for those who make futures."""
+        if self._explain is not None and isinstance(error, ExprdError):
+            self._explain(error)
+        self.set_exception(error)

@@ -1,0 +1,339 @@
+"""Loops over gRPC: submitted calls, batches, repetitions."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol, TypeVar
+
+import grpc
+
+import exprd_proto as wire
+from exprd.calls import CallIds
+from exprd.connection import Connection
+from exprd.futures import Future
+from exprd.healing import Healer, Needs
+from exprd.looping import Given, RepeatJob
+from exprd.statuses import error_of_detail
+from exprd.streaming import CallStream, Request
+from exprd.transport import BufferRef, InputValue
+from exprd_compiler.errors import DeadlineExceeded, UnknownHandle
+from exprd_proto import framing
+from exprd_proto.arrays import array_from_wire
+
+__all__ = ["Line", "RemoteLoops"]
+
+_BATCH_ITEMS: Final = 512
+_BATCH_BYTES: Final = 16 << 20
+_ANSWER_SECONDS: Final = 5.0  # after its deadline, a call has been stopped or the server is gone
+_EXECUTE: Final = "/exprd.v1.ExecutorService/Execute"
+_BATCH: Final = "/exprd.v1.ExecutorService/ExecuteBatch"
+_REPEAT: Final = "/exprd.v1.ExecutorService/Repeat"
+
+T = TypeVar("T")
+R = TypeVar("R", covariant=True)
+
+
+class Method(Protocol[R]):
+    """A unary method whose requests are bytes already."""
+
+    def __call__(self, request: bytes, /, *, timeout: float) -> R:
+        """The answer."""
+        ...
+
+
+class Parts(Protocol):
+    """The messages of a repetition as they come."""
+
+    def __iter__(self) -> Iterator[wire.RepeatResponse]: ...
+
+    def cancel(self) -> object:
+        """Breaks the stream off."""
+        ...
+
+
+class Line(Protocol):
+    """What a transport lends to its loops."""
+
+    @property
+    def ids(self) -> CallIds:
+        """The numbers of this client's calls."""
+        ...
+
+    @property
+    def healer(self) -> Healer:
+        """The memory of what a restarted server is to be given again."""
+        ...
+
+    def healed(self, needs: Needs, attempt: Callable[[], T]) -> T:
+        """The answer of a call, over outages and restarts."""
+        ...
+
+    def sending(self, values: Sequence[InputValue]) -> AbstractContextManager[Sequence[InputValue]]:
+        """The values as they are sent: the large ones are uploaded for the time of the context."""
+        ...
+
+    def given(self, response: wire.ExecuteResponse, *, keep: bool) -> Given:
+        """What an answer holds."""
+        ...
+
+    def count(self, sent: int, received: int) -> None:
+        """Notes what has travelled."""
+        ...
+
+
+class RemoteLoops:
+    """The loops of one client of a server. Thread safe."""
+
+    def __init__(self, line: Line, connection: Connection) -> None:
+        self._line = line
+        self._connection = connection
+        channel = connection.channel
+        self._execute: Method[wire.ExecuteResponse] = channel.unary_unary(
+            _EXECUTE, None, response_deserializer=wire.ExecuteResponse.FromString
+        )
+        self._batch: Method[wire.ExecuteBatchResponse] = channel.unary_unary(
+            _BATCH, None, response_deserializer=wire.ExecuteBatchResponse.FromString
+        )
+        self._repeat: Callable[..., Any] = channel.unary_stream(
+            _REPEAT, None, response_deserializer=wire.RepeatResponse.FromString
+        )
+        self._stream = CallStream(connection, line.ids, line.count, self._noted, self._again)
+        self._lock = threading.Lock()
+        self.entered = 0
+
+    def enter(self) -> None:
+        """From now on, single calls go over the session."""
+        with self._lock:
+            self.entered += 1
+        self._stream.keep(1)
+
+    def leave(self) -> None:
+        """Waits until everything submitted is answered, and ends what `enter` began."""
+        with self._lock:
+            self.entered -= 1
+        self._stream.drain()
+        self._stream.keep(-1)
+
+    def close(self) -> None:
+        """Ends the session; what was not answered fails."""
+        self._stream.close()
+
+    # ---- submitted calls
+    def submit(
+        self, handle: str, inputs: Sequence[InputValue], outputs: int, future: Future[Any]
+    ) -> None:
+        """Sends a call after those submitted before; the future gets its outputs and events."""
+        del outputs
+        self._submit(handle, inputs, (), future)
+
+    def call(self, handle: str, inputs: Sequence[InputValue], deliveries: Sequence[int]) -> Given:
+        """The outputs and events of a call that goes the way of those submitted."""
+        future: Future[Given] = Future()
+        seq = self._submit(handle, inputs, deliveries, future)
+        try:
+            return future.result(self._connection.rider.seconds() + _ANSWER_SECONDS)
+        except KeyboardInterrupt:
+            self._connection.stop(seq)
+            raise
+        except concurrent.futures.TimeoutError:
+            self._connection.stop(seq)
+            raise DeadlineExceeded("no answer came within the time of the call") from None
+
+    def _submit(
+        self,
+        handle: str,
+        inputs: Sequence[InputValue],
+        deliveries: Sequence[int],
+        future: Future[Any],
+    ) -> int:
+        closing = contextlib.ExitStack()
+        sent = closing.enter_context(self._line.sending(inputs))
+        keep = bool(deliveries)
+        future.before(lambda reply: self._line.given(reply, keep=keep))
+        parts: list[framing.Part] = [framing.text_field(1, handle), *_inputs(2, sent)]
+        if keep:
+            parts.append(framing.field(3, bytes(deliveries)))
+        healer = self._line.healer
+        request = Request(
+            parts=parts,
+            needs=_needs(handle, sent),
+            epoch=healer.epoch,
+            incarnation=healer.incarnation,
+        )
+        if sent is not inputs:  # the uploads are kept until the answer is there
+            future.add_done_callback(lambda _: closing.close())
+        return self._stream.submit(request, future)
+
+    def _noted(self, reply: wire.ExecuteResponse) -> None:
+        if reply.versions:
+            self._line.healer.saw((v.uuid, v.version) for v in reply.versions)
+
+    def _again(self, request: Request, seq: int) -> wire.ExecuteResponse:
+        """The answer of a call that a restarted server has refused, made again on its own."""
+        healer, connection = self._line.healer, self._connection
+        number = framing.text_field(1, connection.client_id) + framing.number_field(2, seq)
+
+        def attempt() -> wire.ExecuteResponse:
+            named = framing.text_field(32, healer.incarnation)
+            data = framing.joined((*request.parts, framing.field(4, number), named))
+            return connection.rider.call(lambda left: self._execute(data, timeout=left))
+
+        reply = healer.call(request.needs, attempt, request.epoch)
+        self._noted(reply)
+        return reply
+
+    # ---- batches
+    def batch(
+        self, handle: str, items: Sequence[Sequence[InputValue]], outputs: int
+    ) -> Sequence[Given]:
+        """Runs a function over several lists of inputs, with as few messages as they fit into."""
+        del outputs
+        found: list[Given] = []
+        while len(found) < len(items):
+            start = len(found)
+            part = items[start : start + max(1, _fitting(items, start))]
+            with contextlib.ExitStack() as stack:
+                ready = [stack.enter_context(self._line.sending(item)) for item in part]
+                found += self._part(handle, ready, start)
+        return found
+
+    def _part(
+        self, handle: str, items: Sequence[Sequence[InputValue]], start: int
+    ) -> Sequence[Given]:
+        line, connection = self._line, self._connection
+        parts: list[framing.Part] = [framing.text_field(1, handle)]
+        parts += [framing.field(2, framing.joined(_inputs(1, item))) for item in items]
+        needs = _needs(handle, [value for item in items for value in item])
+        with line.ids.calls(len(items)) as call_id:
+            number = framing.field(4, call_id.SerializeToString())
+
+            def attempt() -> wire.ExecuteBatchResponse:
+                named = framing.text_field(16, line.healer.incarnation)
+                data = framing.joined((*parts, number, named))
+                reply = connection.rider.call(lambda left: self._batch(data, timeout=left))
+                line.count(len(data), reply.ByteSize())
+                last = reply.outcomes[-1]
+                if last.failure.detail.kind == UnknownHandle.__name__:
+                    raise _item_error(last, start + len(reply.outcomes) - 1)
+                return reply
+
+            reply = line.healed(needs, attempt)
+        found: list[Given] = []
+        for position, outcome in enumerate(reply.outcomes, start):
+            if outcome.HasField("failure"):
+                raise _item_error(outcome, position)
+            self._noted(outcome.response)
+            found.append(line.given(outcome.response, keep=False))
+        return found
+
+    # ---- repetitions
+    def repeat(
+        self, handle: str, inputs: Sequence[InputValue], outputs: int, job: RepeatJob
+    ) -> Given:
+        """Runs a function several times there; a lost connection does not undo or double a step."""
+        line = self._line
+        with line.sending(inputs) as sent, line.ids.call() as call_id:
+            facts = wire.RepeatRequest(
+                steps=job.steps,
+                until=job.until,
+                every=job.every,
+                watched=range(outputs) if job.every else (),
+                stacked=job.stacked,
+            ).SerializeToString()
+            number = framing.field(4, call_id.SerializeToString())
+            call = [framing.text_field(1, handle), *_inputs(2, sent), number]
+
+            def attempt() -> wire.ExecuteResponse:
+                named = framing.text_field(32, line.healer.incarnation)
+                data = facts + framing.field(1, framing.joined((*call, named)))
+                return self._connection.rider.call(lambda left: self._followed(data, job, left))
+
+            try:
+                reply = line.healed(_needs(handle, sent), attempt)
+            except KeyboardInterrupt:
+                self._connection.stop(call_id.seq)
+                raise
+            except _ToldBadlyError as error:
+                raise error.error from None
+        self._noted(reply)
+        return line.given(reply, keep=False)
+
+    def _followed(self, data: bytes, job: RepeatJob, timeout: float) -> wire.ExecuteResponse:
+        """The answer at the end of a repetition; progress is told on the way."""
+        self._line.count(len(data), 0)
+        parts: Parts = self._repeat(data, timeout=timeout)
+        try:
+            for part in parts:
+                self._line.count(0, part.ByteSize())
+                if part.HasField("result"):
+                    return part.result.response
+                if job.tell is not None:
+                    _tell(job.tell, part.progress)
+        finally:
+            parts.cancel()  # says nothing when it has ended
+        raise _Unfinished
+
+
+class _ToldBadlyError(Exception):
+    """What a function raised that was told of progress: no error of the call."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _tell(tell: Callable[[int, Sequence[Any]], None], progress: wire.RepeatProgress) -> None:
+    values = [array_from_wire(value) for value in progress.values]
+    try:
+        tell(progress.step, values)
+    except Exception as error:
+        raise _ToldBadlyError(error) from error
+
+
+class _Unfinished(grpc.RpcError):
+    """A stream that ended well and without its last message; to be asked again."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        return "the stream ended before the repetition did"
+
+    def trailing_metadata(self) -> tuple[()]:
+        return ()
+
+
+def _inputs(place: int, values: Sequence[InputValue]) -> list[framing.Part]:
+    parts: list[framing.Part] = []
+    for value in values:
+        if isinstance(value, BufferRef):
+            parts += framing.buffer_input(place, value.handle)
+        else:
+            parts += framing.array_input(place, value)
+    return parts
+
+
+def _needs(handle: str, values: Sequence[InputValue]) -> Needs:
+    names = tuple([x.handle for x in values if isinstance(x, BufferRef)])
+    return Needs(functions=(handle,), buffers=names)
+
+
+def _item_error(outcome: wire.CallOutcome, position: int) -> Exception:
+    error = error_of_detail(outcome.failure.detail)
+    error.fields = {**error.fields, "item": str(position)}
+    return error
+
+
+def _fitting(items: Sequence[Sequence[InputValue]], start: int) -> int:
+    """How many items from `start` on fit into one message."""
+    total = count = 0
+    for item in items[start : start + _BATCH_ITEMS]:
+        total += sum(0 if isinstance(x, BufferRef) else x.nbytes for x in item)
+        if total > _BATCH_BYTES:
+            break
+        count += 1
+    return count

@@ -1,0 +1,318 @@
+"""Streaming: the calls of one client over one session with its server.
+
+Invariant: calls are sent in the order of their numbers and answered in it; what was sent and not
+answered when the stream broke is sent again under the same numbers, so nothing happens twice.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+
+import exprd_proto as wire
+from exprd.calls import CallIds
+from exprd.connection import Connection
+from exprd.futures import Future
+from exprd.healing import Needs
+from exprd.statuses import error_of, error_of_detail
+from exprd_compiler.errors import ConnectionLost, ExprdError, UnknownHandle
+from exprd_proto import framing
+
+__all__ = ["CallStream", "Request"]
+
+_QUEUED: Final = 4096  # calls beyond this wait in `submit`
+_IDLE_SECONDS: Final = 5.0
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+_CALLS: Final = framing.key(2, 2)
+_SECONDS: Final = framing.key(4, 1)
+_DOUBLE: Final = struct.Struct("<d")
+_FIRST_WINDOW: Final = (1, 1 << 20)
+_METHOD: Final = "/exprd.v1.ExecutorService/Session"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A call as it is asked for.
+
+    Attributes:
+        parts: the fields of its ExecuteRequest, without call_id and incarnation.
+        needs: what it uses on the server.
+        epoch: how many restarts the client knew of.
+        incarnation: the server that it is meant for.
+    """
+
+    parts: Sequence[framing.Part]
+    needs: Needs
+    epoch: int
+    incarnation: str
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """One call: its request, ready to be framed, and where the answer goes."""
+
+    seq: int
+    asked: Request
+    data: bytes
+    future: Future[Any]
+    begun: bool = False
+
+
+class CallStream:
+    """The session of one client. Opened by the first call, ended after a time without any.
+
+    Thread safe.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        ids: CallIds,
+        count: Callable[[int, int], None],
+        noted: Callable[[wire.ExecuteResponse], None],
+        again: Callable[[Request, int], wire.ExecuteResponse],
+    ) -> None:
+        self._connection = connection
+        self._ids = ids
+        self._count = count
+        self._noted = noted
+        self._again = again
+        self._open: Callable[..., Any]
+        self._open = connection.channel.stream_stream(
+            _METHOD,
+            request_serializer=None,
+            response_deserializer=wire.SessionResponse.FromString,
+        )
+        self._changed = threading.Condition(threading.Lock())
+        self._queued: deque[_Call] = deque()
+        self._sent: OrderedDict[int, _Call] = OrderedDict()
+        self._sent_bytes = 0
+        self._window = _FIRST_WINDOW  # until the server tells
+        self._healing = False  # what was sent is made again; until that is done nothing is sent
+        self._turn = 0  # of the stream that is open; older ones have no say
+        self._progress = False  # whether this stream has answered anything
+        self._runs = False
+        self._kept = 0
+        self._closed = False
+
+    # ---- for callers
+    def submit(self, request: Request, future: Future[Any]) -> int:
+        """Queues a call; its number. The future gets the ExecuteResponse, or the error.
+
+        Raises:
+            ConnectionLost: the client is closed.
+        """
+        with self._changed:
+            while len(self._queued) >= _QUEUED and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                raise self._is_closed()
+            seq = self._ids.open()
+            number = framing.field(4, framing.number_field(2, seq))
+            named = framing.text_field(32, request.incarnation)
+            data = framing.joined((*request.parts, number, named))
+            self._queued.append(_Call(seq, request, data, future))
+            if len(self._queued) == 1:
+                self._changed.notify_all()
+            if not self._runs:
+                self._runs = True
+                threading.Thread(target=self._run, name="exprd-session", daemon=True).start()
+            return seq
+
+    def keep(self, change: int) -> None:
+        """Counts those who want the stream to stay open although it is idle."""
+        with self._changed:
+            self._kept += change
+            self._changed.notify_all()
+
+    def drain(self) -> None:
+        """Returns when everything submitted so far is answered."""
+        with self._changed:
+            self._changed.wait_for(lambda: not (self._queued or self._sent))
+
+    def close(self) -> None:
+        """Ends the stream; what was not answered fails."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._fail(self._is_closed())
+
+    def _is_closed(self) -> ConnectionLost:
+        return ConnectionLost(f"the connection to {self._connection.target} is closed")
+
+    # ---- the thread of the stream
+    def _run(self) -> None:
+        pause, since = _FIRST_PAUSE, None
+        while self._goes_on():
+            error = self._stream()
+            if error is None:
+                pause, since = _FIRST_PAUSE, None
+                continue
+            now = time.monotonic()
+            since = now if since is None or self._progress else since
+            patience = min(self._connection.rider.patience(), self._connection.rider.seconds())
+            if not _may_pass(error) or now + pause - since > patience:
+                self._fail(error)
+                pause, since = _FIRST_PAUSE, None
+                continue
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed, pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _goes_on(self) -> bool:
+        """Whether there is something to send; else this thread is done."""
+        with self._changed:
+            if not self._closed and (self._queued or self._sent):
+                return True
+            self._runs = False
+            return False
+
+    def _stream(self) -> ExprdError | None:
+        """Serves one stream to its end; the error that ended it, if one did."""
+        with self._changed:
+            self._turn += 1
+            turn = self._turn
+            self._queued.extendleft(reversed(self._sent.values()))
+            self._sent.clear()
+            self._sent_bytes, self._window = 0, _FIRST_WINDOW
+            self._healing = False
+        self._progress = False
+        try:
+            for response in self._open(self._frames(turn)):
+                self._take(response)
+        except grpc.RpcError as failure:
+            return error_of(failure, self._connection.target)
+        except ValueError:  # what grpc raises on a closed channel
+            return self._is_closed()
+        finally:
+            with self._changed:
+                self._turn += 1
+                self._changed.notify_all()
+        with self._changed:
+            if not self._sent:
+                return None
+        return ConnectionLost(f"{self._connection.target} has ended the session")
+
+    def _frames(self, turn: int) -> Iterator[bytes]:
+        """The messages of one stream; asked for by gRPC as fast as it can send."""
+        yield framing.text_field(1, self._connection.client_id)
+        while True:
+            with self._changed:
+                while turn == self._turn and not self._can_send():
+                    if not self._changed.wait(_IDLE_SECONDS) and self._is_idle():
+                        return
+                if turn != self._turn or self._closed:
+                    return
+                calls = self._next_calls()
+            if calls:
+                yield self._frame(calls)
+
+    def _can_send(self) -> bool:
+        if self._closed:
+            return True
+        if self._healing:
+            return False
+        calls, nbytes = self._window
+        room = len(self._sent) < calls and (self._sent_bytes < nbytes or not self._sent)
+        return room and bool(self._queued)
+
+    def _is_idle(self) -> bool:
+        return not (self._queued or self._sent or self._kept)
+
+    def _next_calls(self) -> list[_Call]:
+        """What goes into the next frame, as much as the window admits."""
+        calls: list[_Call] = []
+        full = len(self._queued) >= _QUEUED
+        gone: list[int] = []
+        while self._can_send():
+            call = self._queued.popleft()
+            if not call.begun and not call.future.set_running_or_notify_cancel():
+                gone.append(call.seq)
+                continue
+            call.begun = True
+            self._sent[call.seq] = call
+            self._sent_bytes += len(call.data)
+            calls.append(call)
+        if gone:
+            self._ids.close(gone)
+        if full or gone:
+            self._changed.notify_all()
+        return calls
+
+    def _frame(self, calls: Sequence[_Call]) -> bytes:
+        parts: list[framing.Part] = []
+        for call in calls:
+            parts += (_CALLS, framing.varint(len(call.data)), call.data)
+        parts.append(framing.number_field(3, self._ids.acked()))
+        parts.append(_SECONDS + _DOUBLE.pack(self._connection.rider.seconds()))
+        frame = framing.joined(parts)
+        self._count(len(frame), 0)
+        return frame
+
+    def _take(self, response: wire.SessionResponse) -> None:
+        """Hands the answers of a frame to those who wait for them."""
+        self._progress = True
+        self._count(0, response.ByteSize())
+        answered: list[int] = []
+        for outcome in response.outcomes:
+            call = self._sent.get(outcome.seq)  # only this thread takes from it
+            if call is not None:
+                self._settle(call, outcome)
+                answered.append(call.seq)
+        self._ids.close(answered)
+        with self._changed:
+            if response.HasField("window"):
+                self._window = (response.window.calls, response.window.bytes)
+            for seq in answered:
+                self._sent_bytes -= len(self._sent.pop(seq).data)
+            self._healing = self._healing and bool(self._sent)
+            self._changed.notify_all()
+
+    def _settle(self, call: _Call, outcome: wire.CallOutcome) -> None:
+        if not outcome.HasField("failure"):
+            self._noted(outcome.response)
+            call.future.set_result(outcome.response)
+            return
+        error = error_of_detail(outcome.failure.detail)
+        if not isinstance(error, UnknownHandle):
+            call.future.fail(error)
+            return
+        # All that is on its way meets the same; made again one by one, it keeps its order.
+        with self._changed:
+            self._healing = True
+        try:
+            call.future.set_result(self._again(call.asked, call.seq))
+        except ExprdError as last:
+            call.future.fail(last)
+
+    def _fail(self, error: ExprdError) -> None:
+        """Ends everything that waits with an error."""
+        with self._changed:
+            calls = [*self._sent.values(), *self._queued]
+            self._sent.clear()
+            self._queued.clear()
+            self._sent_bytes = 0
+            self._changed.notify_all()
+        self._ids.close([call.seq for call in calls])
+        for call in calls:
+            if call.begun or call.future.set_running_or_notify_cancel():
+                call.future.fail(_copy_of(error))
+
+
+def _may_pass(error: ExprdError) -> bool:
+    return isinstance(error, ConnectionLost) or "retry_after_ms" in error.fields
+
+
+def _copy_of(error: ExprdError) -> ExprdError:
+    """An error of its own for each call, since what a client adds to it differs."""
+    return type(error)(
+        error.message, op=error.op, nodes=error.nodes, hint=error.hint, fields=error.fields
+    )
