@@ -13,7 +13,7 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Generator, Mapping
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 from exprd.config import config
 from exprd.transport import Transport
@@ -169,12 +169,14 @@ class _Sessions:
                 session.close()
 
 
-def _open(target: str) -> Session:
+def _open(target: str, **given: str | bool | None) -> Session:
     if target:
         from exprd.remote import RemoteTransport  # grpc is loaded by those who use it
+        from exprd_proto.channels import Access
 
+        access = Access(**_access(given))
         return Session(
-            RemoteTransport(target, lambda: config.deadline, lambda: config.ride_through)
+            RemoteTransport(target, lambda: config.deadline, lambda: config.ride_through, access)
         )
     try:
         from exprd.embedded import EmbeddedTransport  # the one door to the server's package
@@ -200,17 +202,49 @@ def current_session() -> Session:
     return _SESSIONS.current()
 
 
-def connect(target: str | None = None) -> Session:
+def _access(given: Mapping[str, str | bool | None]) -> dict[str, Any]:
+    """What is shown to a server: as given, else as the options say."""
+    said = {name: value for name, value in given.items() if value is not None}
+    access = {
+        "token": config.token,
+        "token_file": config.token_file,
+        "ca": config.tls_ca,
+        "cert": config.tls_cert,
+        "key": config.tls_key,
+        **said,
+    }
+    if "token" in said:
+        access["token_file"] = ""
+    return access
+
+
+def connect(
+    target: str | None = None,
+    token: str | None = None,
+    ca: str | None = None,
+    cert: str | None = None,
+    key: str | None = None,
+    *,
+    insecure: bool = False,
+) -> Session:
     """Connects to a server and uses it from now on; as a context manager, until its end.
 
     Args:
         target: "host:port" or "unix:///path"; by default what `EXPRD_TARGET` says, and without
             that this process itself.
+        token: what the server knows this client by; by default what `EXPRD_TOKEN` or the file of
+            `EXPRD_TOKEN_FILE` says.
+        ca: file of the certificates to trust, or "system" for those of this machine; encrypts.
+        cert: file of this client's own certificate, where the server asks for one.
+        key: file of its private key.
+        insecure: send the token to another machine although the connection is not encrypted.
 
     Raises:
-        ConnectionLost: nobody answers there.
+        ConnectionLost: nobody answers there, or not with a certificate to trust.
+        Unauthenticated: the server asks for a token, or does not know this one.
+        CallError: a file cannot be read, or the token would travel in the clear.
     """
     wanted = config.target if target is None else target
-    session = _open(wanted)
+    session = _open(wanted, token=token, ca=ca, cert=cert, key=key, insecure=insecure)
     _SESSIONS.enter(session)
     return session

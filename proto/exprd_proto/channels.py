@@ -17,7 +17,7 @@ import grpc
 
 from exprd_compiler.errors import CallError
 
-__all__ = ["Access", "open_channel"]
+__all__ = ["NO_ACCESS", "Access", "open_channel"]
 
 SYSTEM: Final = "system"
 _LOCAL_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
@@ -42,6 +42,9 @@ class Access:
     cert: str = ""
     key: str = ""
     insecure: bool = False
+
+
+NO_ACCESS: Final = Access()
 
 
 def open_channel(

@@ -169,7 +169,7 @@ class Config:
         source = self._sources.get(option.name, "default")
         if option.name in self._local.get():
             source = "change_flags"
-        value = getattr(self, option.name)
+        value = option.shown(getattr(self, option.name))
         return f"{option.name} ({kind})\n    Doc:  {option.doc}\n    Value:  {value}  [{source}]\n"
 
 

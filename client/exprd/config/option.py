@@ -26,6 +26,7 @@ class Option:
         choices: the allowed values; empty means any.
         environment: a variable of the environment of its own.
         fixed: whether the value stays as it was when exprd was imported.
+        secret: whether the value is never shown.
     """
 
     name: str
@@ -34,6 +35,11 @@ class Option:
     choices: tuple[Any, ...] = ()
     environment: str = ""
     fixed: bool = False
+    secret: bool = False
+
+    def shown(self, value: object) -> str:
+        """A value for people."""
+        return "***" if self.secret and value else str(value)
 
     def parse(self, value: object) -> Any:
         """The value in the option's type.

@@ -121,6 +121,37 @@ OPTIONS: Final = (
         environment="EXPRD_TARGET",
     ),
     Option(
+        name="token",
+        default="",
+        doc="What the server knows this client by.",
+        environment="EXPRD_TOKEN",
+        secret=True,
+    ),
+    Option(
+        name="token_file",
+        default="",
+        doc="File of the token; it may be replaced while the client runs.",
+        environment="EXPRD_TOKEN_FILE",
+    ),
+    Option(
+        name="tls_ca",
+        default="",
+        doc="File of the certificates to trust, or system; encrypts the connection.",
+        environment="EXPRD_TLS_CA",
+    ),
+    Option(
+        name="tls_cert",
+        default="",
+        doc="File of this client's own certificate, where the server asks for one.",
+        environment="EXPRD_TLS_CERT",
+    ),
+    Option(
+        name="tls_key",
+        default="",
+        doc="File of the private key of that certificate.",
+        environment="EXPRD_TLS_KEY",
+    ),
+    Option(
         name="cache_dir",
         default="",
         doc="Folder of compiled objects; empty means the user's cache folder.",
