@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
-from exprd_compiler.errors import LimitExceeded, UnknownHandle
+from exprd_compiler.errors import DamagedFile, LimitExceeded, UnknownHandle
 from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_server.keeping import KIND, KeptFunction, kept_of, read_kept
 
@@ -119,9 +119,15 @@ class FunctionTable:
         self._functions: dict[str, Function] = {}
         self._store = store
         self._revive = revive
-        kept = {} if store is None else store.entries(KIND)
-        # Those of an earlier process that nobody has asked for since.
-        self._dormant = {handle: read_kept(handle, data) for handle, data in kept.items()}
+        # Those of an earlier process that nobody has asked for since; a damaged one costs those
+        # who ask for it, and not the start of the server.
+        self._dormant: dict[str, KeptFunction] = {}
+        self._damaged: dict[str, DamagedFile] = {}
+        for handle, data in ({} if store is None else store.entries(KIND)).items():
+            try:
+                self._dormant[handle] = read_kept(handle, data)
+            except DamagedFile as error:
+                self._damaged[handle] = error
 
     def __len__(self) -> int:
         return len(self._functions) + len(self._dormant)
@@ -131,6 +137,7 @@ class FunctionTable:
 
         Raises:
             UnknownHandle: there is none.
+            DamagedFile: what was kept of it cannot be read.
         """
         function = self._functions.get(handle) or self._revived(handle)
         if function is None:
@@ -166,6 +173,7 @@ class FunctionTable:
             # Kept first: a handle that was told is known for good.
             self._functions[handle] = present
             self._dormant.pop(handle, None)
+            self._damaged.pop(handle, None)
             return present
 
     def holders(self) -> frozenset[str]:
@@ -215,6 +223,8 @@ class FunctionTable:
             return sum(self._drop(handle, client_id) for handle in every)
 
     def _revived(self, handle: str) -> Function | None:
+        if handle in self._damaged:
+            raise self._damaged[handle]
         kept = self._dormant.get(handle)
         if kept is None or self._revive is None:
             return self._functions.get(handle)  # another caller may have revived it just now

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from exprd_compiler.errors import DamagedFile, ExprdError
+from exprd_compiler.errors import DamagedFile
 from exprd_compiler.ir.text import parse_graph, print_graph
 from exprd_compiler.ops.table import OP_SET_VERSION, find_op
 from exprd_server.values import CompileChoices
@@ -111,7 +111,7 @@ def read_kept(handle: str, data: bytes) -> KeptFunction:
         raise damaged(handle, error) from error
 
 
-def damaged(handle: str, error: Exception) -> ExprdError:
+def damaged(handle: str, error: Exception) -> DamagedFile:
     """The error of a kept function that cannot be read."""
     return DamagedFile(
         f"the kept function {handle} cannot be read: {error}",

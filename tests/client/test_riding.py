@@ -119,7 +119,7 @@ def test_lost_values_are_told_once_and_by_name(start: Start) -> None:
             add(1.0)
         assert caught.value.fields["variables"] == "w"
         for use in (w.get_value, lambda: add(1.0)):
-            with pytest.raises(UnknownHandle, match="'w' was lost.*set_value"):
+            with pytest.raises(UnknownHandle, match=r"'w' was lost.*set_value"):
                 use()
         w.set_value(10.0)
         assert add(1.0) == 11
