@@ -13,10 +13,14 @@ from exprd.buffers import Buffer, put
 from exprd.clone import clone
 from exprd.compiled import Function
 from exprd.config import change_flags, config
+from exprd.dumping import function_dump
 from exprd.errors import ExprdError
 from exprd.function import function
+from exprd.futures import Future
 from exprd.gradient import Lop, Rop, grad, subgraph_grad
+from exprd.housekeeping import as_op
 from exprd.io import In, Out, Param
+from exprd.looping import Progress, pipeline
 from exprd.mode import Mode
 from exprd.numeric import NumericWarning
 from exprd.opfromgraph import OpFromGraph
@@ -36,6 +40,7 @@ __all__ = [
     "Buffer",
     "ExprdError",
     "Function",
+    "Future",
     "In",
     "Lop",
     "Mode",
@@ -44,11 +49,13 @@ __all__ = [
     "OrderedUpdates",
     "Out",
     "Param",
+    "Progress",
     "PublishedFunction",
     "Rop",
     "Session",
     "Variable",
     "__version__",
+    "as_op",
     "change_flags",
     "clone",
     "compile",
@@ -60,6 +67,7 @@ __all__ = [
     "errors",
     "formats",
     "function",
+    "function_dump",
     "gof",
     "grad",
     "gradient",
@@ -71,6 +79,7 @@ __all__ = [
     "lookup",
     "nn",
     "open_shared",
+    "pipeline",
     "pp",
     "pprint",
     "printing",

@@ -15,7 +15,14 @@ import exprd
 import exprd.tensor as T
 from exprd import function, shared
 from exprd.errors import CallError, MissingExtra
-from exprd.printing import debugprint, drawing, min_informative_str, pp, pydotprint
+from exprd.printing import (
+    debugprint,
+    drawing,
+    min_informative_str,
+    pp,
+    pydotprint,
+    var_descriptor,
+)
 
 LONG = 10_000
 
@@ -204,3 +211,23 @@ def test_graphviz_reads_every_description() -> None:
     source = drawing.dot_source(T.exp(x) + exprd.shared([1.0], name="<b>"))
     done = subprocess.run(["dot", "-Tplain"], input=source.encode(), capture_output=True)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_descriptors_are_equal_for_equal_expressions() -> None:
+    x, y = T.dvector("x"), T.dvector("y")
+    text = var_descriptor(T.exp(x) * 2 + y)
+    assert text == var_descriptor(T.exp(y) * 2 + x)
+    assert "exp(input0:float64[?])" in text
+    assert "\n" not in text
+    assert text != var_descriptor(T.exp(x) * 2 + x)
+    assert text != var_descriptor(T.exp(x) * 3 + y)
+    assert var_descriptor([x, y]) == "input0:float64[?], input1:float64[?]"
+
+
+def test_descriptors_of_large_expressions_are_digests() -> None:
+    x = T.dvector("x")
+    deep = x
+    for _ in range(2000):
+        deep = deep * x + 1
+    assert len(var_descriptor(deep)) < 100
+    assert var_descriptor(deep) != var_descriptor(deep + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from exprd.printing.descriptor import var_descriptor
 from exprd.printing.drawing import pydotprint, pydotprint_variables
 from exprd.printing.infix import pp, pprint
 from exprd.printing.tree import debugprint, min_informative_str
@@ -18,4 +19,5 @@ __all__ = [
     "pprint",
     "pydotprint",
     "pydotprint_variables",
+    "var_descriptor",
 ]

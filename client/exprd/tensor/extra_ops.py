@@ -19,11 +19,15 @@ from exprd.tensor.functions import (
     unique,
     unravel_index,
 )
+from exprd.tensor.further import FUNCTIONS
+
+cpu_contiguous = FUNCTIONS["copy"]
 
 __all__ = [
     "bartlett",
     "bincount",
     "compress",
+    "cpu_contiguous",
     "cumprod",
     "cumsum",
     "diff",

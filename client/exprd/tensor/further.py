@@ -10,7 +10,7 @@ from functools import partial, wraps
 from types import MappingProxyType
 from typing import Any, Final, ParamSpec
 
-from exprd import combining, creating, matrix
+from exprd import combining, companions, creating, housekeeping, matrix
 from exprd.convert import as_node, cast_to
 from exprd.elementwise import rounded
 from exprd.shaping import filled_like, flatten
@@ -142,6 +142,19 @@ def _conversion(dtype: str) -> Callable[[object], TensorVariable]:
     return convert
 
 
+def _broadcast_shape(*tensors: object) -> tuple[TensorVariable, ...]:
+    """The extents to which tensors broadcast, as 0-d integers."""
+    return tuple(map(variable_of, companions.broadcast_shape(*tensors)))
+
+
+@wraps(companions.gradient)
+def _gradient(
+    f: object, spacing: object = 1, axis: int | None = None
+) -> TensorVariable | list[TensorVariable]:
+    found = companions.gradient(f, spacing, axis)
+    return list(map(variable_of, found)) if isinstance(found, list) else variable_of(found)
+
+
 FUNCTIONS: Final[Mapping[str, Any]] = MappingProxyType(
     {
         # creation
@@ -178,6 +191,16 @@ FUNCTIONS: Final[Mapping[str, Any]] = MappingProxyType(
         "vstack": lift(creating.vstack),
         "horizontal_stack": _horizontal_stack,
         "vertical_stack": _vertical_stack,
+        "column_stack": lift(companions.column_stack),
+        "dstack": lift(companions.dstack),
+        # neighbours and directions
+        "rot90": lift(companions.rot90),
+        "rollaxis": lift(companions.rollaxis),
+        "broadcast_shape": _broadcast_shape,
+        "cross": lift(companions.cross),
+        "gradient": _gradient,
+        "ediff1d": lift(companions.ediff1d),
+        "interp": lift(companions.interp),
         # elementwise
         "isclose": lift(combining.isclose),
         "allclose": lift(combining.allclose),
@@ -199,7 +222,17 @@ FUNCTIONS: Final[Mapping[str, Any]] = MappingProxyType(
         "xlogy": lift(combining.xlogy),
         "sinc": lift(combining.sinc),
         "heaviside": lift(combining.heaviside),
+        "div": lift(housekeeping.div),
+        # special functions
+        "gammau": lift(housekeeping.gammau),
+        "gammal": lift(housekeeping.gammal),
+        "chi2sf": lift(housekeeping.chi2sf),
+        "beta": lift(companions.beta),
+        "betaln": lift(companions.betaln),
         # folds
+        "prod_without_zeros": lift(housekeeping.prod_without_zeros),
+        "corrcoef": lift(companions.corrcoef),
+        "trapz": lift(companions.trapz),
         "average": lift(combining.average),
         "count_nonzero": lift(combining.count_nonzero),
         "nansum": lift(combining.nansum),
@@ -211,6 +244,8 @@ FUNCTIONS: Final[Mapping[str, Any]] = MappingProxyType(
         **{f"convert_to_{dtype}": _conversion(dtype) for dtype in EVERY if dtype != "bfloat16"},
         "iround": lift(_iround),
         "make_vector": lift(_make_vector),
+        "default": lift(housekeeping.default),
+        "transfer": lift(housekeeping.transfer),
         "extract_diag": lift(matrix.extract_diag),
         "alloc_diag": lift(matrix.alloc_diag),
         "copy": lift(_same),
@@ -271,6 +306,8 @@ ALIASES: Final[Mapping[str, str]] = MappingProxyType(
         "asinh": "arcsinh",
         "atanh": "arctanh",
         "concat": "concatenate",
+        "row_stack": "vstack",
+        "tensor_power": "pow",
         "permute_dims": "transpose",
     }
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from exprd import linear, matrix, spectra
+from exprd import housekeeping, linear, matrix, spectra
 from exprd.tensor.functions import lift
 from exprd_compiler.ir.node import Node
 
 __all__ = [
     "cholesky",
+    "cholesky_grad",
     "eigvalsh",
     "expm",
     "kron",
@@ -18,6 +19,7 @@ __all__ = [
     "solve_upper_triangular",
 ]
 
+cholesky_grad = lift(housekeeping.cholesky_grad)
 eigvalsh = lift(spectra.eigvalsh)
 expm = lift(matrix.expm)
 kron = lift(linear.kron)

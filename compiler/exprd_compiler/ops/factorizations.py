@@ -72,21 +72,24 @@ def into_triangle(x: Node, *, lower: bool) -> Node:
     return add(inside(both, offset=offset), mul(x, identity(x, x.dtype)))
 
 
-def _cholesky_grad(g: Node, y: Node, _x: Node, *, upper: bool) -> Sequence[Node]:
-    """Murray 2016, Differentiation of the Cholesky decomposition, eq. 10."""
+def cholesky_grad(g: Node, y: Node, *, upper: bool) -> Node:
+    """The gradient by x, given that by the factor y.
+
+    Murray 2016, Differentiation of the Cholesky decomposition, eq. 10.
+    """
     factor, slope = (swapped(y), swapped(g)) if upper else (y, g)
     middle = halved_diagonal(matmul(swapped(factor), slope))
     flags = {"lower": True, "trans": True, "unit_diagonal": False}
     left = solve_triangular(factor, middle, **flags)
     whole = solve_triangular(factor, swapped(left), **flags)
-    return (into_triangle(swapped(whole), lower=not upper),)
+    return into_triangle(swapped(whole), lower=not upper)
 
 
 cholesky: Op = Op(
     name="cholesky",
     type=_cholesky_type,
     numpy=_cholesky_numpy,
-    grad=_cholesky_grad,
+    grad=lambda g, y, _x, *, upper: (cholesky_grad(g, y, upper=upper),),
     lowering=Lapack(
         routine="cholesky",
         core=(2,),
