@@ -5,7 +5,7 @@ from __future__ import annotations
 from exprd.compile.builders import OpFromGraph
 from exprd.compile.function import function
 from exprd.compile.function_module import Function, UnusedInputError
-from exprd.compile.io import In, Out, Param
+from exprd.compile.io import In, Out, Param, SymbolicInput, SymbolicOutput
 from exprd.compile.mode import FAST_COMPILE, FAST_RUN, Mode, get_default_mode, get_mode
 from exprd.compile.sharedvalue import SharedVariable, shared
 
@@ -19,6 +19,8 @@ __all__ = [
     "Out",
     "Param",
     "SharedVariable",
+    "SymbolicInput",
+    "SymbolicOutput",
     "UnusedInputError",
     "function",
     "get_default_mode",

@@ -10,9 +10,9 @@ def CLinker() -> str:  # noqa: N802
     return "c"
 
 
-def OpWiseCLinker() -> str:  # noqa: N802
+def OpWiseCLinker(allow_gc: bool | None = None) -> str:  # noqa: N802
     """The same: here no op stands alone."""
-    return "c|py"
+    return "c|py_nogc" if allow_gc is False else "c|py"
 
 
 def PerformLinker() -> str:  # noqa: N802
@@ -20,6 +20,6 @@ def PerformLinker() -> str:  # noqa: N802
     return "py"
 
 
-def VM_Linker() -> str:  # noqa: N802
+def VM_Linker(allow_gc: bool | None = None, use_cloop: bool = False) -> str:  # noqa: N802
     """Native code for the whole graph."""
-    return "vm"
+    return ("cvm" if use_cloop else "vm") + ("_nogc" if allow_gc is False else "")

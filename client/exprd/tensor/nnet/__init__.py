@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from exprd.tensor.nnet import nnet, sigm
+from exprd.tensor.nnet import bn, nnet, sigm
+from exprd.tensor.nnet.bn import batch_normalization
 from exprd.tensor.nnet.nnet import (
     binary_crossentropy,
     categorical_crossentropy,
@@ -34,7 +35,9 @@ from exprd.tensor.nnet.nnet import (
 )
 
 __all__ = [
+    "batch_normalization",
     "binary_crossentropy",
+    "bn",
     "categorical_crossentropy",
     "confusion_matrix",
     "crossentropy_categorical_1hot",
