@@ -10,6 +10,8 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exprd_server.policy import ALWAYS, Policy
+
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -124,6 +126,10 @@ class Settings:
         version: what the server calls itself.
         cache: directory of the object cache; none when not given.
         memory_bytes: what the process may allocate; 0 takes a share of the machine.
+        state: directory of the durable store; state is kept in memory when not given.
+        durability: when a change that was answered is on disk.
+        checkpoint_seconds: how often a checkpoint is written; 0 is never.
+        checkpoint_keep: how many of those are kept.
     """
 
     listen: str = "127.0.0.1:50051"
@@ -143,6 +149,10 @@ class Settings:
     version: str = "0"
     cache: Path | None = None
     memory_bytes: int = 0
+    state: Path | None = None
+    durability: Policy = ALWAYS
+    checkpoint_seconds: float = 0.0
+    checkpoint_keep: int = 3
     limits: Limits = field(default_factory=Limits)
     workers: WorkerSettings = field(default_factory=WorkerSettings)
 

@@ -1,0 +1,73 @@
+"""Faults: what goes wrong with a state directory, as errors of the tree."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+from exprd_compiler.errors import CallError, DamagedFile, ExprdError, LimitExceeded
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_DISK: Final = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}
+)
+_PRIMARY: Final = 0xFF  # the low byte of SQLite's extended codes
+_CHECK: Final = "`exprd state check` tells what is damaged, `exprd state repair` saves the rest"
+
+
+def fault_of(error: sqlite3.Error, path: Path, *, reading: bool = False) -> ExprdError:
+    """The error of the tree for one of SQLite's; when `reading`, an odd answer is damage too."""
+    code = code_of(error)
+    if code in _DAMAGE or (reading and code not in _DISK):
+        return DamagedFile(f"{path} is damaged: {error}", hint=_CHECK)
+    if code == sqlite3.SQLITE_FULL:
+        return LimitExceeded(
+            f"the disk of {path} is full; nothing has changed",
+            hint="free some space; reads and volatile variables go on",
+            fields={"limit": "state_bytes"},
+        )
+    return LimitExceeded(
+        f"state cannot be written to {path}: {error}; nothing has changed",
+        hint="mend the disk and start the server again; reads and volatile variables go on",
+        fields={"limit": "state_bytes"},
+    )
+
+
+def code_of(error: sqlite3.Error) -> int:
+    """SQLite's primary code of an error; 0 when Python made it up."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY
+
+
+def is_fatal(error: sqlite3.Error) -> bool:
+    """Whether nothing more may be written after this error.
+
+    After a failed write or fsync nobody knows what the kernel has kept; only reading it all again
+    tells, which a start does.
+    """
+    return code_of(error) not in (sqlite3.SQLITE_FULL, 0)
+
+
+def damaged_value(uuid: str, name: str, what: str) -> DamagedFile:
+    """The error of a variable that cannot be read back."""
+    label = f"{name!r} ({uuid})" if name else uuid
+    return DamagedFile(
+        f"shared variable {label} is damaged on disk: {what}",
+        hint=_CHECK,
+        fields={"uuid": uuid, "name": name},
+    )
+
+
+def damaged_table(what: str) -> DamagedFile:
+    """The error of anything else that cannot be read back."""
+    return DamagedFile(f"the state is damaged on disk: {what}", hint=_CHECK)
+
+
+def unusable(path: Path, error: OSError) -> CallError:
+    """The error of a directory in which nothing can be written."""
+    return CallError(
+        f"the state directory {path} cannot be used: {error.strerror or error}",
+        hint="it must be a directory that this user may write to",
+    )

@@ -1,0 +1,86 @@
+"""Folder: a state directory, and the exclusive right to it.
+
+Invariant: one process at a time uses a directory. The lock is the kernel's and ends with its
+process, however that ends; the file stays, and says who holds it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+from exprd_compiler.errors import CallError
+from exprd_server.stores.faults import unusable
+
+DATABASE: Final = "state.db"
+MARKER: Final = "acknowledged"
+CHECKPOINTS: Final = "checkpoints"
+_LOCK: Final = "lock"
+
+
+class StateFolder:
+    """A state directory that this process holds until `close`.
+
+    Args:
+        path: of the directory; it is made, unless `must_exist`.
+        must_exist: refuse a directory without state.
+
+    Raises:
+        CallError: it cannot be used, or another process holds it.
+    """
+
+    def __init__(self, path: Path, *, must_exist: bool = False) -> None:
+        self.path = path.absolute()
+        self._lock = -1
+        if must_exist and not self.database.is_file():
+            raise CallError(
+                f"{self.path} holds no state", hint="name the directory of `exprd serve --state`"
+            )
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._take()
+        except OSError as error:
+            raise unusable(self.path, error) from None
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.path / DATABASE
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints; it may not exist yet."""
+        return self.path / CHECKPOINTS
+
+    def close(self) -> None:
+        """Gives the directory up; may be called again."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _take(self) -> None:
+        lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 20, 0).decode(errors="replace").strip()
+            os.close(lock)
+            raise CallError(
+                f"another process ({holder or 'unknown'}) uses the state in {self.path}",
+                hint="stop it first, or give this one a directory of its own;"
+                " --target asks a running server",
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        self._lock = lock
+
+
+def sync_directory(path: Path) -> None:
+    """Returns once the names in a directory are on disk."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

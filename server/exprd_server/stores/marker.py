@@ -1,0 +1,53 @@
+"""Marker: the number of the last answered commit, in a file of its own.
+
+It is written without waiting for the disk, 2 us a time, and so outlives the end of the process but
+not that of the machine. Against it the state shows at the next start what was lost: by a weak
+durability policy, or by a write-ahead log that was cut.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FORM: Final = struct.Struct("<8s16sQ")  # then CRC-32 of these bytes
+_CRC: Final = struct.Struct("<I")
+_MAGIC: Final = b"exprdack"
+
+
+class Marker:
+    """The marker of one run."""
+
+    def __init__(self, path: Path, incarnation: str) -> None:
+        self._id = incarnation.encode()
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def write(self, sequence: int) -> None:
+        """Says that a commit is answered."""
+        data = _FORM.pack(_MAGIC, self._id, sequence)
+        os.pwrite(self._file, data + _CRC.pack(zlib.crc32(data)), 0)
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+def read_marker(path: Path, incarnation: str) -> int:
+    """The last answered commit of a run as far as a file tells; 0 when it tells nothing."""
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:
+        return 0
+    data, rest = found[: _FORM.size], found[_FORM.size :]
+    if len(data) != _FORM.size or rest != _CRC.pack(zlib.crc32(data)):
+        return 0
+    magic, name, sequence = _FORM.unpack(data)
+    same = magic == _MAGIC and name == incarnation.encode()
+    return int(sequence) if same else 0

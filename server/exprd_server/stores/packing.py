@@ -1,0 +1,119 @@
+"""Packing: answers of calls as bytes, and back.
+
+A packed value is a line of JSON, then the bytes of its arrays one after another. Dataclasses and
+enumerations are told by name and fields, out of a closed table, so that a field that is added with
+a default needs nothing here, and nothing but these classes is ever made of stored bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from enum import Enum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+
+from exprd_compiler.errors import CompilerBug
+from exprd_compiler.ir.counts import EventCount
+from exprd_compiler.ir.dtype import numpy_dtype
+from exprd_compiler.ir.type import TensorType
+from exprd_server.stores.chunks import bytes_of
+from exprd_server.values import (
+    BufferInfo,
+    Durability,
+    ExecuteReply,
+    SetReply,
+    VariableInfo,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from exprd_server.values import Reply
+
+_CLASSES: Final[Mapping[str, type[Any]]] = MappingProxyType(
+    {
+        cls.__name__: cls
+        for cls in (Durability, EventCount, ExecuteReply, SetReply, TensorType, VariableInfo)
+    }
+)
+
+
+def pack_reply(reply: Reply | None) -> bytes | None:
+    """An answer as bytes; None for one that means nothing after a restart.
+
+    Kept outputs are buffers, and those end with the process: a retry after that is told that the
+    answer has expired.
+    """
+    if reply is None:
+        return None
+    if isinstance(reply, ExecuteReply) and any(isinstance(x, BufferInfo) for x in reply.outputs):
+        return None
+    arrays: list[NDArray[Any]] = []
+    head = json.dumps(_plain(reply, arrays), separators=(",", ":")).encode()
+    return b"\n".join((head, b"".join(bytes_of(array).tobytes() for array in arrays)))
+
+
+def unpack_reply(data: bytes | None) -> Reply | None:
+    """The answer of packed bytes; its arrays are read-only views of them."""
+    if data is None:
+        return None
+    head, _, body = data.partition(b"\n")
+    return cast("Reply", _Reader(body).value(json.loads(head)))
+
+
+def _plain(value: Any, arrays: list[NDArray[Any]]) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple):
+        items: tuple[Any, ...] = value
+        return [_plain(item, arrays) for item in items]
+    if isinstance(value, np.ndarray):
+        array: NDArray[Any] = value
+        arrays.append(array)
+        return {"array": array.dtype.name, "shape": array.shape}
+    name = type(value).__name__
+    if _CLASSES.get(name) is not type(value):
+        raise CompilerBug(f"{name} in an answer has no stored form")
+    if isinstance(value, Enum):
+        return {"enum": name, "value": value.value}
+    return {
+        "class": name,
+        "fields": {f.name: _plain(getattr(value, f.name), arrays) for f in fields(value)},
+    }
+
+
+class _Reader:
+    """The arrays of a packed value, taken in order."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._offset = 0
+
+    def value(self, plain: Any) -> Any:
+        """The value of its plain form."""
+        if isinstance(plain, list):
+            items: list[Any] = plain
+            return tuple([self.value(item) for item in items])
+        if not isinstance(plain, dict):
+            return plain
+        facts: dict[str, Any] = plain
+        if "array" in facts:
+            return self._array(facts["array"], facts["shape"])
+        if "enum" in facts:
+            return _CLASSES[facts["enum"]](facts["value"])
+        cls = _CLASSES[facts["class"]]
+        known = {f.name for f in fields(cls)}  # a field that is gone is passed over
+        given = {key: self.value(item) for key, item in facts["fields"].items()}
+        return cls(**{key: item for key, item in given.items() if key in known})
+
+    def _array(self, dtype: str, shape: list[int]) -> NDArray[Any]:
+        found = numpy_dtype(dtype)
+        count = int(np.prod(shape, dtype=np.int64))
+        start, self._offset = self._offset, self._offset + count * found.itemsize
+        piece = np.frombuffer(self._body[start : self._offset], np.uint8)
+        return piece.view(found).reshape(shape)

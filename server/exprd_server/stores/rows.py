@@ -1,0 +1,137 @@
+"""Rows: variables as columns of a table, and stored runs."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exprd_compiler.ir.dtype import numpy_dtype
+from exprd_compiler.ir.type import TensorType
+from exprd_server.store import Incarnation, StoredVariable
+from exprd_server.stores.schema import row_crc
+from exprd_server.values import Durability
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(slots=True)
+class Row:
+    """What the file has of a variable: its number and its value."""
+
+    number: int
+    value: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """A row of `variables` that was read."""
+
+    number: int
+    uuid: str
+    name: str
+    owner: str
+    durability: Durability
+    type: TensorType
+    version: int
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the value."""
+        return math.prod(self.shape) * numpy_dtype(self.type.dtype).itemsize
+
+    def with_bytes(self, data: NDArray[np.uint8]) -> StoredVariable:
+        """The variable with its value, read-only."""
+        value = data.view(numpy_dtype(self.type.dtype)).reshape(self.shape)
+        value.flags.writeable = False
+        return StoredVariable(
+            uuid=self.uuid,
+            name=self.name,
+            owner=self.owner,
+            durability=self.durability,
+            type=self.type,
+            version=self.version,
+            value=value,
+        )
+
+
+def variable_row(number: int, variable: StoredVariable) -> tuple[Any, ...]:
+    """All columns of a variable."""
+    columns = (
+        number,
+        variable.uuid,
+        variable.name,
+        variable.owner,
+        variable.durability.value,
+        json.dumps([variable.type.dtype, variable.type.shape]),
+        variable.version,
+        json.dumps(variable.value.shape),
+    )
+    return (*columns, row_crc(*columns))
+
+
+def described(row: tuple[Any, ...]) -> Described | None:
+    """A variable of its columns; None when they are damaged."""
+    *columns, crc = row
+    if row_crc(*columns) != crc:
+        return None
+    number, uuid, name, owner, durability, type_, version, shape = columns
+    dtype, extents = json.loads(type_)
+    return Described(
+        number=number,
+        uuid=uuid,
+        name=name,
+        owner=owner,
+        durability=Durability(durability),
+        type=TensorType(dtype, tuple(extents)),
+        version=version,
+        shape=tuple(json.loads(shape)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run, its number, and how many rows the tables had at its last commit."""
+
+    number: int
+    facts: Incarnation
+    counts: tuple[int, ...]
+
+    def row(self) -> tuple[Any, ...]:
+        """All columns of a run."""
+        facts = self.facts
+        columns = (
+            self.number,
+            facts.id,
+            facts.started,
+            facts.policy,
+            facts.first,
+            facts.durable,
+            facts.acknowledged,
+            int(facts.clean),
+            json.dumps(self.counts),
+        )
+        return (*columns, row_crc(*columns))
+
+
+def run_of(row: tuple[Any, ...]) -> Run | None:
+    """A run of its columns; None when they are damaged."""
+    *columns, crc = row
+    if row_crc(*columns) != crc:
+        return None
+    number, name, started, policy, first, durable, acknowledged, clean, counts = columns
+    facts = Incarnation(
+        id=name,
+        started=started,
+        policy=policy,
+        first=first,
+        durable=durable,
+        acknowledged=acknowledged,
+        clean=bool(clean),
+    )
+    return Run(number, facts, tuple(json.loads(counts)))

@@ -1,0 +1,355 @@
+"""The SQLite store: a state in memory, and one thread that writes it behind the commits.
+
+Invariant: readers never touch the file, which is read once at the start. A commit changes the state
+in memory under a short lock; under `always` it then waits until the writer has the batch with it on
+disk, and is undone if that fails. All commits that wait at the same time share one transaction.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from exprd_compiler.errors import CompilerBug, ExprdError
+from exprd_server.policy import ALWAYS
+from exprd_server.store import Incarnation
+from exprd_server.stores.batch import Dirty, call_row
+from exprd_server.stores.database import Database, connect
+from exprd_server.stores.folder import MARKER, StateFolder
+from exprd_server.stores.marker import Marker, read_marker
+from exprd_server.stores.reading import last_run, load
+from exprd_server.values import Durability
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from exprd_server.policy import Policy
+    from exprd_server.store import CallRecord, Change, StoredVariable
+
+_RETRY_SECONDS = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A commit whose answer waits for the disk, and how to undo it."""
+
+    undo: Callable[[], None]
+    done: threading.Event = field(default_factory=threading.Event)
+    error: ExprdError | None = None
+
+
+class SqliteStore:
+    """The store of a state directory.
+
+    Args:
+        folder: which this store takes over.
+        policy: of commits that bring none.
+
+    Raises:
+        CallError: the directory cannot be used.
+        DamagedFile: the state is damaged; the error names the variable.
+    """
+
+    name = "sqlite"
+    lasting = True
+
+    def __init__(self, folder: StateFolder, policy: Policy = ALWAYS) -> None:
+        self._folder = folder
+        self._policy = policy
+        self._changed = threading.Condition(threading.Lock())
+        self._dirty = Dirty()
+        self._waiting: list[_Waiting] = []
+        self._due = math.inf
+        self._fault: ExprdError | None = None
+        self._closing = False
+        self._closed = False
+        try:
+            self._database = Database(folder.database, connect(folder.database))
+        except BaseException:
+            folder.close()
+            raise
+        try:
+            self._runs = self._open()
+        except BaseException:
+            self._database.close()
+            folder.close()
+            raise
+        self._thread = threading.Thread(target=self._work, name="exprd-store", daemon=True)
+        self._thread.start()
+
+    def _open(self) -> list[Incarnation]:
+        found = load(self._database, self._folder.database)
+        self._state = found.state
+        marker = self._folder.path / MARKER
+        earlier = found.runs[-1].facts.id if found.runs else ""
+        last = last_run(found, read_marker(marker, earlier))
+        first = 0 if last is None else max(last.facts.durable, last.facts.acknowledged)
+        self._sequence = self._durable = self._acknowledged = first
+        run = Incarnation(
+            id=secrets.token_hex(8),
+            started=time.time(),
+            policy=str(self._policy),
+            first=first,
+            durable=first,
+            acknowledged=first,
+            clean=False,
+        )
+        number = 1 if last is None else last.number + 1
+        self._database.begin_run(run, number, None if last is None else (last.facts, last.number))
+        self._marker = Marker(marker, run.id)
+        before = [r.facts for r in found.runs[:-1]] + ([] if last is None else [last.facts])
+        return [*before, run]
+
+    # -- facts
+
+    def incarnations(self) -> Sequence[Incarnation]:
+        """The runs on this store, oldest first; the last is this one."""
+        with self._changed:
+            now = replace(self._runs[-1], durable=self._durable, acknowledged=self._acknowledged)
+            return (*self._runs[:-1], now)
+
+    def variables(self) -> Sequence[StoredVariable]:
+        """Everything stored."""
+        with self._changed:
+            return self._state.variables()
+
+    def records(self) -> Sequence[CallRecord]:
+        """The call records that were not forgotten."""
+        with self._changed:
+            return tuple(r for calls in self._state.records.values() for r in calls.values())
+
+    def floors(self) -> Mapping[str, int]:
+        """Per client, the number through which its calls were forgotten."""
+        with self._changed:
+            return dict(self._state.floors)
+
+    def entries(self, kind: str) -> Mapping[str, bytes]:
+        """All entries of a kind by key."""
+        with self._changed:
+            return dict(self._state.entries.get(kind, {}))
+
+    @property
+    def chunks_written(self) -> int:
+        """How many chunks were written to the file so far."""
+        return self._database.chunks_written
+
+    # -- changes
+
+    def create(self, variable: StoredVariable) -> None:
+        """Adds a variable; under `always` it is on disk afterwards."""
+        with self._changed:
+            self._state.create(variable)
+            if variable.durability is Durability.VOLATILE:
+                return
+            self._dirty.touch(variable.uuid, None)
+            waiting = self._schedule(self._policy, lambda: self._state.delete(variable.uuid))
+        self._finish(waiting)
+
+    def delete(self, uuids: Iterable[str]) -> None:
+        """Removes variables."""
+        with self._changed:
+            gone = [v for uuid in uuids if (v := self._state.variable(uuid)) is not None]
+            for variable in gone:
+                self._state.delete(variable.uuid)
+            lasting = [v for v in gone if v.durability is not Durability.VOLATILE]
+            for variable in lasting:
+                self._dirty.touch(variable.uuid, None)
+            if not lasting:
+                return
+            waiting = self._schedule(self._policy, lambda: self._place(gone))
+        self._finish(waiting)
+
+    def commit(
+        self, changes: Sequence[Change], record: CallRecord | None, policy: Policy | None = None
+    ) -> int:
+        """Applies all changes and keeps the record, or neither."""
+        with self._changed:
+            lasting = not changes or any(self._is_lasting(change.uuid) for change in changes)
+            if not lasting:
+                self._state.commit(changes, record)
+                return self._sequence
+            row = None if record is None else call_row(record)
+            old = [v for c in changes if (v := self._state.variable(c.uuid)) is not None]
+            self._state.commit(changes, record)
+            for change in changes:
+                if self._is_lasting(change.uuid):
+                    self._dirty.touch(change.uuid, change.dirty)
+            if row is not None:
+                self._dirty.calls[row[0], row[1]] = row
+            waiting = self._schedule(policy or self._policy, lambda: self._undo(old, record))
+            number = self._sequence
+        self._finish(waiting)
+        return number
+
+    def forget(self, client_id: str, through_seq: int) -> None:
+        """Drops old records of a client; the file follows with the next commit."""
+        with self._changed:
+            self._drop_calls(client_id, self._state.forget(client_id, through_seq))
+
+    def drop_client(self, client_id: str) -> None:
+        """Drops all records of a client, and its floor."""
+        with self._changed:
+            self._drop_calls(client_id, self._state.drop_client(client_id))
+
+    def put_entry(self, kind: str, key: str, data: bytes) -> None:
+        """Keeps an entry."""
+        with self._changed:
+            before = self._state.entries.get(kind, {}).get(key)
+            self._set_entry(kind, key, data)
+            waiting = self._schedule(self._policy, lambda: self._set_entry(kind, key, before))
+        self._finish(waiting)
+
+    def drop_entry(self, kind: str, key: str) -> None:
+        """Removes an entry."""
+        with self._changed:
+            before = self._state.entries.get(kind, {}).get(key)
+            if before is None:
+                return
+            self._set_entry(kind, key, None)
+            waiting = self._schedule(self._policy, lambda: self._set_entry(kind, key, before))
+        self._finish(waiting)
+
+    # -- the whole
+
+    def flush(self) -> None:
+        """Returns once everything so far is on disk."""
+        with self._changed:
+            if not self._dirty and not self._waiting and self._durable == self._sequence:
+                return
+            waiting = self._enqueue(ALWAYS, lambda: None)
+        self._finish(waiting)
+
+    def close(self) -> None:
+        """Writes what is left, ends the run in order, gives the directory up."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._dirty:
+                self._write()
+            if not self._dirty:
+                self._database.end_run()
+        finally:
+            self._database.close()
+            self._marker.close()
+            self._folder.close()
+
+    # -- under the lock
+
+    def _is_lasting(self, uuid: str) -> bool:
+        variable = self._state.created(uuid)
+        return variable is not None and variable.durability is not Durability.VOLATILE
+
+    def _schedule(self, policy: Policy, undo: Callable[[], None]) -> _Waiting | None:
+        """Numbers a commit and sees to it that it is written in time."""
+        if self._closing or (self._fault is not None and not policy.waits):
+            undo()
+            raise self._fault or CompilerBug("the store is closed")
+        self._sequence += 1
+        if not policy.waits:
+            self._acknowledge(self._sequence)
+        return self._enqueue(policy, undo)
+
+    def _enqueue(self, policy: Policy, undo: Callable[[], None]) -> _Waiting | None:
+        due = time.monotonic() + policy.seconds
+        if due < self._due:
+            self._due = due
+            self._changed.notify()
+        if not policy.waits:
+            return None
+        waiting = _Waiting(undo)
+        self._waiting.append(waiting)
+        return waiting
+
+    def _acknowledge(self, sequence: int) -> None:
+        if sequence > self._acknowledged:
+            self._acknowledged = sequence
+            self._marker.write(sequence)
+
+    def _place(self, variables: Iterable[StoredVariable]) -> None:
+        for variable in variables:
+            self._state.place(variable)
+
+    def _undo(self, old: Iterable[StoredVariable], record: CallRecord | None) -> None:
+        # A variable that was deleted meanwhile stays so.
+        self._place(v for v in old if self._state.created(v.uuid) is not None)
+        if record is not None:
+            self._state.records.get(record.client_id, {}).pop(record.seq, None)
+            self._dirty.calls[record.client_id, record.seq] = None
+
+    def _set_entry(self, kind: str, key: str, data: bytes | None) -> None:
+        entries = self._state.entries.setdefault(kind, {})
+        if data is None:
+            entries.pop(key, None)
+        else:
+            entries[key] = data
+        self._dirty.entries.add((kind, key))
+
+    def _drop_calls(self, client_id: str, seqs: Iterable[int]) -> None:
+        self._dirty.floors.add(client_id)
+        for seq in seqs:
+            self._dirty.calls[client_id, seq] = None
+
+    # -- the writer
+
+    def _finish(self, waiting: _Waiting | None) -> None:
+        if waiting is not None:
+            waiting.done.wait()
+            if waiting.error is not None:
+                raise waiting.error
+
+    def _work(self) -> None:
+        while self._await_work():
+            self._write()
+
+    def _await_work(self) -> bool:
+        with self._changed:
+            while True:
+                if self._waiting:
+                    return True
+                if self._closing:
+                    return False
+                left = self._due - time.monotonic()
+                if left <= 0:
+                    return True
+                self._changed.wait(min(left, threading.TIMEOUT_MAX))
+
+    def _write(self) -> None:
+        with self._changed:
+            dirty, self._dirty = self._dirty, Dirty()
+            waiting, self._waiting = self._waiting, []
+            self._due = math.inf
+            batch = dirty.batch(self._state, self._sequence)
+        error: ExprdError | None = None
+        try:
+            self._database.write(batch)
+        except ExprdError as fault:
+            error = fault
+        except Exception as bug:  # whoever waits must be told, whatever it is
+            error = CompilerBug(f"the store failed with {type(bug).__name__}: {bug}")
+        with self._changed:
+            if error is None:
+                self._fault = None
+                self._durable = batch.sequence
+                self._acknowledge(batch.sequence)
+            else:
+                self._give_back(dirty, waiting, error)
+        for each in waiting:
+            each.error = error
+            each.done.set()
+
+    def _give_back(self, dirty: Dirty, waiting: Sequence[_Waiting], error: ExprdError) -> None:
+        """Undoes what waits, and keeps the rest for another attempt."""
+        self._fault = error
+        self._dirty.absorb(dirty)
+        for each in reversed(waiting):
+            each.undo()
+        self._due = time.monotonic() + _RETRY_SECONDS
