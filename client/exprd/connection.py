@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -14,9 +14,10 @@ import exprd_proto as wire
 from exprd.encode import encode_type, write_bundle
 from exprd.healing import Restored
 from exprd.riding import Rider
+from exprd.transfer import downloading, uploading
 from exprd.transport import Array, BufferRef, CompileJob, InputValue, NewVariable
 from exprd_compiler.errors import CallError, ExprdError, UnsupportedVersion
-from exprd_proto.arrays import chunks_in, header_of, write_array
+from exprd_proto.arrays import write_array
 from exprd_proto.channels import NO_ACCESS, Access, open_channel
 
 __all__ = ["Connection", "write_source"]
@@ -174,12 +175,15 @@ class Connection:
         return self.call(self.compiler.Compile, request)
 
     def upload(self, handle: str, value: Array) -> wire.BufferInfo:
-        """The buffer of an array that was sent in chunks; the same handle may be sent again."""
+        """The buffer of an array that was sent in chunks; the same handle may be sent again.
 
-        def send(timeout: float) -> wire.DataServicePutResponse:
-            return self.data.Put(_upload(self.client_id, handle, value), timeout=timeout)
+        A second attempt goes on where the first was broken off.
+        """
+        return self.rider.call(uploading(self, handle, value))
 
-        return self.rider.call(send).buffer
+    def download(self, handle: str) -> Array:
+        """The array of a buffer; a second attempt goes on where the first was broken off."""
+        return self.rider.call(downloading(self, handle))
 
     def free(self, handles: Sequence[str]) -> None:
         """Frees buffers, best effort: what is not freed now goes with the lease."""
@@ -253,9 +257,3 @@ def _checked_target(target: str) -> str:
     if target.startswith("unix:") or (colon and host and port.isdigit()):
         return target
     raise CallError(f"{target!r} is no target", hint="host:port, or unix:///path for a Unix socket")
-
-
-def _upload(client_id: str, handle: str, value: Array) -> Iterator[wire.DataServicePutRequest]:
-    header = wire.PutHeader(client_id=client_id, array=header_of(value), handle=handle)
-    yield wire.DataServicePutRequest(header=header)
-    yield from chunks_in(wire.DataServicePutRequest, value)

@@ -109,6 +109,18 @@ class EmbeddedTransport:
 
     def runner(self, handle: str, outputs: int) -> Run:
         """The callable of a handle that has so many outputs."""
+        loops, single = self.loops, self._runner(handle, outputs)
+
+        def run(
+            inputs: Sequence[InputValue], keep: bool, expected: Expected = ()
+        ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
+            if loops.entered:
+                loops.drain()
+            return single(inputs, keep, expected)
+
+        return run
+
+    def _runner(self, handle: str, outputs: int) -> Run:
         engine, client = self._engine, self._client
         direct = engine.direct(handle)
         kept = (values.Delivery.KEEP,) * outputs
@@ -132,7 +144,7 @@ class EmbeddedTransport:
         return run
 
     def _run(self, handle: str, inputs: Sequence[InputValue], outputs: int) -> Given:
-        return self.runner(handle, outputs)(inputs, False)
+        return self._runner(handle, outputs)(inputs, False)
 
     def _repeat(
         self, handle: str, inputs: Sequence[InputValue], outputs: int, job: RepeatJob

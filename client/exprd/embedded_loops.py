@@ -35,12 +35,21 @@ class EmbeddedLoops:
         self._changed = threading.Condition(threading.Lock())
         self._queued: deque[tuple[str, Sequence[InputValue], int, Future[Any]]] = deque()
         self._busy = False
+        self.entered = 0
 
     def enter(self) -> None:
-        """Nothing to do: there is nothing between a call and its result."""
+        """From now on, single calls wait for those submitted."""
+        with self._changed:
+            self.entered += 1
 
     def leave(self) -> None:
-        """Waits until everything submitted is answered."""
+        """Waits until everything submitted is answered, and ends what `enter` began."""
+        with self._changed:
+            self.entered -= 1
+        self.drain()
+
+    def drain(self) -> None:
+        """Returns when everything submitted so far is answered."""
         with self._changed:
             self._changed.wait_for(lambda: not self._busy)
 

@@ -36,7 +36,7 @@ from exprd.transport import (
 )
 from exprd_compiler.errors import ConnectionLost, UnknownHandle
 from exprd_compiler.ir.counts import EventCount
-from exprd_proto.arrays import Assembler, array_from_wire, dtype_from_wire
+from exprd_proto.arrays import array_from_wire, dtype_from_wire
 from exprd_proto.channels import NO_ACCESS, Access
 from exprd_proto.decode import OwnLimits, decode_type
 
@@ -213,16 +213,7 @@ class RemoteTransport:
         return self.healed(Needs(buffers=(buffer.handle,)), lambda: self._download(buffer))
 
     def _download(self, buffer: RemoteBuffer) -> Array:
-        request = wire.DataServiceGetRequest(client_id=self.client_id, handle=buffer.handle)
-
-        def receive(timeout: float) -> Array:
-            parts = self._connection.data.Get(request, timeout=timeout)
-            assembler = Assembler(next(parts).header)
-            for part in parts:
-                assembler.add(part.chunk)
-            return assembler.finish()
-
-        return self._connection.rider.call(receive)
+        return self._connection.download(buffer.handle)
 
     def release(
         self, functions: Sequence[str], buffers: Sequence[str], variables: Sequence[str]

@@ -97,6 +97,11 @@ class BufferTable:
             fields={"limit": "buffers"},
         )
 
+    def info_of(self, client_id: str, handle: str) -> BufferInfo | None:
+        """What is known of a client's buffer; None when it has none of this handle."""
+        buffer = self._buffers.get(handle)
+        return buffer.info if buffer is not None and buffer.owner == client_id else None
+
     def get(self, handle: str) -> NDArray[Any]:
         """The array of a handle, read-only."""
         buffer = self._buffers.get(handle)

@@ -25,6 +25,7 @@ from exprd_server.publishing import Publisher
 from exprd_server.repeat import Repeater
 from exprd_server.replay import ReplayWindow
 from exprd_server.resuming import StartVersions
+from exprd_server.transfer import UploadTable
 from exprd_server.values import (
     BufferRef,
     Delivery,
@@ -66,6 +67,7 @@ class LocalEngine:
 
     Attributes:
         published: functions by name.
+        uploads: arrays that are on their way here.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class LocalEngine:
         limits = settings.limits
         self._leases = LeaseTable(settings.lease_seconds, limits, clock)
         self._buffers = BufferTable(self._leases, limits)
+        self.uploads = UploadTable(self._leases, limits, clock)
         self._variables = VariableTable(store, self._leases, limits)
         self._at_start = StartVersions(store)
         self._functions = FunctionTable(limits, store if store.lasting else None, self._revive)
@@ -185,6 +188,12 @@ class LocalEngine:
         check_client_id(client_id)
         self._leases.touch(client_id)
         return self._buffers.put(client_id, value, handle)
+
+    def put_status(self, client_id: str, handle: str) -> tuple[int, BufferInfo | None]:
+        """How many bytes of an upload are here, and the buffer if it is whole."""
+        self._leases.touch(client_id)
+        info = self._buffers.info_of(client_id, handle)
+        return (self.uploads.received(client_id, handle) if info is None else info.nbytes), info
 
     def get(self, client_id: str, handle: str) -> Array:
         """The array of a handle, read-only."""
@@ -303,6 +312,7 @@ class LocalEngine:
             self._buffers.release_client(client_id),
             self._variables.release_client(client_id),
         )
+        self.uploads.release_client(client_id)
         self._window.forget_client(client_id)
         self._leases.end(client_id)
         return freed
@@ -310,6 +320,7 @@ class LocalEngine:
     def collect(self) -> tuple[str, ...]:
         """Frees what lapsed clients held; their ids."""
         lapsed = self._leases.lapsed()
+        self.uploads.sweep()
         for client_id in lapsed:
             self.end_lease(client_id)
         return lapsed

@@ -282,9 +282,9 @@ def _check(function: Function, job: RepeatCall) -> None:
     wanted = job.watched if job.until is None else (*job.watched, job.until)
     if job.steps < 1:
         raise CallError(f"{job.steps} steps; a repetition has at least 1")
-    if any(not 0 <= position < outputs for position in wanted):
+    if beyond := sorted({position for position in wanted if not 0 <= position < outputs}):
         raise CallError(
-            f"outputs {list(wanted)} are asked for, but the function has {outputs}",
+            f"outputs {beyond} are asked for, but the function has {outputs}",
             hint="outputs are counted from 0",
         )
 

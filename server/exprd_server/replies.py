@@ -182,10 +182,10 @@ def resume_response(resumed: Resumed) -> wire.ResumeResponse:
     )
 
 
-def download(value: Array) -> Iterator[wire.DataServiceGetResponse]:
-    """An array as a stream of header and chunks."""
+def download(value: Array, start: int = 0) -> Iterator[wire.DataServiceGetResponse]:
+    """An array as a stream of its header, then the chunks from a byte on."""
     yield wire.DataServiceGetResponse(header=header_of(value))
-    yield from chunks_in(wire.DataServiceGetResponse, value)
+    yield from chunks_in(wire.DataServiceGetResponse, value, start)
 
 
 def limits_of(settings: Settings) -> wire.Limits:

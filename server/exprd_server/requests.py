@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_proto import Delivery as WireDelivery
 from exprd_proto import Durability as WireDurability
-from exprd_proto.arrays import Assembler, WireError, array_from_wire
+from exprd_proto.arrays import WireError, array_from_wire
 from exprd_proto.decode import decode_type
 from exprd_server.decode import decode_bundle
 from exprd_server.leases import check_client_id
@@ -32,7 +32,7 @@ from exprd_server.values import (
 from exprd_server.variables import NewVariable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -211,34 +211,6 @@ def set_call(request: wire.StateServiceSetRequest) -> SetCall:
         expected_version=expected,
         expected_incarnation=request.expected_incarnation,
     )
-
-
-def upload(
-    messages: Iterator[wire.DataServicePutRequest], limits: Limits
-) -> tuple[str, NDArray[Any], str]:
-    """The client, the array and the chosen handle of a Put stream."""
-    first = next(messages, None)
-    if first is None or first.WhichOneof("part") != "header":
-        raise CallError("an upload begins with its header")
-    check_client_id(first.header.client_id)
-    try:
-        assembler = Assembler(first.header.array)
-        _check_nbytes(assembler.nbytes, limits)
-        for message in messages:
-            if message.WhichOneof("part") != "chunk":
-                raise CallError("after its header, an upload is chunks")
-            assembler.add(message.chunk)
-        return first.header.client_id, assembler.finish(), first.header.handle
-    except WireError as error:
-        raise CallError(str(error)) from None
-
-
-def _check_nbytes(nbytes: int, limits: Limits) -> None:
-    if nbytes > limits.tensor_bytes:
-        raise LimitExceeded(
-            f"an array of {nbytes} bytes is above the limit of {limits.tensor_bytes}",
-            fields={"limit": "tensor_bytes"},
-        )
 
 
 def _bindings(request: wire.CompileRequest) -> tuple[str, ...]:

@@ -172,7 +172,7 @@ class ExecutorService(wire.ExecutorServiceServicer):
 
 
 class DataService(wire.DataServiceServicer):
-    """Put, Get, Release of buffers."""
+    """Put, Get, PutStatus, Release of buffers."""
 
     def __init__(self, engine: LocalEngine, settings: Settings) -> None:
         self._engine = engine
@@ -185,7 +185,7 @@ class DataService(wire.DataServiceServicer):
     ) -> wire.DataServicePutResponse:
         """Takes an array."""
         del context
-        client_id, value, handle = requests.upload(request_iterator, self._settings.limits)
+        client_id, value, handle = self._engine.uploads.receive(request_iterator)
         info = self._engine.put(client_id, value, handle)
         return wire.DataServicePutResponse(buffer=replies.buffer_info(info))
 
@@ -194,7 +194,17 @@ class DataService(wire.DataServiceServicer):
     ) -> Iterator[wire.DataServiceGetResponse]:
         """Gives an array."""
         del context
-        return replies.download(self._engine.get(request.client_id, request.handle))
+        value = self._engine.get(request.client_id, request.handle)
+        return replies.download(value, request.offset)
+
+    def PutStatus(
+        self, request: wire.PutStatusRequest, context: grpc.ServicerContext
+    ) -> wire.PutStatusResponse:
+        """Tells how far an upload has come."""
+        del context
+        received, info = self._engine.put_status(request.client_id, request.handle)
+        buffer = None if info is None else replies.buffer_info(info)
+        return wire.PutStatusResponse(received=received, buffer=buffer)
 
     def Release(
         self, request: wire.DataServiceReleaseRequest, context: grpc.ServicerContext

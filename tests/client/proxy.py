@@ -20,6 +20,9 @@ class Proxy:
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self.cuts = 0
+        self.sent = 0  # bytes from clients
+        self.received = 0  # bytes for them
+        self._allowed: dict[bool, int] = {}
         self._start(self._accept)
 
     @property
@@ -30,6 +33,10 @@ class Proxy:
     def cut_next_reply(self) -> None:
         """Drops the next bytes of the server, and the connection with them."""
         self._armed.set()
+
+    def cut_after(self, nbytes: int, *, replies: bool) -> None:
+        """Cuts the connection once so many more bytes have gone one way."""
+        self._allowed[replies] = nbytes
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -66,11 +73,27 @@ class Proxy:
                     self._armed.clear()
                     self.cuts += 1
                     break
+                if self._is_cut(len(data), replies):
+                    break
                 sink.sendall(data)
         except OSError:
             pass
         _end(source)
         _end(sink)
+
+    def _is_cut(self, nbytes: int, replies: bool) -> bool:
+        if replies:
+            self.received += nbytes
+        else:
+            self.sent += nbytes
+        if replies not in self._allowed:
+            return False
+        self._allowed[replies] -= nbytes
+        if self._allowed[replies] >= 0:
+            return False
+        del self._allowed[replies]
+        self.cuts += 1
+        return True
 
 
 def _end(each: socket.socket) -> None:

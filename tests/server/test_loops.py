@@ -315,7 +315,7 @@ def test_a_cancelled_repetition_keeps_its_steps(client, counter):
     [
         ({"steps": 0}, "0 steps"),
         ({"steps": 2, "until": 1}, "outputs \\[1\\] are asked for"),
-        ({"steps": 2, "watched": [0, 7]}, "outputs \\[0, 7\\]"),
+        ({"steps": 2, "watched": [0, 7]}, "outputs \\[7\\]"),
         ({"steps": 1 << 40, "stacked": True}, "above the limit"),
     ],
 )

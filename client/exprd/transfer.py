@@ -1,0 +1,95 @@
+"""Transfer: arrays in chunks, which go on where a broken connection left them.
+
+Every chunk has its offset and its checksum. What one attempt has brought over, the next need not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import grpc
+
+import exprd_proto as wire
+from exprd.transport import Array
+from exprd_compiler.errors import Conflict
+from exprd_proto import framing
+from exprd_proto.arrays import CHUNK_BYTES, Assembler, header_of
+
+__all__ = ["Way", "downloading", "uploading"]
+
+_PUT = "/exprd.v1.DataService/Put"
+
+
+class Way(Protocol):
+    """The connection over which arrays go."""
+
+    @property
+    def channel(self) -> grpc.Channel:
+        """The channel to the server."""
+        ...
+
+    @property
+    def client_id(self) -> str:
+        """Whose arrays they are."""
+        ...
+
+    @property
+    def data(self) -> wire.DataServiceStub:
+        """The stub of the service that keeps arrays."""
+        ...
+
+
+def uploading(way: Way, handle: str, value: Array) -> Callable[[float], wire.BufferInfo]:
+    """Attempts to put an array under a handle; each goes on where the one before it ended."""
+    put: Callable[..., wire.DataServicePutResponse] = way.channel.stream_unary(
+        _PUT, None, response_deserializer=wire.DataServicePutResponse.FromString
+    )
+    attempts = 0
+
+    def attempt(timeout: float) -> wire.BufferInfo:
+        nonlocal attempts
+        attempts += 1
+        offset = 0
+        if attempts > 1:
+            asked = wire.PutStatusRequest(client_id=way.client_id, handle=handle)
+            status = way.data.PutStatus(asked, timeout=timeout)
+            if status.HasField("buffer"):
+                return status.buffer
+            offset = status.received
+        reply = put(_messages(way.client_id, handle, value, offset), timeout=timeout)
+        return reply.buffer
+
+    return attempt
+
+
+def downloading(way: Way, handle: str) -> Callable[[float], Array]:
+    """Attempts to get the array of a handle; each goes on where the one before it ended."""
+    assembler: Assembler | None = None
+
+    def attempt(timeout: float) -> Array:
+        nonlocal assembler
+        request = wire.DataServiceGetRequest(
+            client_id=way.client_id,
+            handle=handle,
+            offset=0 if assembler is None else assembler.received,
+        )
+        parts = way.data.Get(request, timeout=timeout)
+        header = next(parts).header
+        if assembler is None:
+            assembler = Assembler(header)
+        elif header != assembler.header:
+            raise Conflict(f"buffer {handle} has become another array while it was read")
+        for part in parts:
+            assembler.add(part.chunk)
+        return assembler.finish()
+
+    return attempt
+
+
+def _messages(client_id: str, handle: str, value: Array, offset: int) -> Iterator[bytes]:
+    header = wire.PutHeader(
+        client_id=client_id, array=header_of(value), handle=handle, offset=offset
+    )
+    yield framing.field(1, header.SerializeToString())
+    yield from framing.chunks(2, value, CHUNK_BYTES, offset)
