@@ -16,7 +16,7 @@ from exprd_compiler.ir.dtype import DTYPES
 from exprd_compiler.ir.node import Array, GradRule, Node, Op, Undefined
 from exprd_compiler.ops import gamma_coefficients as table
 from exprd_compiler.ops import special_numpy
-from exprd_compiler.ops.arithmetic import mul, neg, sub
+from exprd_compiler.ops.arithmetic import cast, mul, neg, sub
 from exprd_compiler.ops.families import elementwise, upcast_to_float
 from exprd_compiler.ops.leaves import const
 from exprd_compiler.ops.special import gammaln
@@ -133,10 +133,11 @@ def _meaning(which: int) -> Callable[[Array, Array], Array]:
 
 
 # ---- the ops
-def _density(a: Node, x: Node) -> Node:
+def _density(y: Node, a: Node, x: Node) -> Node:
     """The derivative of P by x: x**(a - 1) exp(-x) / gamma(a)."""
-    one = const(1, a.dtype)
-    return exp(sub(sub(mul(sub(a, one), log(x)), x), gammaln(a)))
+    order = cast(a, dtype=y.dtype)
+    power = mul(sub(order, const(1, y.dtype)), log(x))
+    return exp(sub(sub(power, x), gammaln(order)))
 
 
 def _by_order(name: str) -> Undefined:
@@ -161,13 +162,13 @@ def _regularized(name: str, which: int, grad: GradRule, doc: str) -> Op:
 gammainc: Op = _regularized(
     "gammainc",
     0,
-    lambda g, _y, a, x: (_by_order("gammainc"), mul(g, _density(a, x))),
+    lambda g, y, a, x: (_by_order("gammainc"), mul(g, _density(y, a, x))),
     "Lower incomplete gamma function P(a, x) of order a, over gamma(a).",
 )
 
 gammaincc: Op = _regularized(
     "gammaincc",
     1,
-    lambda g, _y, a, x: (_by_order("gammaincc"), neg(mul(g, _density(a, x)))),
+    lambda g, y, a, x: (_by_order("gammaincc"), neg(mul(g, _density(y, a, x)))),
     "Upper incomplete gamma function Q(a, x) = 1 - P(a, x), exact where it is small.",
 )
