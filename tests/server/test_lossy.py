@@ -1,8 +1,12 @@
-"""Exactly once over a network that loses requests and answers."""
+"""Exactly once over a network that loses requests and answers.
+
+500 calls in every run; `make soak` makes 20,000 (`EXPRD_SOAK` scales them).
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import socket
 import threading
@@ -16,7 +20,8 @@ from tests.server import graphs
 from tests.server.conftest import Client
 from tests.server.wire import bundle
 
-CALLS = 150
+CALLS = 500
+SOAKED = 20_000
 
 
 class LossyProxy:
@@ -83,7 +88,18 @@ def proxy(server, tmp_path) -> Iterator[tuple[LossyProxy, str]]:
 
 
 def test_every_call_counts_once(client, proxy):
-    lossy, target = proxy
+    count_each_once(client, *proxy, CALLS)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_every_one_of_many_calls_counts_once(client, proxy):
+    calls = max(1, int(SOAKED * float(os.environ.get("EXPRD_SOAK", "1"))))
+    count_each_once(client, *proxy, calls)
+
+
+def count_each_once(client: Client, lossy: LossyProxy, target: str, calls: int) -> None:
+    """Makes calls until each is answered, and asserts that each was applied once."""
     total = client.variable(0.0)
     handle = client.compile(bundle(graphs.counter()), total).handle
     options = [
@@ -95,7 +111,7 @@ def test_every_call_counts_once(client, proxy):
     replays = 0
     with grpc.insecure_channel(target, options=options) as channel:
         shaky = Client(channel, client_id=client.client_id)
-        for count in range(CALLS):
+        for count in range(calls):
             identity = shaky.next_id(acked=count)
             while True:
                 try:
@@ -105,6 +121,6 @@ def test_every_call_counts_once(client, proxy):
                     assert error.code() is grpc.StatusCode.UNAVAILABLE  # noqa: PT017
             replays += reply.replayed
             assert array_from_wire(reply.outputs[0].array) == count
-    assert client.value(total) == CALLS
-    assert lossy.broken > 5
+    assert client.value(total) == calls
+    assert lossy.broken > calls / 50
     assert replays > 0
