@@ -10,12 +10,21 @@ import json
 import sys
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from exprd_compiler.errors import ExprdError
+from exprd_server.cli_access import asks_a_server
+from exprd_server.cli_functions import functions
 from exprd_server.log import LEVELS, make_logger
-from exprd_server.settings import Settings, WorkerSettings, user_cache
+from exprd_server.policy import Policy, parse_policy
+from exprd_server.settings import Settings, TlsFiles, WorkerSettings, user_cache
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from exprd_proto.channels import Access
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 
@@ -33,6 +42,11 @@ def main() -> None:
 @click.option("--stream-seconds", default=600.0, help="time one upload may take")
 @click.option("--grace-seconds", default=25.0, help="time for running calls at shutdown")
 @click.option("--drain-seconds", default=0.5, help="time between NOT_SERVING and refusal")
+@click.option("--tls-cert", default="", help="PEM file of the server's certificate")
+@click.option("--tls-key", default="", help="PEM file of its private key")
+@click.option("--tls-client-ca", default="", help="PEM file; clients must show a certificate of it")
+@click.option("--tokens", default="", help="TOML file of the tokens that callers must have")
+@click.option("--metrics", default="", help="host:port of a page of metrics, on this machine")
 @click.option("--reflection", is_flag=True, help="let clients list the services")
 @click.option("--insecure", is_flag=True, help="allow an address that others can reach")
 @click.option("--memory-bytes", default=0, help="memory of the process; 0: a share of the machine")
@@ -43,42 +57,25 @@ def main() -> None:
     show_default="the user's cache folder",
     help="compiled objects; empty: keep none",
 )
+@click.option(
+    "--state", default="", help="directory of the durable state; empty: keep it in memory"
+)
+@click.option(
+    "--durability",
+    default="always",
+    callback=lambda _context, _option, text: _policy(text),
+    help="always, interval=<seconds> or off",
+)
+@click.option("--checkpoint-every", default=0.0, help="seconds between checkpoints; 0: none")
+@click.option("--checkpoint-keep", default=3, type=click.IntRange(1), help="scheduled ones kept")
 @click.option("--log-level", default="info", type=click.Choice(list(LEVELS)))
-def serve(
-    *,
-    listen: str,
-    workers: int,
-    calls: int,
-    lease_seconds: float,
-    stream_seconds: float,
-    grace_seconds: float,
-    drain_seconds: float,
-    reflection: bool,
-    insecure: bool,
-    memory_bytes: int,
-    cache_dir: str,
-    log_level: str,
-) -> None:
+def serve(**flags: Any) -> None:
     """Serve until SIGTERM. The first line on stdout says where."""
     from exprd_server.start import run_server
 
-    settings = Settings(
-        listen=listen,
-        calls=calls,
-        lease_seconds=lease_seconds,
-        stream_seconds=stream_seconds,
-        sweep_seconds=min(10.0, lease_seconds / 4),
-        grace_seconds=grace_seconds,
-        drain_seconds=drain_seconds,
-        reflection=reflection,
-        insecure=insecure,
-        memory_bytes=memory_bytes,
-        cache=Path(cache_dir) if cache_dir else None,
-        version=installed_version(),
-        workers=WorkerSettings(count=workers),
-    )
+    log = make_logger(sys.stderr, flags["log_level"])
     try:
-        run_server(settings, make_logger(sys.stderr, log_level), announce)
+        run_server(settings_of(flags), log, announce)
     except (ExprdError, OSError) as error:
         raise click.ClickException(str(error)) from None
 
@@ -86,14 +83,12 @@ def serve(
 @main.command()
 @click.argument("target", default=DEFAULT_TARGET, envvar="EXPRD_TARGET")
 @click.option("--seconds", default=2.0, help="how long to wait")
-def health(target: str, seconds: float) -> None:
+@asks_a_server
+def health(target: str, seconds: float, access: Access) -> None:
     """Say whether the server at TARGET serves; exit status 0 if it does."""
     from exprd_server import probe
 
-    try:
-        status = probe.health(target, seconds)
-    except ExprdError as error:
-        raise click.ClickException(str(error)) from None
+    status = probe.health(target, seconds, access)
     click.echo(status)
     sys.exit(0 if status == "SERVING" else 1)
 
@@ -101,15 +96,56 @@ def health(target: str, seconds: float) -> None:
 @main.command()
 @click.argument("target", default=DEFAULT_TARGET, envvar="EXPRD_TARGET")
 @click.option("--seconds", default=2.0, help="how long to wait")
-def info(target: str, seconds: float) -> None:
+@asks_a_server
+def info(target: str, seconds: float, access: Access) -> None:
     """Show what the server at TARGET says of itself, as JSON."""
     from exprd_server import probe
 
+    click.echo(json.dumps(probe.info(target, seconds, access), indent=2))
+
+
+main.add_command(functions)
+
+
+def _policy(text: str) -> Policy:
     try:
-        facts = probe.info(target, seconds)
+        return parse_policy(text)
     except ExprdError as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(json.dumps(facts, indent=2))
+        raise click.BadParameter(str(error)) from None
+
+
+def settings_of(flags: Mapping[str, Any]) -> Settings:
+    """The settings of a server, from the flags of `serve`."""
+    same = ("listen", "calls", "grace_seconds", "drain_seconds", "stream_seconds", "lease_seconds")
+    kept = ("reflection", "insecure", "metrics", "memory_bytes", "durability", "checkpoint_keep")
+    return Settings(
+        **{name: flags[name] for name in (*same, *kept)},
+        sweep_seconds=min(10.0, flags["lease_seconds"] / 4),
+        tls=tls_files(flags["tls_cert"], flags["tls_key"], flags["tls_client_ca"]),
+        tokens=_path(flags["tokens"]),
+        cache=_path(flags["cache_dir"]),
+        state=_path(flags["state"]),
+        checkpoint_seconds=flags["checkpoint_every"],
+        version=installed_version(),
+        workers=WorkerSettings(count=flags["workers"]),
+    )
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def tls_files(cert: str, key: str, client_ca: str) -> TlsFiles | None:
+    """The files of TLS; None without a certificate.
+
+    Raises:
+        click.UsageError: some are given without the others that they need.
+    """
+    if not (cert or key or client_ca):
+        return None
+    if not (cert and key):
+        raise click.UsageError("TLS needs both --tls-cert and --tls-key")
+    return TlsFiles(cert=Path(cert), key=Path(key), client_ca=_path(client_ca))
 
 
 def installed_version() -> str:

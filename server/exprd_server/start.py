@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exprd_compiler.backends.llvm.objects import ObjectCache
@@ -11,6 +14,8 @@ from exprd_server.engine import LocalEngine
 from exprd_server.memory import bound_memory
 from exprd_server.serve import Server, serve_until_signalled
 from exprd_server.store import MemoryStore
+from exprd_server.stores.folder import StateFolder
+from exprd_server.stores.sqlite import SqliteStore
 from exprd_server.workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -19,6 +24,9 @@ if TYPE_CHECKING:
 
     from exprd_server.log import Logger
     from exprd_server.settings import Settings
+    from exprd_server.store import Store
+
+_NAMESPACES = "namespaces"  # folder within a state directory, one folder each within it
 
 
 def run_server(settings: Settings, log: Logger, announce: Callable[[str], None]) -> None:
@@ -34,11 +42,48 @@ def run_server(settings: Settings, log: Logger, announce: Callable[[str], None])
     try:
         bound_memory(settings.memory_bytes)
         compiler = WorkerCompiler(pool, settings.workers, usable_cache(settings.cache, log))
-        engine = LocalEngine(settings, compiler, MemoryStore())
-        log.warning("state is kept in memory and ends with this process")
-        serve_until_signalled(Server(settings, engine, log), announce)
+        with contextlib.ExitStack() as stores:
+
+            def engine_of(own: Settings) -> LocalEngine:
+                store = open_store(own, log)
+                stores.callback(store.close)
+                return LocalEngine(own, compiler, store)
+
+            def beside(namespace: str, own: Settings) -> LocalEngine:
+                folder = None if own.state is None else own.state / _NAMESPACES / namespace
+                return engine_of(replace(own, state=folder))
+
+            server = Server(
+                settings, engine_of(settings), log, make=beside, waiting=lambda: pool.waiting
+            )
+            serve_until_signalled(server, announce)
     finally:
         pool.close()
+
+
+def open_store(settings: Settings, log: Logger) -> Store:
+    """The store of the settings, and a word in the log on what it holds or will lose.
+
+    Raises:
+        CallError: the state directory cannot be used, or another server uses it.
+        DamagedFile: what lies there is damaged.
+    """
+    if settings.state is None:
+        log.warning("state is kept in memory and ends with this process")
+        return MemoryStore()
+    start = time.perf_counter()
+    store = SqliteStore(StateFolder(settings.state), settings.durability)
+    log.info(
+        "state opened",
+        directory=str(settings.state),
+        durability=str(settings.durability),
+        variables=len(store.variables()),
+        seconds=round(time.perf_counter() - start, 3),
+    )
+    lost = [run for run in store.incarnations()[:-1] if run.lost][-1:]
+    for run in lost:
+        log.warning("answered updates are gone", incarnation=run.id, commits=run.lost)
+    return store
 
 
 def usable_cache(path: Path | None, log: Logger) -> Path | None:
