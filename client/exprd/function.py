@@ -63,7 +63,6 @@ def function(
     """
     declared = declared_inputs(inputs)
     listed, layout = _outputs(outputs)
-    left_out = no_default_updates
     states = {entry: _state_of(entry) for entry in declared}
     assembled = assemble(
         declared,
@@ -71,11 +70,10 @@ def function(
         updates,
         givens,
         kept={entry: state for entry, state in states.items() if state is not None},
-        default_updates=not left_out if isinstance(left_out, bool) else left_out,
+        default_updates=_default_updates(no_default_updates),
         strict=rebuild_strict,
     )
     _check_unused(assembled, on_unused_input or config.on_unused_input)
-    caller = here()
     graph, prints = with_prints(assembled.graph)
     return Function(
         Recipe(
@@ -86,9 +84,20 @@ def function(
             prints=prints,
             mode=get_mode(mode),
             name=name,
-            place=f"{caller.file}:{caller.line}",
+            place=_caller(),
         )
     )
+
+
+def _default_updates(left_out: bool | Sequence[object]) -> bool | Sequence[object]:
+    """Whether default updates are made, or those of which variables are not."""
+    return not left_out if isinstance(left_out, bool) else left_out
+
+
+def _caller() -> str:
+    """The file and line of the user's call."""
+    caller = here()
+    return f"{caller.file}:{caller.line}"
 
 
 def _outputs(outputs: object) -> tuple[list[object], Layout]:

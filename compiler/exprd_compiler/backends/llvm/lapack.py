@@ -33,12 +33,7 @@ def write_lapack(scope: EntryScope, step: LapackCall, context: Value) -> None:
     scratch = tuple(
         (scope.address(buffer), scope.integer(buffer.extents[0])) for buffer in step.scratch
     )
-    bases = [(scope.address(step.out), step.out.dtype)]
-    for buffer, offset in step.operands:
-        first = memory.element_pointer(
-            k, scope.address(buffer), buffer.dtype, scope.integer(offset)
-        )
-        bases.append((first, buffer.dtype))
+    bases = _bases(k, scope, step)
 
     def body(index: Value, _: Sequence[Value]) -> Sequence[Value]:
         cancel_point(scope.function, context)
@@ -65,3 +60,12 @@ def write_lapack(scope: EntryScope, step: LapackCall, context: Value) -> None:
         return ()
 
     counted(scope.function, count, 1, (), body)
+
+
+def _bases(k: LLVMBuilder, scope: EntryScope, step: LapackCall) -> list[tuple[Value, str]]:
+    """Where the result and the operands begin, with their dtypes."""
+    bases = [(scope.address(step.out), step.out.dtype)]
+    for buffer, offset in step.operands:
+        whole, start = scope.address(buffer), scope.integer(offset)
+        bases.append((memory.element_pointer(k, whole, buffer.dtype, start), buffer.dtype))
+    return bases
