@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exprd.compile.builders import OpFromGraph
-from exprd.compile.function import function
+from exprd.compile.function import function, function_dump
 from exprd.compile.function_module import Function, UnusedInputError
 from exprd.compile.io import In, Out, Param, SymbolicInput, SymbolicOutput
 from exprd.compile.mode import FAST_COMPILE, FAST_RUN, Mode, get_default_mode, get_mode
@@ -23,6 +23,7 @@ __all__ = [
     "SymbolicOutput",
     "UnusedInputError",
     "function",
+    "function_dump",
     "get_default_mode",
     "get_mode",
     "shared",
