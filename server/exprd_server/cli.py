@@ -104,7 +104,27 @@ def info(target: str, seconds: float, access: Access) -> None:
     click.echo(json.dumps(probe.info(target, seconds, access), indent=2))
 
 
+def diagnose(**flags: Any) -> None:
+    """Tells what `serve` with the same flags would meet; ends with status 1 if it cannot work."""
+    from exprd_server import doctor
+
+    worst = doctor.FINE
+    for finding in doctor.findings(settings_of(flags)):
+        click.echo(str(finding))
+        worst = doctor.FAILURE if finding.level == doctor.FAILURE else worst
+    sys.exit(0 if worst == doctor.FINE else 1)
+
+
 main.add_command(functions)
+main.add_command(
+    click.Command(
+        "doctor",
+        params=list(serve.params),
+        callback=diagnose,
+        context_settings={"auto_envvar_prefix": "EXPRD_SERVE"},
+        help="Say whether `serve` with the same flags and environment would work here.",
+    )
+)
 
 
 def _policy(text: str) -> Policy:

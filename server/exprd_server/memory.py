@@ -24,9 +24,14 @@ def machine_bytes() -> int:
     return min(physical, int(text)) if text.isdecimal() else physical
 
 
+def wanted_bytes(nbytes: int) -> int:
+    """What a setting asks for; 0 takes a share of the machine."""
+    return nbytes or int(machine_bytes() * _SHARE)
+
+
 def bound_memory(nbytes: int) -> int:
     """Bounds the data of this process; 0 takes a share of the machine. Gives the bound."""
-    wanted = nbytes or int(machine_bytes() * _SHARE)
+    wanted = wanted_bytes(nbytes)
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     bound = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (bound, hard))

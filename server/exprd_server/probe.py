@@ -12,42 +12,67 @@ from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import exprd_proto as wire
-from exprd_compiler.errors import ConnectionLost
+from exprd_compiler.errors import ConnectionLost, ExprdError, by_kind
+from exprd_proto.channels import NO_ACCESS, Access, open_channel
+from exprd_server.statuses import TRAILER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def health(target: str, seconds: float) -> str:
+def health(target: str, seconds: float, access: Access = NO_ACCESS) -> str:
     """The serving status of a server, by name.
 
     Raises:
         ConnectionLost: there is no server, or it does not answer in time.
     """
-    response = _ask(target, seconds, _check_health)
+    response = _ask(target, seconds, access, _check_health)
     return health_pb2.HealthCheckResponse.ServingStatus.Name(response.status)
 
 
-def info(target: str, seconds: float) -> dict[str, Any]:
+def info(target: str, seconds: float, access: Access = NO_ACCESS) -> dict[str, Any]:
     """What a server says of itself, as plain data.
 
     Raises:
         ConnectionLost: there is no server, or it does not answer in time.
     """
-    response = _ask(target, seconds, _get_info)
+    response = _ask(target, seconds, access, _get_info)
     return json_format.MessageToDict(response, preserving_proto_field_name=True)
 
 
-def _ask(target: str, seconds: float, question: Callable[[grpc.Channel, float], Any]) -> Any:
-    with grpc.insecure_channel(target) as channel:
+def ask_compiler(target: str, access: Access, method: str, request: Any, seconds: float) -> Any:
+    """The answer of the compiler's service to a request.
+
+    Raises:
+        ExprdError: what the server says; ConnectionLost if it says nothing.
+    """
+
+    def question(channel: grpc.Channel, seconds: float) -> Any:
+        return getattr(wire.CompilerServiceStub(channel), method)(request, timeout=seconds)
+
+    return _ask(target, seconds, access, question)
+
+
+def _ask(
+    target: str, seconds: float, access: Access, question: Callable[[grpc.Channel, float], Any]
+) -> Any:
+    with open_channel(target, access) as channel:
         try:
             return question(channel, seconds)
         except grpc.RpcError as error:
-            details: Any = getattr(error, "details", str)  # every error of a call has it
-            raise ConnectionLost(
-                f"{target} does not answer: {details()}",
-                hint="check the target, and that `exprd serve` runs there",
-            ) from None
+            raise _error_of(error, target) from None
+
+
+def _error_of(error: grpc.RpcError, target: str) -> ExprdError:
+    told: Any = error  # every error of a call has what the stubs do not know
+    for key, value in told.trailing_metadata() or ():
+        if key == TRAILER:
+            detail = wire.ErrorDetail.FromString(value)
+            return by_kind().get(detail.kind, ExprdError)(detail.message, hint=detail.hint)
+    return ConnectionLost(
+        f"{target} does not answer: {told.details()}",
+        hint="check the target, and that `exprd serve` runs there",
+    )
 
 
 def _check_health(channel: grpc.Channel, seconds: float) -> Any:
