@@ -20,6 +20,7 @@ from exprd.saving.archive import Archive
 from exprd.saving.pickled import is_known, reduced, restore, restore_state
 from exprd.shared import TensorSharedVariable
 from exprd_compiler.errors import CallError, DamagedFile, ExprdError
+from exprd_compiler.ir.dtype import numpy_dtype
 
 __all__ = ["from_archive", "to_archive"]
 
@@ -27,6 +28,7 @@ Json: TypeAlias = Any
 _PLAIN: Final = (type(None), bool, int, float, str)
 _UNSAFE: Final = re.compile(r"[^\w.\-]")
 _DEPTH: Final = 200
+_BITS: Final = "bfloat16"
 
 
 def to_archive(value: object) -> Archive:
@@ -99,7 +101,7 @@ class _Writer:
         if is_known(type(value)):
             return self._object
         if isinstance(value, np.generic):
-            return lambda v, p, d: {"scalar": self._array(np.asarray(v), p, d)["array"]}
+            return self._scalar
         return kinds.get(type(value))
 
     def _sequence(self, name: str) -> Callable[[Any, str, int], Json]:
@@ -126,8 +128,15 @@ class _Writer:
     def _array(self, value: Any, path: str, _: int) -> Json:
         if id(value) not in self._arrays:
             self._alive.append(value)
-            self._arrays[id(value)] = self.archive.add_array(_safe(path) or "array", value)
-        return {"array": self._arrays[id(value)]}
+            # an NPY file has no name for bfloat16: it holds the bits, and the structure the dtype
+            shown = value.view("uint16") if value.dtype.name == _BITS else value
+            self._arrays[id(value)] = self.archive.add_array(_safe(path) or "array", shown)
+        kind = _BITS if value.dtype.name == _BITS else "array"
+        return {kind: self._arrays[id(value)]}
+
+    def _scalar(self, value: Any, path: str, depth: int) -> Json:
+        found = self._array(np.asarray(value), path, depth)
+        return {"scalar": found.get("array", found)}
 
     def _object(self, value: Any, path: str, depth: int) -> Json:
         """An object in its pickle form; its state is written when it has its place."""
@@ -165,7 +174,10 @@ class _Reader:
                 "bytes": archive.data,
                 "complex": lambda parts: complex(*parts),
                 "array": self._array,
-                "scalar": lambda name: self._array(name)[()],
+                _BITS: self._bits,
+                "scalar": lambda found: (
+                    self._array(found) if isinstance(found, str) else self.read(found)
+                )[()],
                 "object": self._object,
             }
         )
@@ -195,6 +207,12 @@ class _Reader:
     def _array(self, name: str) -> Any:
         if name not in self._arrays:
             self._arrays[name] = self._archive.array(name)
+        return self._arrays[name]
+
+    def _bits(self, name: str) -> Any:
+        bits = self._array(name)
+        if bits.dtype.name == "uint16":
+            self._arrays[name] = bits.view(numpy_dtype(_BITS))
         return self._arrays[name]
 
     def _object(self, place: int) -> Any:

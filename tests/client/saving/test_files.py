@@ -18,6 +18,7 @@ import exprd.tensor as T
 from exprd import function, shared
 from exprd.errors import CallError, DamagedFile, GraphError, UnsupportedVersion
 from exprd.saving import archive
+from exprd_compiler.ir.dtype import numpy_dtype
 from tests.client.saving.models import check_golden, golden_objects
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "files"
@@ -259,3 +260,17 @@ def test_graphs_as_bytes() -> None:
         exprd.dump_graph([1, "a"])
     with pytest.raises(GraphError, match="no graph"):
         exprd.load_graph(b"\xff\xff\xff")
+
+
+@pytest.mark.usefixtures("mode")
+def test_bfloat16_comes_back(path: Path) -> None:
+    numbers = np.array([1.5, -0.0, 3.0e38, np.inf]).astype(numpy_dtype("bfloat16"))
+    w = shared(numbers, name="w")
+    found = again({"a": numbers, "b": numbers, "one": numbers[2], "w": w}, path)
+    assert found["a"] is found["b"]
+    for value in (found["a"], found["w"].get_value()):
+        assert value.dtype == numbers.dtype
+        np.testing.assert_array_equal(value.view("uint16"), numbers.view("uint16"))
+    assert found["one"].dtype == numbers.dtype
+    assert float(found["one"]) == float(numbers[2])
+    assert np.load(path)["w"].tolist() == numbers.view("uint16").tolist()
