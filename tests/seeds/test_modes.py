@@ -20,7 +20,7 @@ WAITING = [
     waits(
         "003",
         8,
-        "115-120",
+        "115-126",
         "'DebugMode' and 'ProfileMode' by name and object",
         "DebugMode, profiling",
     ),
