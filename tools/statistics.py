@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from exprd_compiler.ir.dtype import EVERY
@@ -96,7 +97,12 @@ def _dtypes_section() -> str:
 
 # ---- Theano's names
 # Modules whose functions have names of the tensor functions, but work on something else.
-_OF_OTHER_THINGS: Final = ("theano.sparse", "theano.typed_list", "theano.misc.pkl_utils")
+_OF_OTHER_THINGS: Final = (
+    "theano.sparse",
+    "theano.typed_list",
+    "theano.misc.pkl_utils",
+    "theano.tensor.io",
+)
 
 
 def _namespaces(module: str) -> Iterator[Any]:
@@ -114,10 +120,13 @@ def missing(module: str) -> list[str]:
     """The names of a module of Theano's that exist nowhere in the client."""
     places = list(_namespaces(module))
     return [
-        name
-        for name in FAMILIES[module].split()
-        if not any(hasattr(place, name) for place in places)
+        name for name in FAMILIES[module].split() if not any(_has(place, name) for place in places)
     ]
+
+
+def _has(place: ModuleType, name: str) -> bool:
+    """Whether a module has a name that is more than a module's."""
+    return not isinstance(getattr(place, name, place), ModuleType)
 
 
 def _theano_section() -> str:
