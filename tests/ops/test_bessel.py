@@ -46,3 +46,11 @@ def test_ends(name: str) -> None:
     assert np.isnan(got[1])
     assert got[2] == (1 if name[1] == "0" else 0)
     assert np.isfinite(got[3])
+
+
+@pytest.mark.parametrize("name", ["i1", "j1"])
+def test_zeros_keep_their_sign(name: str) -> None:
+    x = input_(type=TensorType("float64", (None,)))
+    (got,) = native(Graph((x,), (find_op(name)(x),)), [np.array([-0.0, 0.0, -1e-300])])
+    assert np.signbit(got).tolist() == [True, False, True]
+    assert got[:2].tolist() == [0, 0]

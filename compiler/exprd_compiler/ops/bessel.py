@@ -46,7 +46,7 @@ def _signed(k: Any, order: int, x: Any, magnitude: Any) -> Any:
     """The value for x from that for |x|: even for order 0, odd for order 1."""
     if not order:
         return magnitude
-    return k.select(k.compare("lt", x, _number(k, 0.0)), k.neg(magnitude), magnitude)
+    return k.mul(magnitude, k.call("copysign", _number(k, 1.0), x))  # so that -0 gives -0
 
 
 def _by_half(k: Any, size: Any, value: Any) -> Any:
@@ -130,7 +130,7 @@ def _signed_numpy(order: int, x: Array, value: Array) -> Array:
     if not order:
         return value
     value = np.where(np.abs(x) < _TINY, np.abs(x) / 2, value)
-    return np.asarray(np.where(x < 0, -value, value))
+    return np.asarray(value * np.copysign(1.0, x))
 
 
 def _growing_numpy(order: int) -> Callable[[Array], Array]:
