@@ -1152,6 +1152,21 @@ class AdminServiceStub(object):
                 request_serializer=exprd__proto_dot_service__pb2.EndLeaseRequest.SerializeToString,
                 response_deserializer=exprd__proto_dot_service__pb2.EndLeaseResponse.FromString,
                 _registered_method=True)
+        self.Checkpoint = channel.unary_unary(
+                '/exprd.v1.AdminService/Checkpoint',
+                request_serializer=exprd__proto_dot_service__pb2.CheckpointRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.CheckpointResponse.FromString,
+                _registered_method=True)
+        self.ListCheckpoints = channel.unary_unary(
+                '/exprd.v1.AdminService/ListCheckpoints',
+                request_serializer=exprd__proto_dot_service__pb2.ListCheckpointsRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.ListCheckpointsResponse.FromString,
+                _registered_method=True)
+        self.RestoreCheckpoint = channel.unary_unary(
+                '/exprd.v1.AdminService/RestoreCheckpoint',
+                request_serializer=exprd__proto_dot_service__pb2.RestoreCheckpointRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.RestoreCheckpointResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -1179,6 +1194,27 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Checkpoint(self, request, context):
+        """Checkpoint writes all variables into files of the state directory, under a new name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCheckpoints(self, request, context):
+        """ListCheckpoints names the checkpoints, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreCheckpoint(self, request, context):
+        """RestoreCheckpoint gives variables the values of a checkpoint in one commit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1196,6 +1232,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.EndLease,
                     request_deserializer=exprd__proto_dot_service__pb2.EndLeaseRequest.FromString,
                     response_serializer=exprd__proto_dot_service__pb2.EndLeaseResponse.SerializeToString,
+            ),
+            'Checkpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.Checkpoint,
+                    request_deserializer=exprd__proto_dot_service__pb2.CheckpointRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.CheckpointResponse.SerializeToString,
+            ),
+            'ListCheckpoints': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCheckpoints,
+                    request_deserializer=exprd__proto_dot_service__pb2.ListCheckpointsRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.ListCheckpointsResponse.SerializeToString,
+            ),
+            'RestoreCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreCheckpoint,
+                    request_deserializer=exprd__proto_dot_service__pb2.RestoreCheckpointRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.RestoreCheckpointResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1280,6 +1331,87 @@ class AdminService(object):
             '/exprd.v1.AdminService/EndLease',
             exprd__proto_dot_service__pb2.EndLeaseRequest.SerializeToString,
             exprd__proto_dot_service__pb2.EndLeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Checkpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exprd.v1.AdminService/Checkpoint',
+            exprd__proto_dot_service__pb2.CheckpointRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.CheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exprd.v1.AdminService/ListCheckpoints',
+            exprd__proto_dot_service__pb2.ListCheckpointsRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.ListCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exprd.v1.AdminService/RestoreCheckpoint',
+            exprd__proto_dot_service__pb2.RestoreCheckpointRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.RestoreCheckpointResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -567,6 +567,24 @@ class AdminServiceStub:
     ]
     """EndLease gives up all that the caller holds. Idempotent."""
 
+    Checkpoint: grpc.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.CheckpointRequest,
+        exprd_proto.service_pb2.CheckpointResponse,
+    ]
+    """Checkpoint writes all variables into files of the state directory, under a new name."""
+
+    ListCheckpoints: grpc.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.ListCheckpointsRequest,
+        exprd_proto.service_pb2.ListCheckpointsResponse,
+    ]
+    """ListCheckpoints names the checkpoints, oldest first."""
+
+    RestoreCheckpoint: grpc.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.RestoreCheckpointRequest,
+        exprd_proto.service_pb2.RestoreCheckpointResponse,
+    ]
+    """RestoreCheckpoint gives variables the values of a checkpoint in one commit."""
+
 class AdminServiceAsyncStub:
     """AdminService tells about the server and the caller's lease."""
 
@@ -587,6 +605,24 @@ class AdminServiceAsyncStub:
         exprd_proto.service_pb2.EndLeaseResponse,
     ]
     """EndLease gives up all that the caller holds. Idempotent."""
+
+    Checkpoint: grpc.aio.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.CheckpointRequest,
+        exprd_proto.service_pb2.CheckpointResponse,
+    ]
+    """Checkpoint writes all variables into files of the state directory, under a new name."""
+
+    ListCheckpoints: grpc.aio.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.ListCheckpointsRequest,
+        exprd_proto.service_pb2.ListCheckpointsResponse,
+    ]
+    """ListCheckpoints names the checkpoints, oldest first."""
+
+    RestoreCheckpoint: grpc.aio.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.RestoreCheckpointRequest,
+        exprd_proto.service_pb2.RestoreCheckpointResponse,
+    ]
+    """RestoreCheckpoint gives variables the values of a checkpoint in one commit."""
 
 class AdminServiceServicer(metaclass=abc.ABCMeta):
     """AdminService tells about the server and the caller's lease."""
@@ -614,5 +650,29 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[exprd_proto.service_pb2.EndLeaseResponse, collections.abc.Awaitable[exprd_proto.service_pb2.EndLeaseResponse]]:
         """EndLease gives up all that the caller holds. Idempotent."""
+
+    @abc.abstractmethod
+    def Checkpoint(
+        self,
+        request: exprd_proto.service_pb2.CheckpointRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[exprd_proto.service_pb2.CheckpointResponse, collections.abc.Awaitable[exprd_proto.service_pb2.CheckpointResponse]]:
+        """Checkpoint writes all variables into files of the state directory, under a new name."""
+
+    @abc.abstractmethod
+    def ListCheckpoints(
+        self,
+        request: exprd_proto.service_pb2.ListCheckpointsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[exprd_proto.service_pb2.ListCheckpointsResponse, collections.abc.Awaitable[exprd_proto.service_pb2.ListCheckpointsResponse]]:
+        """ListCheckpoints names the checkpoints, oldest first."""
+
+    @abc.abstractmethod
+    def RestoreCheckpoint(
+        self,
+        request: exprd_proto.service_pb2.RestoreCheckpointRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[exprd_proto.service_pb2.RestoreCheckpointResponse, collections.abc.Awaitable[exprd_proto.service_pb2.RestoreCheckpointResponse]]:
+        """RestoreCheckpoint gives variables the values of a checkpoint in one commit."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

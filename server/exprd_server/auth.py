@@ -66,7 +66,14 @@ _BY_SERVICE: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "List": STATE,
         },
         # Every client greets, renews its lease and gives it up.
-        "exprd.v1.AdminService": {"GetInfo": ANY, "Resume": ANY, "EndLease": ANY},
+        "exprd.v1.AdminService": {
+            "GetInfo": ANY,
+            "Resume": ANY,
+            "EndLease": ANY,
+            "Checkpoint": ADMIN,
+            "ListCheckpoints": ADMIN,
+            "RestoreCheckpoint": ADMIN,
+        },
         "grpc.health.v1.Health": {"Check": OPEN, "Watch": OPEN, "List": OPEN},
         "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": ANY},
     }

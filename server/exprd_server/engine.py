@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from exprd_compiler.errors import ExprdError, GraphError, UnknownHandle
 from exprd_server.buffers import BufferTable
 from exprd_server.calls import Runner, too_large_for_a_reply
+from exprd_server.checkpointing import Checkpointer
 from exprd_server.direct import DirectCall
 from exprd_server.fingerprint import content_key, function_handle, graph_digest
 from exprd_server.flight import SingleFlight
@@ -68,6 +69,7 @@ class LocalEngine:
     Attributes:
         published: functions by name.
         uploads: arrays that are on their way here.
+        checkpoints: of its variables.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class LocalEngine:
         self._buffers = BufferTable(self._leases, limits)
         self.uploads = UploadTable(self._leases, limits, clock)
         self._variables = VariableTable(store, self._leases, limits)
+        self.checkpoints = Checkpointer(self._variables, settings.state)
         self._at_start = StartVersions(store)
         self._functions = FunctionTable(limits, store if store.lasting else None, self._revive)
         self.published = Publisher(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from exprd_compiler.ir.type import TensorType
     from exprd_server.repeat import Progress
     from exprd_server.settings import Settings
+    from exprd_server.stores.checkpoints import CheckpointInfo
     from exprd_server.values import (
         Array,
         FunctionInfo,
@@ -242,3 +243,10 @@ def _parameter(value: Parameter) -> wire.Parameter:
 
 def _timings(timings: Sequence[tuple[str, float]]) -> list[wire.StageTiming]:
     return [wire.StageTiming(stage=stage, seconds=seconds) for stage, seconds in timings]
+
+
+def checkpoint_info(info: CheckpointInfo) -> wire.CheckpointInfo:
+    """The message of a checkpoint."""
+    return wire.CheckpointInfo(
+        name=info.name, created=info.created, variables=info.variables, nbytes=info.nbytes
+    )

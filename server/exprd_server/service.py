@@ -291,7 +291,7 @@ class StateService(wire.StateServiceServicer):
 
 
 class AdminService(wire.AdminServiceServicer):
-    """GetInfo, EndLease."""
+    """GetInfo, Resume, EndLease, and checkpoints."""
 
     def __init__(
         self, engine: LocalEngine, settings: Settings, targets: Sequence[tuple[str, str]]
@@ -328,3 +328,27 @@ class AdminService(wire.AdminServiceServicer):
         del context
         functions, buffers, variables = self._engine.end_lease(request.client_id)
         return wire.EndLeaseResponse(functions=functions, buffers=buffers, variables=variables)
+
+    def Checkpoint(
+        self, request: wire.CheckpointRequest, context: grpc.ServicerContext
+    ) -> wire.CheckpointResponse:
+        """Writes a checkpoint."""
+        del context
+        info = self._engine.checkpoints.write(request.name)
+        return wire.CheckpointResponse(checkpoint=replies.checkpoint_info(info))
+
+    def ListCheckpoints(
+        self, request: wire.ListCheckpointsRequest, context: grpc.ServicerContext
+    ) -> wire.ListCheckpointsResponse:
+        """Names the checkpoints."""
+        del request, context
+        found = self._engine.checkpoints.all()
+        return wire.ListCheckpointsResponse(checkpoints=map(replies.checkpoint_info, found))
+
+    def RestoreCheckpoint(
+        self, request: wire.RestoreCheckpointRequest, context: grpc.ServicerContext
+    ) -> wire.RestoreCheckpointResponse:
+        """Restores a checkpoint."""
+        deadline = deadline_of(context, self._settings.execute_seconds)
+        assigned, created = self._engine.checkpoints.restore(request.name, deadline)
+        return wire.RestoreCheckpointResponse(assigned=assigned, created=created)

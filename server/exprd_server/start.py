@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exprd_compiler.backends.llvm.objects import ObjectCache
+from exprd_server.checkpointing import CheckpointSchedule
 from exprd_server.compilers import WorkerCompiler
 from exprd_server.engine import LocalEngine
 from exprd_server.memory import bound_memory
@@ -47,7 +48,13 @@ def run_server(settings: Settings, log: Logger, announce: Callable[[str], None])
             def engine_of(own: Settings) -> LocalEngine:
                 store = open_store(own, log)
                 stores.callback(store.close)
-                return LocalEngine(own, compiler, store)
+                engine = LocalEngine(own, compiler, store)
+                if own.state is not None and own.checkpoint_seconds > 0:
+                    schedule = CheckpointSchedule(
+                        engine.checkpoints, own.checkpoint_seconds, own.checkpoint_keep, log
+                    )
+                    stores.callback(schedule.close)
+                return engine
 
             def beside(namespace: str, own: Settings) -> LocalEngine:
                 folder = None if own.state is None else own.state / _NAMESPACES / namespace

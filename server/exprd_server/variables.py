@@ -2,7 +2,7 @@
 
 Invariant: a reader sees either all values of a commit or none, and never waits for a
 running call; whoever publishes holds the write locks of what it publishes. Lock
-order: variable locks (ascending uuid), then the table lock, then the store's own.
+order: variable locks (ascending uuid), then `_storing`, the table lock, the store's own.
 """
 
 from __future__ import annotations
@@ -83,6 +83,7 @@ class VariableTable:
         self._store = store
         self._leases = leases
         self._limits = limits
+        self._storing = threading.Lock()  # held while the store waits for the disk
         self._lock = threading.Lock()
         self._variables = {v.uuid: _revived(v) for v in store.variables()}
         self._pins: Counter[str] = Counter()
@@ -200,12 +201,13 @@ class VariableTable:
 
     def delete(self, names: Iterable[str]) -> int:
         """Removes variables; the count of those that existed."""
-        with self._lock:
-            kept, free = self._without_pinned(names)
-            gone = [v for name in free if (v := self._variables.pop(name, None)) is not None]
-            for variable in gone:
-                variable.deleted = True
-                self._promoted.discard(variable.uuid)
+        with self._storing:
+            with self._lock:
+                kept, free = self._without_pinned(names)
+                gone = [v for name in free if (v := self._variables.pop(name, None)) is not None]
+                for variable in gone:
+                    variable.deleted = True
+                    self._promoted.discard(variable.uuid)
             self._store.delete([variable.uuid for variable in gone])
         for variable in gone:
             self._leases.refund(variable.owner, variable.value.nbytes)
@@ -235,11 +237,12 @@ class VariableTable:
         self.delete(gone)
 
     def _make_durable(self, variable: Variable) -> None:
-        with self._lock:
-            if variable.durability is not Durability.VOLATILE or variable.deleted:
-                return
-            variable.durability = Durability.DURABLE
-            self._promoted.add(variable.uuid)
+        with self._storing:
+            with self._lock:
+                if variable.durability is not Durability.VOLATILE or variable.deleted:
+                    return
+                variable.durability = Durability.DURABLE
+                self._promoted.add(variable.uuid)
             self._store.delete([variable.uuid])
             self._store.create(_stored(variable))
 
@@ -252,6 +255,20 @@ class VariableTable:
                 if v.owner == client_id and not self._stays(v)
             ]
         return self.delete(mine)
+
+    def every(self) -> tuple[StoredVariable, ...]:
+        """All variables as they are at one moment."""
+        with self._lock:
+            return tuple(map(_stored, self._variables.values()))
+
+    def revive(self, stored: StoredVariable) -> Variable:
+        """Makes a variable as it once was, or gives the one that has its uuid."""
+        variable = _revived(stored)
+        check_value(variable, variable.value)
+        existing = self._add(variable, NewVariable(value=variable.value))
+        if existing is None:
+            self._leases.restore(variable.owner, variable.value.nbytes)
+        return existing or variable
 
     def page(self, prefix: str, size: int, after: str) -> tuple[tuple[VariableInfo, ...], str]:
         """Up to `size` variables whose uuids lie beyond `after`, and the next `after` or ""."""
@@ -308,21 +325,26 @@ class VariableTable:
 
     def _add(self, variable: Variable, new: NewVariable) -> Variable | None:
         """Adds the variable, or gives the one that has its uuid, or its name when attaching."""
-        with self._lock:
-            existing = self._variables.get(variable.uuid)
-            if existing is None and new.attach:
-                existing = self._named(variable.name)
-            if existing is not None:
-                return existing
-            if len(self._variables) >= self._limits.variables:
-                raise LimitExceeded(
-                    f"the server keeps {self._limits.variables} shared variables already",
-                    hint="delete some",
-                    fields={"limit": "variables"},
-                )
+        with self._storing:
+            with self._lock:
+                existing = self._variables.get(variable.uuid)
+                if existing is None and new.attach:
+                    existing = self._named(variable.name)
+                if existing is not None:
+                    return existing
+                self._check_room()
             self._store.create(_stored(variable))
-            self._variables[variable.uuid] = variable
+            with self._lock:
+                self._variables[variable.uuid] = variable
             return None
+
+    def _check_room(self) -> None:
+        if len(self._variables) >= self._limits.variables:
+            raise LimitExceeded(
+                f"the server keeps {self._limits.variables} shared variables already",
+                hint="delete some",
+                fields={"limit": "variables"},
+            )
 
     def _charge(self, new: Sequence[tuple[Variable, NDArray[Any]]]) -> None:
         done: list[tuple[Variable, NDArray[Any]]] = []
