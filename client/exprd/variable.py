@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from exprd.config import config
 from exprd.convert import as_array, as_node, dtype_name
+from exprd.methods import Methods
 from exprd.naming import node_text
 from exprd.operators import Operators
 from exprd.origin import Origin, mark, origin_of
@@ -235,7 +236,7 @@ class Variable:
         return self.name or f"<{type(self).__name__} {self.node.op.name} {self.node.type}>"
 
 
-class TensorVariable(Variable, Operators):
+class TensorVariable(Variable, Operators, Methods):
     """A tensor to come: an input, or the result of an op."""
 
     __slots__ = ()
