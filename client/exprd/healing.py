@@ -70,11 +70,12 @@ class VariableFacts:
 
     uuid: str
     name: str
-    type: TensorType
+    type: TensorType | None  # None where this client has only seen updates of it
     durability: str
 
     def with_value(self, value: InputValue) -> NewVariable:
         """The variable to be made with a value."""
+        assert self.type is not None  # what this client made or attached to
         return NewVariable(
             uuid=self.uuid,
             name=self.name,
@@ -132,6 +133,7 @@ class Healer:
         self._buffers: dict[str, _Given] = {}
         self._variables: dict[str, _Variable] = {}
         self._loss: tuple[int, StateRolledBack] | None = None
+        self._untold: StateRolledBack | None = None
         self._gifts = 0  # how often something was given again
 
     # ---- remembering
@@ -157,14 +159,35 @@ class Healer:
                 facts.uuid, _Variable(facts, version, None, self.incarnation)
             )
 
-    def saw(self, versions: Iterable[tuple[str, int]]) -> None:
-        """Notes versions that the server has acknowledged or shown."""
+    def saw(self, versions: Sequence[tuple[str, int]], incarnation: str) -> None:
+        """Notes versions that an incarnation of the server has acknowledged or shown.
+
+        Raises:
+            StateRolledBack: the answer came late, a restart is known already, and has taken what
+                it acknowledged.
+        """
         with self._lock:
+            if incarnation != self.incarnation:
+                found = self._server.resume(incarnation, versions)
+                lost = self._names([*found.missing, *found.rolled_back])
+                if lost:
+                    raise _rolled_back(lost)
+                return
             for uuid, version in versions:
                 known = self._variables.get(uuid)
-                if known is not None and version > known.version:
+                if known is None:  # of a function that was looked up
+                    facts = VariableFacts(uuid=uuid, name="", type=None, durability="")
+                    self._variables[uuid] = _Variable(facts, version, None, incarnation)
+                elif version > known.version:
                     known.version = version
                     known.first = None
+
+    def saw_aside(self, versions: Sequence[tuple[str, int]], incarnation: str) -> None:
+        """The same, away from the caller's thread: what was lost is told to the next call."""
+        try:
+            self.saw(versions, incarnation)
+        except StateRolledBack as error:
+            self._untold = error
 
     def forget(
         self, functions: Iterable[str], buffers: Iterable[str], variables: Iterable[str]
@@ -181,7 +204,7 @@ class Healer:
     def is_lost(self, uuid: str) -> bool:
         """Whether the value of a variable went with the server, and can only be given anew."""
         known = self._variables.get(uuid)
-        return known is not None and known.lost
+        return known is not None and known.lost and known.facts.type is not None
 
     # ---- healing
     def call(self, needs: Needs, attempt: Callable[[], T], epoch: int | None = None) -> T:
@@ -262,7 +285,17 @@ class Healer:
         known.version = 0  # whatever it is there from now on
         return known.label
 
+    def _names(self, uuids: Iterable[str]) -> list[str]:
+        known = (self._variables.get(uuid) for uuid in uuids)
+        return sorted({variable.label for variable in known if variable is not None})
+
     def _tell(self, epoch: int) -> None:
+        """Returns unless a loss has still to be told to a call that was begun at an epoch."""
+        if self._untold is not None:
+            with self._lock:
+                told, self._untold = self._untold, None
+            if told is not None:
+                raise told
         if self._loss is not None and self._loss[0] > epoch:
             told = self._loss[1]
             raise StateRolledBack(told.message, hint=told.hint, fields=told.fields)

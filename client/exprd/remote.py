@@ -173,7 +173,7 @@ class RemoteTransport:
                 write_source(request.inputs.add(), value)
             reply = self._connection.call_or_cancel(self._connection.executor.Execute, request)
         self.count(request.ByteSize(), reply.ByteSize())
-        self.healer.saw((v.uuid, v.version) for v in reply.versions)
+        self.healer.saw([(v.uuid, v.version) for v in reply.versions], reply.incarnation)
         return self.given(reply, keep=keep)
 
     def sending(self, values: Sequence[InputValue]) -> _Sending:
@@ -253,11 +253,10 @@ class RemoteTransport:
                 return self._connection.attach(name, default, *values)
 
         info = self.healed(Needs(), attach)
-        facts = VariableFacts(
-            uuid=info.uuid, name=name, type=decode_type(info.type, _LIMITS), durability="durable"
-        )
+        kind = decode_type(info.type, _LIMITS)
+        facts = VariableFacts(uuid=info.uuid, name=name, type=kind, durability="durable")
         self.healer.attached(facts, info.version)
-        return AttachedVariable(uuid=info.uuid, type=facts.type)
+        return AttachedVariable(uuid=info.uuid, type=kind)
 
     def get_variable(self, uuid: str) -> Array:
         """The value of a shared variable."""
@@ -291,7 +290,8 @@ class RemoteTransport:
             expected_incarnation=self.healer.incarnation,
         )
         reply = self._connection.call(self._connection.state.Snapshot, request)
-        self.healer.saw((x.variable.uuid, x.variable.version) for x in reply.readings)
+        seen = [(x.variable.uuid, x.variable.version) for x in reply.readings]
+        self.healer.saw(seen, request.expected_incarnation)
         return reply.readings
 
     def _value(self, reading: wire.VariableReading) -> Array:
@@ -309,7 +309,7 @@ class RemoteTransport:
             with sending as (sent,):
                 write_source(request.value, sent)
                 reply = self._connection.call(self._connection.state.Set, request)
-            self.healer.saw(((uuid, reply.variable.version),))
+            self.healer.saw(((uuid, reply.variable.version),), request.expected_incarnation)
             return reply.variable.version
 
         with self.ids.call() as call_id:

@@ -170,7 +170,8 @@ class RemoteLoops:
 
     def _noted(self, reply: wire.ExecuteResponse) -> None:
         if reply.versions:
-            self._line.healer.saw((v.uuid, v.version) for v in reply.versions)
+            seen = [(v.uuid, v.version) for v in reply.versions]
+            self._line.healer.saw_aside(seen, reply.incarnation)
 
     def _again(self, request: Request, seq: int) -> wire.ExecuteResponse:
         """The answer of a call that a restarted server has refused, made again on its own."""
