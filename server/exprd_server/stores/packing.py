@@ -72,8 +72,8 @@ def _plain(value: Any, arrays: list[NDArray[Any]]) -> Any:
     if isinstance(value, tuple):
         items: tuple[Any, ...] = value
         return [_plain(item, arrays) for item in items]
-    if isinstance(value, np.ndarray):
-        array: NDArray[Any] = value
+    if isinstance(value, np.ndarray | np.generic):
+        array: NDArray[Any] = np.asarray(value)
         arrays.append(array)
         return {"array": array.dtype.name, "shape": array.shape}
     name = type(value).__name__
