@@ -20,6 +20,7 @@ from exprd_compiler.errors import DamagedFile
 
 __all__ = ["Name", "PlainPickle", "kind_of", "refused"]
 
+_DAMAGE: Final = (ValueError, IndexError, KeyError, TypeError, OverflowError)
 _KEYS: Final = (str, int, float, bool, type(None))
 
 
@@ -91,7 +92,7 @@ class PlainPickle:
             _check_plain(value)
         except DamagedFile:
             raise
-        except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+        except (*_DAMAGE, Warning) as error:  # odd escapes are warned of, maybe as errors
             raise DamagedFile(f"the pickle is damaged: {error}") from error
         return value
 

@@ -68,6 +68,8 @@ class Storage:
             raise DamagedFile(f"a tensor of {dtype} lies in a storage of {kind}")
         if kind not in self._arrays:
             self._arrays[kind] = decoded(self._data, kind, big_endian=self._big_endian)
+        if self.dtype is not None:
+            self._data = b""  # the array is a copy, and large files are large
         return self._arrays[kind]
 
 

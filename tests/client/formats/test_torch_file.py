@@ -275,6 +275,40 @@ def test_computed_views_are_limited() -> None:
         read_torch(data)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02ca\\T\nb\n.",  # a name with an odd escape, of which pickletools warns
+        b"\x80\x02",
+        b"\x80\x02.",
+        b"\x80\x02N",
+        b"\x80\x02NN.",
+        b"\x80\x02h\x00.",
+        b"\x80\x02\x85.",
+        b"\x80\x02t.",
+        b"\x80\x02Na.",
+        b"\x80\x02]K\x01K\x02s.",
+        b"\x80\x02(K\x01d.",
+        b"\x80\x02X\xff\xff\xff\x7fabc.",
+        b"\x80\x02\x8b\xff\xff\xff\x7fabc.",
+        b"\x80\x02r\xff\xff\xff\x7f.",
+        b"\x80\x02I" + b"9" * 5000 + b"\n.",
+        b"\x80\x02\xff.",
+        b"\x80\x02ccollections\nOrderedDict\n(K\x01K\x02tR.",
+        b"\x80\x02]K\x01b.",
+        b"\x80\x02K\x07Q.",
+    ],
+)
+def test_a_pickle_that_makes_no_sense(data: bytes) -> None:
+    with pytest.raises(DamagedFile, match=r"the pickle|not loaded"):
+        read_torch(with_pickle(data))
+
+
+def test_a_list_that_holds_itself_is_plain_data() -> None:
+    found = read_torch(with_pickle(b"\x80\x02]q\x00h\x00a."))
+    assert found[0] is found
+
+
 def test_unknown_marks_of_a_tensor() -> None:
     with pytest.raises(DamagedFile, match="zero"):
         read_torch(with_pickle(tensor_pickle(0, (2,), (1,), marks="}Vzero\n\x88s")))
