@@ -63,7 +63,9 @@ class BufferTable:
             raise CallError("the handle of a buffer is buf- and 32 hexadecimal digits")
         if value.nbytes > self._limits.tensor_bytes:
             raise LimitExceeded(
-                f"an array of {value.nbytes} bytes is above {self._limits.tensor_bytes}"
+                f"an array of {value.nbytes} bytes is above the limit of"
+                f" {self._limits.tensor_bytes}",
+                fields={"limit": "tensor_bytes"},
             )
         self._leases.charge(client_id, value.nbytes)
         view = value.view()

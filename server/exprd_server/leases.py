@@ -105,7 +105,11 @@ class LeaseTable:
         if lease is None:
             check_client_id(client_id)
             if len(self._leases) >= self._limits.clients:
-                raise LimitExceeded(f"{self._limits.clients} clients hold leases already")
+                raise LimitExceeded(
+                    f"{self._limits.clients} clients hold leases already",
+                    hint="end leases that are no longer needed",
+                    fields={"limit": "clients"},
+                )
             lease = self._leases[client_id] = _Lease(self._clock())
         return lease
 

@@ -296,7 +296,11 @@ class VariableTable:
     def _prepared(self, client_id: str, new: NewVariable, value: NDArray[Any]) -> Variable:
         _check_names(new, self._limits)
         if value.nbytes > self._limits.tensor_bytes:
-            raise LimitExceeded(f"{value.nbytes} bytes are above {self._limits.tensor_bytes}")
+            raise LimitExceeded(
+                f"a value of {value.nbytes} bytes is above the limit of"
+                f" {self._limits.tensor_bytes}",
+                fields={"limit": "tensor_bytes"},
+            )
         variable = Variable(
             uuid=new.uuid or str(uuids.uuid4()),
             name=new.name,

@@ -1,0 +1,278 @@
+"""Every limit, at it and one beyond; and what the limits are when nobody says otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+import exprd_proto as wire
+from exprd_compiler.errors import DeadlineExceeded, ExprdError, LimitExceeded
+from exprd_server import decode, naming, requests
+from exprd_server.compilers import InProcessCompiler
+from exprd_server.deadline import Deadline
+from exprd_server.engine import LocalEngine
+from exprd_server.log import make_logger
+from exprd_server.serve import Server
+from exprd_server.settings import GIB, MIB, Limits, Settings, WorkerSettings
+from exprd_server.store import MemoryStore
+from exprd_server.values import CompileCall, CompileChoices, SetCall
+from exprd_server.variables import NewVariable
+from exprd_server.versions import PublishCall
+from exprd_server.workers import WorkerPool
+from tests.server import graphs
+from tests.server.test_workers import COMMAND
+from tests.server.wire import bundle
+
+ME = "client"
+
+
+def engine_with(**limits: int) -> LocalEngine:
+    settings = Settings(limits=Limits(**limits))
+    return LocalEngine(settings, InProcessCompiler(), MemoryStore())
+
+
+def compiled(engine: LocalEngine, length: int) -> str:
+    """A function that is like no other; node by node, so that nothing is compiled."""
+    choices = CompileChoices(target="reference")
+    return engine.compile(
+        CompileCall(client_id=ME, graph=graphs.chain(length), choices=choices)
+    ).handle
+
+
+def functions(count: int) -> None:
+    engine = engine_with(functions=3)
+    for length in range(count):
+        compiled(engine, length + 1)
+
+
+def buffers(count: int) -> None:
+    engine = engine_with(buffers=3)
+    for _ in range(count):
+        engine.put(ME, np.zeros(1))
+
+
+def variables(count: int) -> None:
+    engine = engine_with(variables=3)
+    for _ in range(count):
+        engine.create_variable(ME, NewVariable(value=np.zeros(1)))
+
+
+def published(count: int) -> None:
+    engine = engine_with(published=3)
+    for version in range(count):
+        engine.published.publish(
+            PublishCall(client_id=ME, name="f", handle=compiled(engine, version + 1), inputs=1)
+        )
+
+
+def clients(count: int) -> None:
+    engine = engine_with(clients=3)
+    for number in range(count):
+        engine.renew(f"c{number}")
+
+
+def client_bytes(count: int) -> None:
+    engine = engine_with(client_bytes=3)
+    engine.put(ME, np.zeros(2, np.int8))
+    engine.create_variable(ME, NewVariable(value=np.zeros(count - 2, np.int8)))
+
+
+def client_bytes_of_an_update(count: int) -> None:
+    engine = engine_with(client_bytes=3)
+    info = engine.create_variable(ME, NewVariable(value=np.zeros(1, np.int8)))
+    engine.set_variable(SetCall(uuid=info.uuid, value=np.zeros(count, np.int8)))
+
+
+def tensor_bytes_of_a_buffer(count: int) -> None:
+    engine_with(tensor_bytes=3).put(ME, np.zeros(count, np.int8))
+
+
+def tensor_bytes_of_a_variable(count: int) -> None:
+    engine_with(tensor_bytes=3).create_variable(ME, NewVariable(value=np.zeros(count, np.int8)))
+
+
+def graph_nodes(count: int) -> None:
+    # The graph itself counts as well, so that empty ones are not free.
+    decode.decode_bundle(bundle(graphs.chain(count - 2)), (), Limits(graph_nodes=3))
+
+
+def rank(count: int) -> None:
+    shape = [1] * count
+    requests.new_variable(
+        wire.StateServiceCreateRequest(
+            client_id=ME,
+            type=wire.TensorType(dtype=wire.DataType.DATA_TYPE_INT8, shape=shape),
+            value={"array": {"dtype": 2, "shape": shape, "data": b"\0"}},
+        ),
+        Limits(rank=3),
+    )
+
+
+def doc_length(count: int) -> None:
+    engine = engine_with(doc_length=3)
+    call = PublishCall(
+        client_id=ME, name="f", handle=compiled(engine, 1), inputs=1, doc="x" * count
+    )
+    engine.published.publish(call)
+
+
+def default_values(count: int) -> None:
+    form = wire.CallForm(inputs=[wire.InputForm(name="x" * (count + 4))])
+    request = wire.PublishRequest(client_id=ME, name="f", form=form)
+    naming.publish_call(request, Limits(inline_bytes=form.ByteSize() - max(0, count - 3)))
+
+
+def cancel(count: int) -> None:
+    numbers = range(1, requests._CANCELLED + count - 2)
+    requests.cancelled(wire.GetInfoRequest(cancel=numbers))
+
+
+LIMITS: dict[str, tuple[Callable[[int], Any], str]] = {
+    "functions": (functions, "functions"),
+    "buffers": (buffers, "buffers"),
+    "variables": (variables, "variables"),
+    "published": (published, "published"),
+    "clients": (clients, "clients"),
+    "bytes of a client": (client_bytes, "client_bytes"),
+    "bytes of an update": (client_bytes_of_an_update, "client_bytes"),
+    "bytes of a buffer": (tensor_bytes_of_a_buffer, "tensor_bytes"),
+    "bytes of a variable": (tensor_bytes_of_a_variable, "tensor_bytes"),
+    "nodes": (graph_nodes, "graph_nodes"),
+    "rank": (rank, "rank"),
+    "doc": (doc_length, "doc_length"),
+    "default values": (default_values, "inline_bytes"),
+    "calls to cancel": (cancel, "cancel"),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_at_the_limit_all_is_well_and_one_beyond_is_refused(name):
+    reach, limit = LIMITS[name]
+    reach(3)
+    with pytest.raises(LimitExceeded) as caught:
+        reach(4)
+    assert caught.value.fields["limit"] == limit
+    assert "3" in caught.value.message or name in ("default values", "calls to cancel")
+
+
+def test_a_name_has_its_length():
+    def named(count: int) -> None:
+        engine_with(name_length=3).create_variable(
+            ME, NewVariable(value=np.zeros(1), name="x" * count)
+        )
+
+    named(3)
+    with pytest.raises(ExprdError, match="up to 3 printable characters"):
+        named(4)
+
+
+# ---- what gRPC itself bounds
+@pytest.fixture
+def small(tmp_path):
+    """A channel to a server that takes messages of one MiB."""
+    settings = Settings(
+        listen=f"unix://{tmp_path}/s", drain_seconds=0, limits=Limits(message_bytes=MIB)
+    )
+    engine = LocalEngine(settings, InProcessCompiler(), MemoryStore())
+    server = Server(settings, engine, make_logger(io.StringIO()))
+    with grpc.insecure_channel(server.start()) as channel:
+        yield channel
+    server.stop(grace=0)
+
+
+def request_of(size: int) -> wire.ExecuteRequest:
+    """An Execute request of exactly so many bytes."""
+    request = wire.ExecuteRequest(handle="x")
+    request.inputs.add().array.data = b"\0" * (size - 64)
+    request.handle = "x" * (1 + size - request.ByteSize())
+    assert request.ByteSize() == size
+    return request
+
+
+def test_a_message_has_its_size(small):
+    stub = wire.ExecutorServiceStub(small)
+    codes = []
+    for size in (MIB, MIB + 1):
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Execute(request_of(size), timeout=10)
+        codes.append(caught.value.code())
+    assert codes[0] is not grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert codes[1] is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_metadata_has_its_size(small):
+    admin = wire.AdminServiceStub(small)
+    admin.GetInfo(wire.GetInfoRequest(), metadata=(("x-pad", "x" * 4_096),))
+    with pytest.raises(grpc.RpcError) as caught:
+        admin.GetInfo(wire.GetInfoRequest(), metadata=(("x-pad", "x" * 17_000),))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+# ---- waiting
+def test_so_many_wait_for_a_worker_and_no_more():
+    pool = WorkerPool(WorkerSettings(count=1, memory_bytes=GIB, queue=3), command=COMMAND)
+    held = pool._take(Deadline(20))  # the one worker is busy
+    told: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            pool.request({"do": "echo"}, b"", Deadline(20))
+        except ExprdError as error:
+            told.append(error)
+
+    waiting = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in waiting:
+        thread.start()
+    while pool.waiting < 3:
+        threading.Event().wait(0.001)
+    with pytest.raises(LimitExceeded, match="3 requests wait") as caught:
+        pool.request({"do": "echo"}, b"", Deadline(20))
+    assert (caught.value.fields["limit"], caught.value.fields["retry_after_ms"]) == ("queue", "200")
+    pool._give_back(held)
+    for thread in waiting:
+        thread.join(20)
+    assert (told, pool.waiting) == ([], 0)
+    pool.close()
+
+
+def test_who_waits_too_long_gives_the_place_back():
+    pool = WorkerPool(WorkerSettings(count=1, memory_bytes=GIB, queue=1), command=COMMAND)
+    held = pool._take(Deadline(20))
+    for _ in range(2):
+        with pytest.raises(DeadlineExceeded):
+            pool.request({"do": "echo"}, b"", Deadline(0.01))
+    pool._give_back(held)
+    pool.close()
+
+
+def test_the_defaults():
+    assert dataclasses.asdict(Limits()) | {
+        "message_bytes": 64 * MIB,
+        "inline_bytes": 4 * MIB,
+        "graph_nodes": 1_000_000,
+        "graph_nesting": 64,
+        "rank": 32,
+        "tensor_bytes": 4 * GIB,
+        "name_length": 1_024,
+        "attributes": 64,
+        "client_bytes": 4 * GIB,
+        "functions": 1_000,
+        "buffers": 10_000,
+        "variables": 10_000,
+        "published": 1_000,
+        "doc_length": 65_536,
+        "clients": 10_000,
+        "replay_bytes": MIB,
+        "replay_calls": 1_024,
+        "sessions": 128,
+    } == dataclasses.asdict(Limits())
+    settings = Settings()
+    assert (settings.calls, settings.execute_seconds, settings.compile_seconds) == (192, 60, 300)
+    assert (WorkerSettings().queue, WorkerSettings().seconds) == (64, 60)
