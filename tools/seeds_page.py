@@ -18,9 +18,9 @@ HEAD = """# Seeds
 
 Made from the tests by `make docs`. Five documents say what a user of Theano, and of saved models,
 expects to work. Every snippet of theirs is a test under `tests/seeds`, with our imports; what runs
-a function runs in this process and against a server. "Mended" is how the test differs from the
-document, beyond imports and Python 3. What is not done is declared in the tests all the same, and
-stands here with what it waits for.
+a function runs in this process and against a server (of the 10,000 steps of the regressions, 100
+do). "Mended" is how the test differs from the document, beyond imports and Python 3. What is not
+done is declared in the tests all the same, and stands here with what it waits for.
 
 """
 COLUMNS = "| snippet | lines | what it shows | test | state | mended |\n|---|---|---|---|---|---|\n"
