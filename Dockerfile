@@ -26,5 +26,6 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
     CMD ["exprd", "health", "127.0.0.1:50051"]
 ENTRYPOINT ["exprd"]
-# Calls are not encrypted: publish the port to machines you trust, and to no others.
+# Calls are not encrypted by default: publish the port to machines you trust, and to no others, or mount certificates
+# and tokens (docs/container.md).
 CMD ["serve", "--listen", "0.0.0.0:50051", "--insecure"]
