@@ -13,7 +13,7 @@ METADATA := setup.cfg pyproject.toml client/exprd/__about__.py
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check check-format check-lint check-types check-layers check-proto check-container \
-	format docs proto proto-baseline proto-check test-protobuf6 soak soak-ci statistics coverage bench container container-check clean distclean
+	format docs proto proto-baseline proto-check test-protobuf6 soak soak-ci statistics coverage bench bench-service container container-check clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -90,6 +90,9 @@ coverage: .venv/dev.stamp ## run the tests and show what they do not reach
 
 bench: .venv/dev.stamp ## measure, and write build/bench.json
 	$(BIN)/python -m benchmarks.run --json build/bench.json
+
+bench-service: .venv/dev.stamp ## measure calls to a server next to a bare gRPC echo (benchmarks/results/service.json)
+	$(BIN)/python -m benchmarks.service --json benchmarks/results/service.json
 
 container: ## build the server's image (needs buildah)
 	container/build.sh

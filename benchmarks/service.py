@@ -1,0 +1,274 @@
+"""What calls cost over a Unix socket, next to a bare gRPC echo of the same run.
+
+A server process, and beside it one that only echoes bytes by grpcio itself. Their figures are taken
+in turns, so that whatever else the machine does meets both; the figures say per call, item or step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+
+import exprd
+import exprd.tensor as T
+from benchmarks.harness import machine
+
+ROWS, FEATURES = 400, 784
+ROUNDS = 5
+BULK = 256 << 20
+METHOD = "/echo.Echo/"
+LARGE = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+
+
+# ---- the echo
+class _Echo(grpc.GenericRpcHandler):
+    """Bytes back as they came: one at a time, as a stream, and streams one way."""
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        chunk = bytes(1 << 20)
+        table: dict[str, grpc.RpcMethodHandler] = {
+            "Unary": grpc.unary_unary_rpc_method_handler(lambda data, _: data),
+            "Both": grpc.stream_stream_rpc_method_handler(lambda parts, _: iter(parts)),
+            "Up": grpc.stream_unary_rpc_method_handler(
+                lambda parts, _: b"" * sum(1 for _ in parts)
+            ),
+            "Down": grpc.unary_stream_rpc_method_handler(
+                lambda data, _: (chunk for _ in range(int(data)))
+            ),
+        }
+        return table.get(details.method.removeprefix(METHOD))
+
+
+def echo(target: str) -> None:
+    """Serves the echo until its standard input ends."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    server = grpc.server(ThreadPoolExecutor(16), options=LARGE)
+    server.add_generic_rpc_handlers((_Echo(),))
+    server.add_insecure_port(target)
+    server.start()
+    print("serving on", target, flush=True)
+    sys.stdin.read()
+    server.stop(0)
+
+
+@contextmanager
+def _process(*arguments: str) -> Iterator[None]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    try:
+        if not process.stdout.readline().startswith("serving on"):
+            raise RuntimeError(f"{arguments} did not start")
+        yield
+    finally:
+        process.stdin.close()
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+# ---- measuring
+def _percentiles(call: Callable[[], object], count: int) -> tuple[float, float]:
+    """Median and 99th percentile of the seconds of a call."""
+    times = []
+    for _ in range(count):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return float(np.percentile(times, 50)), float(np.percentile(times, 99))
+
+
+class Figures:
+    """Rounds of named figures; of each, the median over the rounds is told."""
+
+    def __init__(self) -> None:
+        self._rounds: dict[str, list[float]] = {}
+
+    def add(self, name: str, value: float) -> None:
+        """Notes one round of a figure."""
+        self._rounds.setdefault(name, []).append(value)
+
+    def latency(self, name: str, call: Callable[[], object], count: int = 300) -> None:
+        """Notes one round of the microseconds of a call."""
+        call()
+        middle, tail = _percentiles(call, count)
+        self.add(f"{name}, p50 us", middle * 1e6)
+        self.add(f"{name}, p99 us", tail * 1e6)
+
+    def each(self, name: str, call: Callable[[], object], count: int) -> None:
+        """Notes one round of the microseconds per item of a call that handles many."""
+        start = time.perf_counter()
+        call()
+        self.add(f"{name}, us", (time.perf_counter() - start) / count * 1e6)
+
+    def rate(self, name: str, call: Callable[[], object], count: int) -> None:
+        """Notes one round of items per second."""
+        start = time.perf_counter()
+        call()
+        self.add(f"{name}, 1/s", count / (time.perf_counter() - start))
+
+    def bulk(self, name: str, call: Callable[[], object]) -> None:
+        """Notes one round of GB/s of a transfer of `BULK` bytes."""
+        start = time.perf_counter()
+        call()
+        self.add(f"{name}, GB/s", BULK / (time.perf_counter() - start) / 1e9)
+
+    def medians(self) -> dict[str, dict[str, float]]:
+        """Median, least and greatest of each figure."""
+        return {
+            name: {
+                "median": float(np.median(values)),
+                "least": min(values),
+                "greatest": max(values),
+            }
+            for name, values in self._rounds.items()
+        }
+
+
+def _tutorial() -> tuple[Any, tuple[np.ndarray[Any, Any], ...]]:
+    """The logistic regression of Theano's tutorial, 400 x 784 in float32, and its data."""
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((ROWS, FEATURES)).astype("float32")
+    labels = rng.integers(0, 2, ROWS).astype("float32")
+    x, y = T.fmatrix("x"), T.fvector("y")
+    w = exprd.shared(rng.standard_normal(FEATURES).astype("float32"), name="w")
+    b = exprd.shared(np.float32(0), name="b")
+    p = 1 / (1 + T.exp(-T.dot(x, w) - b))
+    xent = -y * T.log(p) - (1 - y) * T.log(1 - p)
+    cost = T.cast(xent.mean(), "float32") + np.float32(0.01) * (w**2).sum()
+    gw, gb = exprd.grad(cost, [w, b])
+    rate = np.float32(0.01)
+    updates = [(w, w - rate * gw), (b, b - rate * gb)]
+    return exprd.function([x, y], [p > 0.5, xent], updates=updates), (data, labels)
+
+
+# ---- the subjects
+def _echoes(found: Figures, channel: grpc.Channel) -> None:
+    unary = channel.unary_unary(f"{METHOD}Unary")
+    small, step = bytes(64), bytes(ROWS * FEATURES * 4)
+    found.latency("echo, unary, 64 B", lambda: unary(small))
+    found.latency("echo, unary, 1.25 MB up and down", lambda: unary(step), 60)
+    frames: list[bytes] = []
+    both = channel.stream_stream(f"{METHOD}Both")
+
+    def many() -> None:
+        for _ in both(iter(frames)):
+            pass
+
+    frames[:] = [small] * 3000
+    found.rate("echo, stream, messages pipelined", many, 3000)
+    up = channel.stream_unary(f"{METHOD}Up")
+    down = channel.unary_stream(f"{METHOD}Down")
+    chunk, chunks = bytes(1 << 20), BULK >> 20
+    found.bulk("echo, chunks of 1 MiB up", lambda: up(iter([chunk] * chunks)))
+    found.bulk("echo, chunks of 1 MiB down", lambda: sum(1 for _ in down(str(chunks).encode())))
+
+
+def _small(found: Figures, name: str) -> None:
+    x = T.dvector("x")
+    add = exprd.function([x], x + 1)
+    count = exprd.shared(0.0)
+    tick = exprd.function([], count, updates=[(count, count + 1)])
+    value = np.arange(8.0)
+    found.latency(f"{name}, x + 1 of 8", lambda: add(value))
+    found.latency(f"{name}, counter", tick)
+    with exprd.pipeline():
+        found.latency(f"{name}, x + 1 of 8, session", lambda: add(value))
+        found.latency(f"{name}, counter, session", tick)
+
+    def submitted(call: Callable[[], Any], times: int) -> None:
+        for future in [call() for _ in range(times)]:
+            future.result()
+
+    found.rate(
+        f"{name}, x + 1 of 8, submitted", lambda: submitted(lambda: add.submit(value), 8000), 8000
+    )
+    found.rate(f"{name}, counter, submitted", lambda: submitted(tick.submit, 8000), 8000)
+    found.rate(f"{name}, x + 1 of 8, batch", lambda: add.batch([(value,)] * 8192), 8192)
+    found.each(f"{name}, counter, repeat", lambda: tick.repeat(5000), 5000)
+
+
+def _steps(found: Figures, name: str) -> None:
+    step, (data, labels) = _tutorial()
+    x, y = exprd.put(data), exprd.put(labels)
+    found.latency(f"{name}, tutorial step, data sent", lambda: step(data, labels), 100)
+    found.latency(f"{name}, tutorial step, data put", lambda: step(x, y), 200)
+    with exprd.pipeline():
+        found.latency(f"{name}, tutorial step, data put, session", lambda: step(x, y), 200)
+
+    def submitted() -> None:
+        for future in [step.submit(x, y) for _ in range(500)]:
+            future.result()
+
+    found.each(f"{name}, tutorial step, data put, submitted", submitted, 500)
+    found.each(f"{name}, tutorial step, data put, repeat", lambda: step.repeat(1000, x, y), 1000)
+
+
+def _bulk(found: Figures, name: str) -> None:
+    big = np.random.default_rng(1).standard_normal(BULK // 8)
+    kept: list[Any] = []
+    found.bulk(f"{name}, put 256 MiB", lambda: kept.append(exprd.put(big)))
+    found.bulk(f"{name}, get 256 MiB", kept[0].get)
+
+
+def measured(folder: Path, rounds: int = ROUNDS) -> Figures:
+    """All figures, in turns."""
+    found = Figures()
+    target, echoing = f"unix://{folder}/exprd.sock", f"unix://{folder}/echo.sock"
+    server = ("exprd_server", "serve", "--listen", target, "--drain-seconds", "0")
+    with _process("benchmarks.service", "--echo", echoing), _process(*server):
+        for _ in range(rounds):
+            with grpc.insecure_channel(echoing, options=LARGE) as channel:
+                _echoes(found, channel)
+            with exprd.connect(target):
+                _small(found, "server")
+                _steps(found, "server")
+                _bulk(found, "server")
+            with exprd.connect(""):
+                _steps(found, "embedded")
+    return found
+
+
+def main() -> None:
+    """Parse the command line, measure, report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.service", description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the figures and the machine here")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--echo", metavar="TARGET", help="serve the echo, for the run itself")
+    options = parser.parse_args()
+    if options.echo:
+        echo(options.echo)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measured(Path(folder), options.rounds).medians()
+    for name, facts in figures.items():
+        print(
+            f"{name:<58} {facts['median']:>10.4g}"
+            f"  ({facts['least']:.4g} .. {facts['greatest']:.4g})"
+        )
+    if options.json:
+        record = {"machine": machine(), "rounds": options.rounds, "figures": figures}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
