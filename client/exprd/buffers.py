@@ -63,7 +63,8 @@ class Buffer:
 
     def get(self) -> NDArray[Any]:
         """The value, as an array of the caller's own."""
-        return np.array(self.session.transport.get(self._info))
+        value = self.session.transport.get(self._info)
+        return value if value.flags.writeable else np.array(value)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         value = self.get()
@@ -90,11 +91,13 @@ def put(value: object, *, resend: bool = True) -> Buffer:
     Raises:
         DTypeError: its element type does not exist there.
     """
-    array = np.array(value, order="C")
+    session = current_session()
+    # Without a copy that is kept, bytes that are about to travel need none.
+    travels = bool(session.target) and not resend
+    array = np.asarray(value, order="C") if travels else np.array(value, order="C")
     if array.dtype.name not in EVERY:
         raise DTypeError(
             f"cannot put dtype {array.dtype}", hint=f"cast it to one of {', '.join(EVERY)}"
         )
-    session = current_session()
     session.sweep()
     return Buffer(session, session.transport.put(array, resend))

@@ -6,6 +6,7 @@ keeps between calls lies in its containers.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -41,21 +42,21 @@ class Function:
     Args:
         recipe: what it is made of.
         session: where it is compiled; the one in use by default.
+        lazy: compile in the background; the first call waits for it.
 
     Attributes:
         name: as given, or the file and line of the call that made it.
-        timings: seconds per stage of the compilation.
         trust_input: skip the checks of arguments; arrays must then have exactly the right type.
     """
 
-    def __init__(self, recipe: Recipe, session: Session | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, session: Session | None = None, *, lazy: bool = False
+    ) -> None:
         self._session = session or current_session()
         self._recipe = recipe
-        program = recipe.compiled(self._session)
-        self._programs: dict[frozenset[int], Program] = {_NONE: program}
+        self._programs: dict[frozenset[int], Program] = {}
         self._lock = threading.Lock()
         self.name, self.trust_input = recipe.title, False
-        self.timings = dict(program.info.timings)
         slots = self._slots = recipe.slots
         self._names = {s.name: i for i, s in enumerate(slots) if s.name is not None}
         self._forms = tuple((numpy_dtype(s.type.dtype), s.type.shape) for s in slots)
@@ -63,8 +64,27 @@ class Function:
             numpy_dtype(output.dtype)  # refused here rather than when a value comes back
         self._plain = not any(s.implicit or s.state is not None for s in slots)
         self._places = tuple(self._place(i) for i in range(len(slots)))
+        if lazy:
+            threading.Thread(target=self._begin, name="exprd-compile", daemon=True).start()
+        else:
+            self._variant(_NONE)
+
+    def _begin(self) -> None:
+        """Compiles ahead of the first call, which meets an error again and raises it."""
+        with contextlib.suppress(ExprdError):
+            self._variant(_NONE)
 
     # ---- what it is
+    @property
+    def ready(self) -> bool:
+        """Whether a call would not have to wait for the compiler."""
+        return _NONE in self._programs
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds per stage of the compilation."""
+        return dict(self._variant(_NONE).info.timings)
+
     @property
     def handle(self) -> str:
         """The name of the function where it runs."""

@@ -39,6 +39,7 @@ def function(
     allow_input_downcast: bool | None = None,
     profile: object = None,
     on_unused_input: str | None = None,
+    lazy: bool = False,
 ) -> Function:
     """A compiled function of expressions.
 
@@ -56,6 +57,7 @@ def function(
         allow_input_downcast: True casts whatever comes; False never; None only python floats.
         profile: accepted for Theano's sake; `Function.timings` has the compilation's stages.
         on_unused_input: "raise", "warn" or "ignore"; `config.on_unused_input` by default.
+        lazy: compile in the background; the first call waits, and raises what there is to raise.
 
     Raises:
         GraphError: and its kinds, for expressions that do not fit together.
@@ -75,18 +77,17 @@ def function(
     )
     _check_unused(assembled, on_unused_input or config.on_unused_input)
     graph, prints = with_prints(assembled.graph)
-    return Function(
-        Recipe(
-            graph=graph,
-            slots=tuple(slot_of(entry, allow_input_downcast, states[entry]) for entry in declared),
-            shared=assembled.shared,
-            layout=layout,
-            prints=prints,
-            mode=get_mode(mode),
-            name=name,
-            place=_caller(),
-        )
+    recipe = Recipe(
+        graph=graph,
+        slots=tuple(slot_of(entry, allow_input_downcast, states[entry]) for entry in declared),
+        shared=assembled.shared,
+        layout=layout,
+        prints=prints,
+        mode=get_mode(mode),
+        name=name,
+        place=_caller(),
     )
+    return Function(recipe, lazy=lazy)
 
 
 def _default_updates(left_out: bool | Sequence[object]) -> bool | Sequence[object]:

@@ -96,6 +96,7 @@ class CallStream:
         self._sent: OrderedDict[int, _Call] = OrderedDict()
         self._sent_bytes = 0
         self._window = _FIRST_WINDOW  # until the server tells
+        self._settling = False  # answers have come that their futures do not have yet
         self._healing = False  # what was sent is made again; until that is done nothing is sent
         self._turn = 0  # of the stream that is open; older ones have no say
         self._progress = False  # whether this stream has answered anything
@@ -136,7 +137,7 @@ class CallStream:
     def drain(self) -> None:
         """Returns when everything submitted so far is answered."""
         with self._changed:
-            self._changed.wait_for(lambda: not (self._queued or self._sent))
+            self._changed.wait_for(lambda: not (self._queued or self._sent or self._settling))
 
     def close(self) -> None:
         """Ends the stream; what was not answered fails."""
@@ -261,20 +262,28 @@ class CallStream:
         """Hands the answers of a frame to those who wait for them."""
         self._progress = True
         self._count(0, response.ByteSize())
-        answered: list[int] = []
-        for outcome in response.outcomes:
-            call = self._sent.get(outcome.seq)  # only this thread takes from it
-            if call is not None:
-                self._settle(call, outcome)
-                answered.append(call.seq)
-        self._ids.close(answered)
+        found = self._claimed(response)
+        for call, outcome in found:
+            self._settle(call, outcome)
+        self._ids.close([call.seq for call, _ in found])
+        with self._changed:
+            self._settling = False
+            self._healing = self._healing and bool(self._sent)
+            self._changed.notify_all()
+
+    def _claimed(self, response: wire.SessionResponse) -> list[tuple[_Call, wire.CallOutcome]]:
+        """The calls of a frame of answers, which from now on nobody else settles."""
+        found: list[tuple[_Call, wire.CallOutcome]] = []
         with self._changed:
             if response.HasField("window"):
                 self._window = (response.window.calls, response.window.bytes)
-            for seq in answered:
-                self._sent_bytes -= len(self._sent.pop(seq).data)
-            self._healing = self._healing and bool(self._sent)
-            self._changed.notify_all()
+            for outcome in response.outcomes:
+                call = self._sent.pop(outcome.seq, None)
+                if call is not None:
+                    self._sent_bytes -= len(call.data)
+                    found.append((call, outcome))
+            self._settling = bool(found)
+        return found
 
     def _settle(self, call: _Call, outcome: wire.CallOutcome) -> None:
         if not outcome.HasField("failure"):

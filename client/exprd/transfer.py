@@ -82,7 +82,9 @@ def downloading(way: Way, handle: str) -> Callable[[float], Array]:
             raise Conflict(f"buffer {handle} has become another array while it was read")
         for part in parts:
             assembler.add(part.chunk)
-        return assembler.finish()
+        value = assembler.finish()
+        value.flags.writeable = True  # its memory is ours, and the caller's own from here on
+        return value
 
     return attempt
 

@@ -324,3 +324,30 @@ def test_a_broken_download_goes_on(proxy: Proxy) -> None:
     np.testing.assert_array_equal(buffer.get(), value)
     assert proxy.cuts == 1
     assert proxy.received - before < 44 << 20
+
+
+# ---- compiling in the background
+
+
+def test_a_lazy_function_waits_at_its_first_call(mode: str) -> None:
+    x = T.dvector("x")
+    f = function([x], T.tanh(x * 3.25), lazy=True)
+    np.testing.assert_allclose(f([1.0]), np.tanh([3.25]))
+    assert f.ready
+    assert f.timings
+
+
+def test_a_lazy_function_raises_at_its_first_call(server: str) -> None:
+    with exprd.connect(server):
+        state, x = shared(np.zeros(3), "state"), T.dvector("x")
+        wrong = function([x], state + x, lazy=True)
+        del state
+        assert wrong([1.0, 2.0, 3.0]).tolist() == [1, 2, 3]
+        with pytest.raises(exprd.ExprdError):
+            wrong([1.0, 2.0])
+
+
+def test_several_functions_compile_side_by_side(mode: str) -> None:
+    x = T.dscalar("x")
+    several = [function([x], x * (i + 0.125), lazy=True) for i in range(6)]
+    assert [float(f.submit(2.0).result()) for f in several] == [2 * (i + 0.125) for i in range(6)]

@@ -38,34 +38,34 @@ def test_a_repetition_goes_on_after_kills(start) -> None:
     told: list[int] = []
     with exprd.connect(own.target):
         add, count = counter()
-        with KillAt(own, 300, 900, 1500) as tell:
+        with KillAt(own, 50, 150) as tell:
 
             def progress(made: exprd.Progress) -> None:
                 told.append(made.step)
                 tell(made.step)
 
-            last = add.repeat(2_000, 1.0, on_progress=progress)
-        assert last == 1_999
-        assert count.get_value() == 2_000
-    assert own.starts == 4
-    assert told[-1] == 2_000
+            last = add.repeat(300, 1.0, on_progress=progress)
+        assert last == 299
+        assert count.get_value() == 300
+    assert own.starts >= 2
+    assert told[-1] == 300
 
 
 def test_submitted_calls_go_on_after_kills(start) -> None:
     own = start()
     with exprd.connect(own.target):
         add, count = counter()
-        with KillAt(own, 200, 500) as tell:
+        with KillAt(own, 120) as tell:
             futures = []
-            for turn in range(800):
+            for turn in range(300):
                 futures.append(add.submit(1.0))
                 tell(turn)
                 if turn % 50 == 0:
                     futures[-1].result()
             seen = [float(f.result(60)) for f in futures]
-        assert seen == list(range(800))
-        assert count.get_value() == 800
-    assert own.starts == 3
+        assert seen == list(range(300))
+        assert count.get_value() == 300
+    assert own.starts >= 2
 
 
 def test_batches_go_on_after_kills(start) -> None:
@@ -73,12 +73,12 @@ def test_batches_go_on_after_kills(start) -> None:
     with exprd.connect(own.target):
         add, count = counter()
         found: list[float] = []
-        with KillAt(own, 3, 6) as tell:
-            for turn in range(10):
+        with KillAt(own, 3) as tell:
+            for turn in range(6):
                 tell(turn)
-                found += [float(x) for x in add.batch([(1.0,)] * 60)]
-        assert found == list(range(600))
-        assert count.get_value() == 600
+                found += [float(x) for x in add.batch([(1.0,)] * 40)]
+        assert found == list(range(240))
+        assert count.get_value() == 240
 
 
 def test_lost_state_is_told_to_those_who_submitted(start) -> None:
@@ -98,8 +98,8 @@ def test_stacked_outputs_that_are_gone_are_not_made_up(start) -> None:
     with exprd.connect(own.target):
         add, count = counter()
         with KillAt(own, 50) as tell, pytest.raises(ResultExpired, match="steps are done"):
-            add.repeat(3_000, 1.0, stack=True, on_progress=lambda p: tell(p.step))
-        assert 50 <= count.get_value() < 3_000
+            add.repeat(1_000, 1.0, stack=True, on_progress=lambda p: tell(p.step))
+        assert 50 <= count.get_value() < 1_000
 
 
 def test_a_function_without_state_is_given_again(start) -> None:
