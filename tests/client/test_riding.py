@@ -84,12 +84,10 @@ def test_what_was_never_assigned_is_given_again(start: Start) -> None:
         f = function([x], (x * scale + table).sum())
         ones = exprd.put(np.ones(3))
         assert f(ones) == 9
-        for _ in range(2):
-            own.restart()
-            assert f(ones) == 9
+        own.restart()
+        assert f(ones) == 9
         own.restart()
         assert scale.get_value().tolist() == [2, 2, 2]
-        own.restart()
         assert ones.get().tolist() == [1, 1, 1]
         assert function([x], x * scale)(ones).tolist() == [2, 2, 2]
 
@@ -131,23 +129,21 @@ def test_lost_values_are_told_once_and_by_name(start: Start) -> None:
         assert add(1.0) == 4
 
 
-@pytest.mark.parametrize("read", [lambda w: w.get_value(), lambda w: w.version])
-def test_reads_do_not_pass_a_loss_over(
-    start: Start, read: Callable[[exprd.compile.SharedVariable], object]
-) -> None:
+def test_reads_do_not_pass_a_loss_over(start: Start) -> None:
     own = start("--durability", "off")
     with exprd.connect(own.target):
         w = shared(0, "w", durability="durable")
         add = function([], [], updates=[(w, w + 1)])
         own.stop()  # which writes what there is
         own.start()
-        for _ in range(3):
-            add()
-        own.restart()
-        with pytest.raises(StateRolledBack, match="of w;"):
-            read(w)
-        read(w)
-        assert int(w.get_value()) in range(3)  # what there was on disk, and nothing in between
+        for read in (w.get_value, lambda: w.version):
+            for _ in range(3):
+                add()
+            own.restart()
+            with pytest.raises(StateRolledBack, match="of w;"):
+                read()
+            read()
+            assert w.get_value() == 0
 
 
 def test_updates_that_an_interval_has_not_written_are_told(start: Start) -> None:
@@ -172,15 +168,14 @@ def test_another_client_cannot_hide_a_loss(start: Start) -> None:
         own.start()
         add()
         add()
-        for _ in range(2):
-            own.restart()
-            with exprd.connect(own.target):
-                other = exprd.open_shared("total")
-                again = function([], [], updates=[(other, other + 1)])
-                for _ in range(20):
-                    again()
-                own.stop()
-                own.start()
+        own.restart()
+        with exprd.connect(own.target):
+            other = exprd.open_shared("total")
+            again = function([], [], updates=[(other, other + 1)])
+            for _ in range(20):
+                again()
+        own.stop()
+        own.start()
         with pytest.raises(StateRolledBack, match="of total;"):
             add()
         add()
