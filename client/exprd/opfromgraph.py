@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from exprd.clone import rewritten
 from exprd.convert import as_node, is_sequence, node_of
@@ -19,16 +19,17 @@ from exprd.origin import origin_of
 from exprd.types import filter_value
 from exprd.variable import TensorVariable, variable_of
 from exprd_compiler.errors import CallError, DTypeError, GraphError, MissingInput, ShapeError
-from exprd_compiler.grad import Null, Part, zeros_like
+from exprd_compiler.grad import Null, zeros_like
 from exprd_compiler.ir.graph import toposort
-from exprd_compiler.ir.node import Node
+from exprd_compiler.ir.node import Node, Undefined
 from exprd_compiler.ops.backward import composed
 from exprd_compiler.ops.leaves import const, input_
 
 __all__ = ["OpFromGraph", "Override"]
 
 DEFAULT: Final = "default"
-Rule = Callable[..., Any]
+Rule: TypeAlias = Callable[..., Any]
+Found: TypeAlias = Node | Undefined | None
 
 
 class OpFromGraph:
@@ -147,7 +148,7 @@ class OpFromGraph:
         known: Sequence[Any] | Rule = rule
         return known
 
-    def gradients(self, index: int, g: Node, given: Sequence[Node]) -> list[Part]:
+    def gradients(self, index: int, g: Node, given: Sequence[Node]) -> list[Found]:
         """The gradients by the inputs, for a gradient of one output."""
         places = dict(zip([x.node for x in self.inputs], given, strict=True))
         values = rewritten([y.node for y in self.outputs], places)
@@ -178,12 +179,12 @@ class OpFromGraph:
         g: Node,
         places: dict[Node, Node],
         shown: list[list[TensorVariable]],
-    ) -> Part:
+    ) -> Found:
         if rule == DEFAULT:
             return self._derived(place, index, g, places)
         return _part(rule(*shown) if callable(rule) else rule)
 
-    def _derived(self, place: int, index: int, g: Node, places: dict[Node, Node]) -> Part:
+    def _derived(self, place: int, index: int, g: Node, places: dict[Node, Node]) -> Found:
         """The derived gradient by one input, found on the expressions as they were given."""
         leaf = input_(type=g.type)
         found = derivatives(
@@ -192,7 +193,9 @@ class OpFromGraph:
             disconnected_inputs="ignore",
             known_grads={self.outputs[index].node: leaf},
         )[0]
-        return rewritten([found], {**places, leaf: g})[0] if isinstance(found, Node) else found
+        if isinstance(found, Null):
+            return Undefined(found.why)
+        return None if found is None else rewritten([found], {**places, leaf: g})[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,16 +210,16 @@ class Override:
     op: OpFromGraph
     index: int
 
-    def gradient(self, g: Node, _: Node, *inputs: Node) -> Sequence[Part]:
+    def gradient(self, g: Node, _: Node, *inputs: Node) -> Sequence[Found]:
         """The gradients by the inputs of the node: none by its value, then those of the op."""
         return [None, *self.op.gradients(self.index, g, inputs[1:])]
 
 
-def _part(value: object) -> Part:
+def _part(value: object) -> Found:
     """A gradient as an override gives it: an expression, None, or what stands for none."""
     if value is None:
         return None
     if isinstance(value, NoGradient):
         why = getattr(value.type, "why_null", None)
-        return None if why is None else Null(None, str(why))
+        return None if why is None else Undefined(str(why))
     return as_node(value)

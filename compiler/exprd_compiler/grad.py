@@ -260,9 +260,7 @@ def _derived(node: Node, g: Node, float_dtype: str) -> Sequence[Part]:
     Whoever builds a graph leaves such a rule at `origin.gradient`: it is no part of the graph.
     """
     own: GradRule | None = getattr(node.origin, "gradient", None)
-    if own is not None:
-        return own(g, node, *node.inputs)
-    rule = node.op.grad
+    rule = node.op.grad if own is None else own
     if isinstance(rule, NoGrad):
         return [Null(node, "has no gradient")] * len(node.inputs)
     if isinstance(rule, ZeroGrad):
@@ -271,7 +269,7 @@ def _derived(node: Node, g: Node, float_dtype: str) -> Sequence[Part]:
         return [None] * len(node.inputs)
     if isinstance(rule, ThroughExpansion):
         return _through_expansion(node, g, float_dtype)
-    found = rule(g, node, *node.inputs, **node.attributes)
+    found = rule(g, node, *node.inputs, **({} if own else node.attributes))
     return [Null(node, part.why) if isinstance(part, Undefined) else part for part in found]
 
 
