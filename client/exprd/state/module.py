@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ClassVar, Final
@@ -75,21 +75,25 @@ class Module:
     # a callable of any signature, so that a subclass may name its inputs
     forward: Callable[..., Any] = _no_forward
 
-    def __call__(self, *inputs: Any) -> Any:
-        """The outputs: expressions if an input is a variable, else values.
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """The outputs: expressions if an argument is a variable, else values.
 
         With arrays, `forward` builds the graph anew each time; native code is made once for equal
         graphs. A loop is faster with `exprd.function([x], net(x))`.
 
+        Args:
+            inputs: arrays, buffers, or variables.
+            options: given to `forward` as they are.
+
         Raises:
             ExprdError: whatever `forward` and the run say.
         """
-        if _BUILDING.get() or any(node_of(x) is not None for x in inputs):
-            return self._build(inputs)
+        if _BUILDING.get() or any(node_of(x) is not None for x in (*inputs, *options.values())):
+            return self._build(inputs, options)
         values = [x if isinstance(x, Buffer) else as_array(x) for x in inputs]
-        self._initialize(values)
+        self._initialize(values, options)
         variables = [_variable_for(value) for value in values]
-        run = function(variables, self._build(variables), on_unused_input="ignore")
+        run = function(variables, self._build(variables, options), on_unused_input="ignore")
         self._keep(run)
         return run(*values)
 
@@ -99,14 +103,17 @@ class Module:
             weakref.finalize(self, _LAST.pop, id(self), None).atexit = False
         _LAST[id(self)] = run
 
-    def _build(self, inputs: Any) -> Any:
+    def _build(self, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
         with _building():
-            return self.forward(*inputs)
+            return self.forward(*inputs, **options)
 
-    def _initialize(self, values: list[Buffer | NDArray[Any]]) -> None:
+    def _initialize(
+        self, values: Sequence[Buffer | NDArray[Any]], options: Mapping[str, Any]
+    ) -> None:
         """Lets lazy parameters see the inputs, as constants."""
         if any(isinstance(leaf, UninitializedParameter) for leaf in named_leaves(self).values()):
-            self._build([constant(x.get() if isinstance(x, Buffer) else x) for x in values])
+            arrays = [x.get() if isinstance(x, Buffer) else x for x in values]
+            self._build([constant(array) for array in arrays], options)
 
     # ---- parts
     def named_parameters(self) -> Iterator[tuple[str, TensorSharedVariable]]:

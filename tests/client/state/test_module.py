@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import pickle
 from collections import OrderedDict
@@ -181,6 +182,17 @@ def test_outputs_of_several_forms_and_inputs_that_broadcast(x: Any) -> None:
     assert nn.Identity()([1.5, 2.5]).tolist() == [1.5, 2.5]
 
 
+def test_options_go_to_forward_as_they_are(x: Any) -> None:
+    class Either(nn.Module):
+        def forward(self, x: Any, *, negate: bool = False, other: Any = 0) -> Any:
+            return (-x if negate else x) + other
+
+    either, v = Either(), T.matrix()
+    assert np.array_equal(either(x, negate=True), -x)
+    assert np.array_equal(either(x, other=x), x + x)
+    assert np.array_equal(exprd.function([v], either(x, other=v))(x), x + x)
+
+
 def test_a_kept_array_as_an_input(x: Any) -> None:
     net, kept = MLP(), exprd.put(x)
     assert np.array_equal(net(kept), net(x))
@@ -331,6 +343,16 @@ def test_a_module_is_pickled_with_its_values(x: Any) -> None:
     net = nn.Sequential(nn.Linear(20, 3), nn.LazyLinear(2))
     y = net(x)
     assert np.array_equal(pickle.loads(pickle.dumps(net))(x), y)
+
+
+def test_copies_are_modules_of_their_own(x: Any) -> None:
+    net = nn.Sequential(nn.Linear(20, 3), nn.LazyLinear(2))
+    for clone in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert clone(x).shape == (2, 2)
+        assert isinstance(net[1].weight, UninitializedParameter)
+        clone[0].load_state_dict({"weight": np.zeros((3, 20)), "bias": np.zeros(3)})
+        assert net[0](x).any()
+        assert not clone[0](x).any()
 
 
 def test_a_module_itself_is_no_file(tmp_path: Path) -> None:
