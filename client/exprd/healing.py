@@ -292,13 +292,16 @@ class Healer:
     def _tell(self, epoch: int) -> None:
         """Returns unless a loss has still to be told to a call that was begun at an epoch."""
         if self._untold is not None:
-            with self._lock:
-                told, self._untold = self._untold, None
-            if told is not None:
-                raise told
+            self._tell_untold()
         if self._loss is not None and self._loss[0] > epoch:
             told = self._loss[1]
             raise StateRolledBack(told.message, hint=told.hint, fields=told.fields)
+
+    def _tell_untold(self) -> None:
+        with self._lock:
+            untold, self._untold = self._untold, None
+        if untold is not None:
+            raise untold
 
     def _variables_of(self, needs: Needs) -> list[str]:
         bound = [uuid for handle in needs.functions for uuid in self._bindings(handle)]

@@ -181,11 +181,11 @@ class RemoteTransport:
         return _Sending(self._connection, values)
 
     def given(
-        self, reply: wire.ExecuteResponse, *, keep: bool
+        self, response: wire.ExecuteResponse, *, keep: bool
     ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
         """The outputs and events of an answer."""
-        met = [_event(warning) for warning in reply.warnings] if reply.warnings else ()
-        return [self._output(x, keep) for x in reply.outputs], met
+        met = [_event(warning) for warning in response.warnings] if response.warnings else ()
+        return [self._output(x, keep) for x in response.outputs], met
 
     def _output(self, message: wire.ExecuteOutput, keep: bool) -> OutputValue:
         if message.WhichOneof("result") == "array":

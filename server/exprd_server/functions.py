@@ -123,7 +123,8 @@ class FunctionTable:
         # who ask for it, and not the start of the server.
         self._dormant: dict[str, KeptFunction] = {}
         self._damaged: dict[str, DamagedFile] = {}
-        for handle, data in ({} if store is None else store.entries(KIND)).items():
+        kept: Mapping[str, bytes] = {} if store is None else store.entries(KIND)
+        for handle, data in kept.items():
             try:
                 self._dormant[handle] = read_kept(handle, data)
             except DamagedFile as error:
