@@ -20,7 +20,7 @@ __all__ = ["list_functions", "lookup", "publish", "rollback", "set_label", "unpu
 
 def publish(
     name: str,
-    f: Function,
+    f: object,
     version: int | None = None,
     labels: str | Sequence[str] = (),
     doc: str = "",

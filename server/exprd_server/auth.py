@@ -14,7 +14,7 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from exprd_compiler.errors import CallError, PermissionDenied, Unauthenticated
 from exprd_server.settings import Limits
@@ -236,8 +236,8 @@ def read_tokens(path: Path) -> Tokens:
         raise CallError(f"{path} is no TOML", hint="see docs/security.md for its form") from None
     if unknown := set(facts) - {"token", "namespace"}:
         raise _bad(path, f"unknown table {min(unknown)!r}")
-    rows = facts.get("token", [])
-    if not isinstance(rows, list):
+    rows = _list(facts.get("token", []))
+    if rows is None or not all(isinstance(row, dict) for row in rows):
         raise _bad(path, "tokens are written as [[token]]")
     grants = tuple(_entry(path, number, row) for number, row in enumerate(rows, 1))
     return Tokens(grants=grants, quotas=_quotas(path, facts.get("namespace", {})))
@@ -247,8 +247,8 @@ def _entry(path: Path, number: int, row: Mapping[str, Any]) -> tuple[bytes, Gran
     where = f"token {number}"
     if unknown := set(row) - _TOKEN_KEYS:
         raise _bad(path, f"{where}: unknown key {min(unknown)!r}")
-    scopes = row.get("scopes", list(SCOPES))
-    if not isinstance(scopes, list) or not set(scopes) <= set(SCOPES):
+    scopes = _list(row.get("scopes", list(SCOPES)))
+    if scopes is None or any(scope not in SCOPES for scope in scopes):
         raise _bad(path, f"{where}: scopes are some of {', '.join(SCOPES)}")
     namespace = str(row.get("namespace", "default"))
     if not 0 < len(namespace) <= _LENGTH or not _CHARACTERS.issuperset(namespace):
@@ -282,13 +282,23 @@ def _digest(path: Path, where: str, row: Mapping[str, Any]) -> bytes:
 
 def _quotas(path: Path, tables: Any) -> dict[str, dict[str, int]]:
     out: dict[str, dict[str, int]] = {}
-    for name, quota in dict(tables).items():
-        if not isinstance(quota, dict) or not set(quota) <= _QUOTAS:
+    for name, given in _table(tables).items():
+        quota = _table(given)
+        if given != quota or not set(quota) <= _QUOTAS:
             raise _bad(path, f"namespace {name}: quotas are {', '.join(sorted(_QUOTAS))}")
         if not all(type(value) is int and value >= 0 for value in quota.values()):
             raise _bad(path, f"namespace {name}: quotas are whole numbers")
         out[name] = quota
     return out
+
+
+def _list(value: object) -> list[Any] | None:
+    return cast("list[Any]", value) if isinstance(value, list) else None
+
+
+def _table(value: object) -> dict[str, Any]:
+    """A table of TOML; empty when it is none."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _bad(path: Path, what: str) -> CallError:

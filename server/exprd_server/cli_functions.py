@@ -108,8 +108,9 @@ def _chosen(
     if version:
         return next((x for x in found if x.version == version), None)
     labelled = [x for x in found if (label or STABLE) in x.labels]
-    newest = found[-1:] if not label else []
-    return next(iter([*labelled, *newest]), None)
+    if labelled:
+        return labelled[0]
+    return found[-1] if found and not label else None
 
 
 def _all(target: str, access: Access, prefix: str) -> Iterator[wire.PublishedFunction]:

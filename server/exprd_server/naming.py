@@ -70,9 +70,13 @@ def _check_form(form: wire.CallForm, limits: Limits) -> None:
         raise CallError(f"layout {form.layout} is unknown to this server")
     if form.layout == wire.CallForm.LAYOUT_DICT and len(form.keys) != form.outputs:
         raise CallError(f"{len(form.keys)} keys for {form.outputs} outputs")
+    for item in form.inputs:
+        if item.HasField("default"):
+            _check_default(item)
+
+
+def _check_default(item: wire.InputForm) -> None:
     try:
-        for item in form.inputs:
-            if item.HasField("default"):
-                array_from_wire(item.default)
+        array_from_wire(item.default)
     except WireError as error:
         raise CallError(f"default of {item.name!r}: {error}") from None

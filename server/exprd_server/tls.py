@@ -42,7 +42,7 @@ class TlsReloader:
         self._log = log
         self._lock = threading.Lock()
         self._stamp = _stamps(files)
-        self._refused = self._stamp
+        self._refused: tuple[tuple[int, int, int], ...] = ()  # the last state that did not fit
         self.first = _configuration(read_pem(files))
 
     def __call__(self) -> grpc.ServerCertificateConfiguration | None:

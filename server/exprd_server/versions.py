@@ -117,20 +117,24 @@ def version_bytes(version: Version) -> bytes:
 def read_version(data: bytes) -> Version:
     """What `version_bytes` wrote."""
     facts: dict[str, Any] = json.loads(data)
-    signature = facts.pop("signature")
+    signature = facts["signature"]
     return Version(
-        **{
-            **facts,
-            "form": base64.b64decode(facts["form"]),
-            "bindings": tuple(facts["bindings"]),
-            "choices": _choices(facts["choices"]),
-            "signature": FunctionSignature(
-                inputs=_parameters(signature["inputs"]),
-                outputs=_parameters(signature["outputs"]),
-                shared=_parameters(signature["shared"]),
-                updated=tuple(signature["updated"]),
-            ),
-        }
+        name=facts["name"],
+        version=facts["version"],
+        handle=facts["handle"],
+        doc=facts["doc"],
+        form=base64.b64decode(facts["form"]),
+        publisher=facts["publisher"],
+        created=facts["created"],
+        graph=facts["graph"],
+        bindings=tuple(facts["bindings"]),
+        choices=_choices(facts["choices"]),
+        signature=FunctionSignature(
+            inputs=_parameters(signature["inputs"]),
+            outputs=_parameters(signature["outputs"]),
+            shared=_parameters(signature["shared"]),
+            updated=tuple(signature["updated"]),
+        ),
     )
 
 
