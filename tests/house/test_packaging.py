@@ -28,6 +28,7 @@ IMPORT_NAMES = {
     "grpcio-health-checking": "grpc_health",
     "grpcio-reflection": "grpc_reflection",
     "grpcio-status": "grpc_status",
+    "prometheus-client": "prometheus_client",
     "protobuf": "google.protobuf",
     "scikit-learn": "sklearn",
     "scipy-openblas32": "scipy_openblas32",
