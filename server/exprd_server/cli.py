@@ -17,6 +17,7 @@ import click
 from exprd_compiler.errors import ExprdError
 from exprd_server.cli_access import asks_a_server
 from exprd_server.cli_functions import functions
+from exprd_server.cli_state import state
 from exprd_server.log import LEVELS, make_logger
 from exprd_server.policy import Policy, parse_policy
 from exprd_server.settings import Settings, TlsFiles, WorkerSettings, user_cache
@@ -116,6 +117,7 @@ def diagnose(**flags: Any) -> None:
 
 
 main.add_command(functions)
+main.add_command(state)
 main.add_command(
     click.Command(
         "doctor",

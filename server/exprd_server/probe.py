@@ -46,9 +46,25 @@ def ask_compiler(target: str, access: Access, method: str, request: Any, seconds
     Raises:
         ExprdError: what the server says; ConnectionLost if it says nothing.
     """
+    return ask(target, access, wire.CompilerServiceStub, method, request, seconds)
+
+
+def ask(
+    target: str,
+    access: Access,
+    stub: Callable[[grpc.Channel], Any],
+    method: str,
+    request: Any,
+    seconds: float,
+) -> Any:
+    """The answer of any service to a request.
+
+    Raises:
+        ExprdError: what the server says; ConnectionLost if it says nothing.
+    """
 
     def question(channel: grpc.Channel, seconds: float) -> Any:
-        return getattr(wire.CompilerServiceStub(channel), method)(request, timeout=seconds)
+        return getattr(stub(channel), method)(request, timeout=seconds)
 
     return _ask(target, seconds, access, question)
 

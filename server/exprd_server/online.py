@@ -1,0 +1,131 @@
+"""Online: the state of a running server, for the commands `exprd state`."""
+
+from __future__ import annotations
+
+import uuid as uuids
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+import exprd_proto as wire
+from exprd_proto.arrays import array_from_wire, array_to_wire
+from exprd_proto.decode import OwnLimits, decode_type
+from exprd_server.probe import ask
+from exprd_server.stores.checkpoints import CheckpointInfo
+from exprd_server.stores.offline import the_one
+from exprd_server.values import Durability
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from exprd_compiler.ir.type import TensorType
+    from exprd_proto.channels import Access
+
+_SECONDS: Final = 60.0
+_LIMITS: Final = OwnLimits()
+_DURABILITIES: Final = {
+    wire.Durability.DURABILITY_DURABLE: Durability.DURABLE,
+    wire.Durability.DURABILITY_VOLATILE: Durability.VOLATILE,
+    wire.Durability.DURABILITY_CONSTANT: Durability.CONSTANT,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """A variable of a server; `value` is what a read gave, else empty."""
+
+    uuid: str
+    name: str
+    type: TensorType
+    durability: Durability
+    version: int
+    value: NDArray[Any]
+
+
+class Online:
+    """The variables and checkpoints of a running server."""
+
+    def __init__(self, target: str, access: Access) -> None:
+        self._target = target
+        self._access = access
+        self._client = f"state-{uuids.uuid4().hex}"  # holds nothing
+
+    def variables(self) -> tuple[Remote, ...]:
+        """All variables, by name and uuid; without their values."""
+        found: list[Remote] = []
+        token = ""
+        while True:
+            request = wire.StateServiceListRequest(page_size=1000, page_token=token)
+            page = self._state("List", request)
+            found += map(_remote, page.variables)
+            token = page.next_page_token
+            if not token:
+                return tuple(sorted(found, key=lambda v: (v.name, v.uuid)))
+
+    def checkpoints(self) -> tuple[CheckpointInfo, ...]:
+        """All checkpoints, oldest first; none when state is kept in memory."""
+        info = ask(
+            self._target,
+            self._access,
+            wire.AdminServiceStub,
+            "GetInfo",
+            wire.GetInfoRequest(),
+            _SECONDS,
+        )
+        if info.store == "memory":
+            return ()
+        return tuple(
+            map(_info, self._admin("ListCheckpoints", wire.ListCheckpointsRequest()).checkpoints)
+        )
+
+    def find(self, key: str) -> Remote:
+        """The variable of a uuid or a name, with its value."""
+        uuid = the_one(key, [(v.uuid, v.name, v.uuid) for v in self.variables()])
+        request = wire.StateServiceGetRequest(
+            client_id=self._client, uuid=uuid, delivery=wire.Delivery.DELIVERY_INLINE
+        )
+        reply = self._state("Get", request)
+        return _remote(reply.variable, array_from_wire(reply.value.array))
+
+    def assign(self, key: str, value: NDArray[Any]) -> Remote:
+        """Gives a variable a value; the variable afterwards."""
+        uuid = the_one(key, [(v.uuid, v.name, v.uuid) for v in self.variables()])
+        request = wire.StateServiceSetRequest(
+            uuid=uuid,
+            value=wire.VariableValue(array=array_to_wire(value)),
+            call_id=wire.CallId(client_id=self._client, seq=1),
+        )
+        return _remote(self._state("Set", request).variable)
+
+    def write_checkpoint(self, name: str) -> CheckpointInfo:
+        """Has the server write a checkpoint."""
+        return _info(self._admin("Checkpoint", wire.CheckpointRequest(name=name)).checkpoint)
+
+    def restore(self, name: str) -> tuple[int, int]:
+        """Has the server restore a checkpoint; how many were assigned, and how many made."""
+        done = self._admin("RestoreCheckpoint", wire.RestoreCheckpointRequest(name=name))
+        return done.assigned, done.created
+
+    def _state(self, method: str, request: Any) -> Any:
+        return ask(self._target, self._access, wire.StateServiceStub, method, request, _SECONDS)
+
+    def _admin(self, method: str, request: Any) -> Any:
+        return ask(self._target, self._access, wire.AdminServiceStub, method, request, _SECONDS)
+
+
+def _remote(info: wire.VariableInfo, value: NDArray[Any] | None = None) -> Remote:
+    return Remote(
+        uuid=info.uuid,
+        name=info.name,
+        type=decode_type(info.type, _LIMITS),
+        durability=_DURABILITIES[info.durability],
+        version=info.version,
+        value=np.empty(0) if value is None else value,
+    )
+
+
+def _info(info: wire.CheckpointInfo) -> CheckpointInfo:
+    return CheckpointInfo(
+        name=info.name, created=info.created, variables=info.variables, nbytes=info.nbytes
+    )
