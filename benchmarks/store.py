@@ -1,0 +1,147 @@
+"""What durability costs: commits, large variables, restarts. `python -m benchmarks.store`.
+
+Beside each figure stands the disk's own, taken in the same run: a write of 4 KiB that is waited
+for. The data of every commit are new, since SQLite does not write what has not changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.harness import machine
+from exprd_compiler.ir.type import TensorType
+from exprd_server.policy import ALWAYS, Policy
+from exprd_server.store import CallRecord, Change, StoredVariable
+from exprd_server.stores.checkpoints import Checkpoints
+from exprd_server.stores.folder import StateFolder
+from exprd_server.stores.sqlite import SqliteStore
+from exprd_server.values import Durability, ExecuteReply
+
+STEPS = 200
+TENSORS, WORDS = 10, 8192  # of 64 KiB each
+LARGE = (2_000, 62_500)  # 1 GB of float64, in rows of 500 kB
+MEDIUM = (200, 62_500)
+
+
+def variable(uuid: str, value: np.ndarray) -> StoredVariable:
+    """A durable variable."""
+    return StoredVariable(
+        uuid=uuid,
+        name=uuid,
+        type=TensorType("float64", (None,) * value.ndim),
+        durability=Durability.DURABLE,
+        version=1,
+        value=value,
+    )
+
+
+def taken(call: Callable[[], object]) -> float:
+    """Seconds of a call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def raw_syncs(folder: Path) -> list[float]:
+    """Seconds of a write of 4 KiB and fdatasync, as the disk gives them."""
+    handle = os.open(folder / "raw", os.O_RDWR | os.O_CREAT)
+
+    def write() -> None:
+        os.write(handle, os.urandom(4096))
+        os.fdatasync(handle)
+
+    try:
+        return [taken(write) for _ in range(STEPS)]
+    finally:
+        os.close(handle)
+
+
+def steps(folder: Path, policy: Policy) -> list[float]:
+    """Seconds of a commit of ten tensors of 64 KiB and a call record."""
+    rng = np.random.default_rng(0)
+    store = SqliteStore(StateFolder(folder / f"steps-{policy}"), policy)
+    names = [f"w{k}" for k in range(TENSORS)]
+    for name in names:
+        store.create(variable(name, rng.standard_normal(WORDS)))
+    values = [[rng.standard_normal(WORDS) for _ in names] for _ in range(STEPS)]
+    reply = ExecuteReply(outputs=(np.asarray(1.0),))
+
+    def commit(step: int) -> None:
+        changes = [Change(n, step + 1, v) for n, v in zip(names, values[step], strict=True)]
+        record = CallRecord(client_id="c", seq=step + 1, digest=b"d" * 16, reply=reply, nbytes=8)
+        store.commit(changes, record)
+        store.forget("c", step)
+
+    try:
+        return [taken(lambda step=step: commit(step)) for step in range(STEPS)]
+    finally:
+        store.close()
+
+
+def restart(folder: Path, shape: tuple[int, int]) -> dict[str, float]:
+    """Seconds to create, to commit one row, to checkpoint and to open again."""
+    rng = np.random.default_rng(0)
+    value = np.zeros(shape) + rng.standard_normal(shape[1])
+    touched = taken(lambda: np.empty(shape).fill(1.0))
+    path = folder / f"restart-{value.nbytes}"
+    store = SqliteStore(StateFolder(path))
+    out = {"bytes": float(value.nbytes), "memory_touched": touched}
+    out["create"] = taken(lambda: store.create(variable("w", value)))
+    new = value.copy()
+    new[100] += 1.0
+    row = 100 * value.strides[0]
+    before = store.chunks_written
+    dirty = ((row, row + value.strides[0]),)
+    out["commit_row"] = taken(lambda: store.commit([Change("w", 1, new, dirty)], None))
+    out["commit_row_chunks"] = float(store.chunks_written - before)
+    newer = new.copy()
+    newer[7] += 1.0
+    before = store.chunks_written
+    out["commit_row_compared"] = taken(lambda: store.commit([Change("w", 2, newer)], None))
+    out["commit_row_compared_chunks"] = float(store.chunks_written - before)
+    checkpoints = Checkpoints(path / "checkpoints")
+    out["checkpoint"] = taken(lambda: checkpoints.write("c", store.variables()))
+    store.close()
+    out["open"] = taken(lambda: SqliteStore(StateFolder(path)).close())
+    return out
+
+
+def main() -> None:
+    """Measures, prints, and writes JSON if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--small", action="store_true", help="leave the 1 GB variable out")
+    chosen = parser.parse_args()
+    report: dict[str, object] = {"machine": machine()}
+    with tempfile.TemporaryDirectory(dir=Path.cwd() / "build") as name:
+        folder = Path(name)
+        timed = {
+            "raw write and fdatasync of 4 KiB": raw_syncs(folder),
+            "step of 10 x 64 KiB, always": steps(folder, ALWAYS),
+            "step of 10 x 64 KiB, interval=1": steps(folder, Policy(1.0)),
+        }
+        for label, seconds in timed.items():
+            p50, p99 = statistics.median(seconds), sorted(seconds)[int(len(seconds) * 0.99)]
+            report[label] = {"p50": p50, "p99": p99}
+            sys.stdout.write(f"{label}: p50 {p50 * 1e3:.2f} ms, p99 {p99 * 1e3:.2f} ms\n")
+        for shape in (MEDIUM,) if chosen.small else (MEDIUM, LARGE):
+            found = restart(folder, shape)
+            label = f"variable of {found['bytes'] / 1e6:.0f} MB"
+            report[label] = found
+            sys.stdout.write(f"{label}: {json.dumps({k: round(v, 4) for k, v in found.items()})}\n")
+    if chosen.json:
+        chosen.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
