@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from exprd_compiler.backends.llvm import (
     math_arc,
+    math_bessel,
     math_erf,
     math_erfinv,
     math_exp,
@@ -59,6 +60,8 @@ MATH: Mapping[str, Body] = MappingProxyType(
         "gammaln": math_gamma.gammaln,
         "gcd": math_gcd.gcd,
         "hypot": math_root.hypot,
+        "iv": math_bessel.iv,
+        "jv": math_bessel.jv,
         "log": math_log.log,
         "log10": math_log.log10,
         "log1p": math_log.log1p,
@@ -100,6 +103,8 @@ LONG: frozenset[str] = frozenset(
         "gammaincc",
         "gammaln",
         "gcd",
+        "iv",
+        "jv",
         "pow",
         "psi",
         "sin",
