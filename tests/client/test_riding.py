@@ -225,15 +225,22 @@ def test_a_server_that_stays_away_is_waited_for_no_longer_than_asked(start: Star
 def test_a_server_that_is_full_is_asked_again(start: Start) -> None:
     own = start("--calls", "1")
     with exprd.connect(own.target):
-        count = shared(0)
-        add = function([], count, updates=[(count, count + 1)])
+        count, x = shared(0), T.matrix("x")
+        long = T.dot(T.dot(x, x), x).sum()  # so that calls meet each other
+        add = function(
+            [],
+            [count, long],
+            givens={x: exprd.put(np.ones((400, 400)))},
+            updates=[(count, count + 1)],
+        )
         seen: list[int] = []
-        threads = [threading.Thread(target=lambda: seen.append(int(add()))) for _ in range(12)]
+        threads = [threading.Thread(target=lambda: seen.append(int(add()[0]))) for _ in range(12)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert sorted(seen) == list(range(12))
+    assert "RESOURCE_EXHAUSTED" in own.log.read_text()
 
 
 def test_what_others_made_and_left_outlives_them(start: Start) -> None:
