@@ -120,7 +120,7 @@ distclean: clean ## and the virtual environments
 
 .venv-pb6/stamp: $(METADATA)
 	PYTHON=$(PYTHON) tools/make-venv .venv-pb6
-	.venv-pb6/bin/python $(PIP_INSTALL) --editable '.[server]' 'protobuf==6.33.*' grpcio-status hypothesis pytest pytest-timeout pytest-xdist
+	.venv-pb6/bin/python $(PIP_INSTALL) --editable '.[server]' 'protobuf==6.33.*' grpcio-status hypothesis pytest pytest-timeout pytest-xdist trustme
 	@touch $@
 
 .proto-venv/stamp: proto/requirements.txt

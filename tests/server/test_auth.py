@@ -326,3 +326,20 @@ def test_an_array_of_another_namespace_is_no_input(tenants):
             uuid=alice.variable(1.0), value=wire.VariableValue(array=array_to_wire(np.ones(())))
         ),
     )
+
+
+def test_a_namespace_keeps_its_state(start_server, tmp_path):
+    text = FILE.format(bob=hashlib.sha256(BOB.encode()).hexdigest())
+    flags = ("--listen", f"unix://{tmp_path}/s.sock", "--state", str(tmp_path / "state"))
+    flags += ("--tokens", str(file_of(tmp_path, text)))
+    first = start_server(*flags)
+    durable = wire.Durability.DURABILITY_DURABLE
+    with open_channel(first.target, Access(token=ALICE)) as channel:
+        name = Client(channel).variable(5.0, name="kept", durability=durable)
+    assert first.stop() == 0
+    assert (tmp_path / "state" / "namespaces" / "alice").is_dir()
+    second = start_server(*flags)
+    with open_channel(second.target, Access(token=ALICE)) as channel:
+        assert Client(channel).value(name) == 5.0
+    with open_channel(second.target, Access(token="everything-in-default")) as channel:
+        assert not_found(Client(channel).value, name)

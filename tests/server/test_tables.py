@@ -98,7 +98,7 @@ def test_a_refused_buffer_is_not_charged(buffers, leases):
     with pytest.raises(LimitExceeded, match="3 buffers"):
         buffers.put("c", np.zeros(1))
     assert leases.held_bytes("c") == 24
-    with pytest.raises(LimitExceeded, match="above 900"):
+    with pytest.raises(LimitExceeded, match="above the limit of 900"):
         buffers.put("c", np.zeros(200))
 
 
