@@ -168,9 +168,6 @@ def _recurrence(k: Arithmetic, v: Value, x: Value) -> Value:
     zero, one, two = k.like(0.0, x), k.like(1.0, x), k.like(2.0, x)
     target = k.floor(v)
     base, twice = k.sub(v, target), k.div(two, x)
-    above = k.add(at_least(k, k.sub(target, x), 0.0), k.add(x, k.like(40.0, x)))
-    start = k.ceil(k.add(above, k.mul(k.sqrt(x), k.like(3.0, x))))
-    start = k.mul(k.ceil(k.mul(start, k.like(0.5, x))), two)  # an even one has a weight
     last = at_most(k, target, 0.0)
 
     def active(state: Sequence[Value]) -> Value:
@@ -198,13 +195,20 @@ def _recurrence(k: Arithmetic, v: Value, x: Value) -> Value:
         )
         return [k.select(here, new, old) for new, old in zip(changed, state, strict=True)]
 
-    state = (start, k.like(_SEED, x), zero, one, zero, zero, zero)
+    state = (_highest(k, target, x), k.like(_SEED, x), zero, one, zero, zero, zero)
     out = repeated(k.function, state, lambda given: any_lane(k, active(given)), step)
     _, _, _, weight, total, found, first = out
     # the sum is (x / 2)**base, of which the weights were gamma(base + 1) / weight times too small
     scale = _factorial(k, base)
     norm = k.mul(scale, k.add(k.div(total, weight), first))
     return k.mul(k.div(found, norm), power(k, k.mul(x, k.like(0.5, x)), base))
+
+
+def _highest(k: Arithmetic, target: Value, x: Value) -> Value:
+    """The step at which the recurrence begins, an even one, which has a weight."""
+    above = k.add(at_least(k, k.sub(target, x), 0.0), k.add(x, k.like(40.0, x)))
+    start = k.ceil(k.add(above, k.mul(k.sqrt(x), k.like(3.0, x))))
+    return k.mul(k.ceil(k.mul(start, k.like(0.5, x))), k.like(2.0, x))
 
 
 def _hankel(k: Arithmetic, v: Value, x: Value) -> Value:
