@@ -17,6 +17,7 @@ _USAGE = """usage: exprd COMMAND
   serve     serve clients until SIGTERM
   health    say whether a server serves
   info      show what a server says of itself
+  state     look at state, change it, keep checkpoints, check and repair it
   functions show published functions, move their labels, take versions away
   doctor    say whether a server would work here
 

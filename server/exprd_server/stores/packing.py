@@ -69,17 +69,17 @@ def unpack_reply(data: bytes | None) -> Reply | None:
 def _plain(value: Any, arrays: list[NDArray[Any]]) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, tuple):
-        items: tuple[Any, ...] = value
-        return [_plain(item, arrays) for item in items]
-    if isinstance(value, np.ndarray | np.generic):
+    kind: type[Any] = type(value)
+    if issubclass(kind, tuple):
+        return [_plain(item, arrays) for item in value]
+    if issubclass(kind, np.ndarray | np.generic):
         array: NDArray[Any] = np.asarray(value)
         arrays.append(array)
         return {"array": array.dtype.name, "shape": array.shape}
-    name = type(value).__name__
-    if _CLASSES.get(name) is not type(value):
+    name = kind.__name__
+    if _CLASSES.get(name) is not kind:
         raise CompilerBug(f"{name} in an answer has no stored form")
-    if isinstance(value, Enum):
+    if issubclass(kind, Enum):
         return {"enum": name, "value": value.value}
     return {
         "class": name,
@@ -96,12 +96,12 @@ class _Reader:
 
     def value(self, plain: Any) -> Any:
         """The value of its plain form."""
-        if isinstance(plain, list):
-            items: list[Any] = plain
-            return tuple([self.value(item) for item in items])
-        if not isinstance(plain, dict):
-            return plain
-        facts: dict[str, Any] = plain
+        kind: type[Any] = type(plain)
+        if kind is list:
+            return tuple([self.value(item) for item in plain])
+        return self._object(plain) if kind is dict else plain
+
+    def _object(self, facts: dict[str, Any]) -> Any:
         if "array" in facts:
             return self._array(facts["array"], facts["shape"])
         if "enum" in facts:
