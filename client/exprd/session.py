@@ -29,6 +29,7 @@ class Session:
 
     Attributes:
         target: "host:port", "unix:///path", or "" for this process.
+        named: the shared variables with names that outlive the client, by uuid.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -38,6 +39,8 @@ class Session:
         self._lock = threading.Lock()
         self._busy = 0  # compilations under way: they may give a name that is about to be given up
         self._closed = False
+        # Variables that can be opened by name: one object each, so that functions use one slot.
+        self.named: weakref.WeakValueDictionary[str, object] = weakref.WeakValueDictionary()
 
     @property
     def target(self) -> str:

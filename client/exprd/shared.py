@@ -55,7 +55,9 @@ class _Storage:
                     value=self._local,
                 )
                 session.transport.create_variable(new)
-                if not (name and self.durability == "durable"):  # those outlive their client
+                if name and self.durability == "durable":  # which outlives its client
+                    session.named[self.uuid] = variable
+                else:
                     session.collect_with(self, "variable", self.uuid)
                 self.session, self._local = session, None
             if self.session is not session:
@@ -271,8 +273,11 @@ def _made(kind: Any, value: InputValue, name: str | None, durability: str) -> Te
 
 
 def attached(session: Session, uuid: str, kind: Any, name: str) -> TensorSharedVariable:
-    """The durable variable that is in a session already."""
-    made = _made(kind, np.empty(0), name, "durable")
+    """The durable variable that is in a session already; the same object each time."""
+    known = session.named.get(uuid)
+    if isinstance(known, TensorSharedVariable):
+        return known
+    made = session.named[uuid] = _made(kind, np.empty(0), name, "durable")
     made.attach(session, uuid)
     return made
 
