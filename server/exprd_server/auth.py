@@ -14,7 +14,7 @@ import tomllib
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, cast
 
 from exprd_compiler.errors import CallError, PermissionDenied, Unauthenticated
 from exprd_server.settings import Limits
@@ -236,8 +236,8 @@ def read_tokens(path: Path) -> Tokens:
         raise CallError(f"{path} is no TOML", hint="see docs/security.md for its form") from None
     if unknown := set(facts) - {"token", "namespace"}:
         raise _bad(path, f"unknown table {min(unknown)!r}")
-    rows = _list(facts.get("token", []))
-    if rows is None or not all(isinstance(row, dict) for row in rows):
+    rows = facts.get("token", [])
+    if not _is_list(rows) or not all(isinstance(row, dict) for row in rows):
         raise _bad(path, "tokens are written as [[token]]")
     grants = tuple(_entry(path, number, row) for number, row in enumerate(rows, 1))
     return Tokens(grants=grants, quotas=_quotas(path, facts.get("namespace", {})))
@@ -247,8 +247,8 @@ def _entry(path: Path, number: int, row: Mapping[str, Any]) -> tuple[bytes, Gran
     where = f"token {number}"
     if unknown := set(row) - _TOKEN_KEYS:
         raise _bad(path, f"{where}: unknown key {min(unknown)!r}")
-    scopes = _list(row.get("scopes", list(SCOPES)))
-    if scopes is None or any(scope not in SCOPES for scope in scopes):
+    scopes = row.get("scopes", list(SCOPES))
+    if not _is_list(scopes) or any(scope not in SCOPES for scope in scopes):
         raise _bad(path, f"{where}: scopes are some of {', '.join(SCOPES)}")
     namespace = str(row.get("namespace", "default"))
     if not 0 < len(namespace) <= _LENGTH or not _CHARACTERS.issuperset(namespace):
@@ -292,8 +292,8 @@ def _quotas(path: Path, tables: Any) -> dict[str, dict[str, int]]:
     return out
 
 
-def _list(value: object) -> list[Any] | None:
-    return cast("list[Any]", value) if isinstance(value, list) else None
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 def _table(value: object) -> dict[str, Any]:
