@@ -64,6 +64,7 @@ class Boundary(grpc.ServerInterceptor):
         self._calls = calls
         self._room = threading.BoundedSemaphore(calls)
         self._stream_seconds = stream_seconds
+        self._known: dict[str, tuple[Any, Any]] = {}
 
     def intercept_service(
         self,
@@ -75,7 +76,11 @@ class Boundary(grpc.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith(_OUR_SERVICES):
             return handler
-        return self._wrapped(handler, method)
+        # gRPC asks anew for every call, and to wrap a handler costs more than what it does then.
+        known = self._known.get(method)
+        if known is None or known[0] is not handler:
+            known = self._known[method] = (handler, self._wrapped(handler, method))
+        return known[1]
 
     def _wrapped(self, handler: Any, method: str) -> Any:
         parse = _tolerant(handler.request_deserializer)

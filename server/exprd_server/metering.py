@@ -24,6 +24,7 @@ class Meter(grpc.ServerInterceptor):
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._known: dict[str, tuple[Any, Any]] = {}
 
     def intercept_service(
         self,
@@ -35,6 +36,12 @@ class Meter(grpc.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith(_OURS):
             return handler
+        known = self._known.get(method)  # as in `Boundary`
+        if known is None or known[0] is not handler:
+            known = self._known[method] = (handler, self._counted(handler, method))
+        return known[1]
+
+    def _counted(self, handler: Any, method: str) -> Any:
         name = method.rpartition(".")[2]
         parse = self._parsed(handler.request_deserializer)
         encode = self._encoded(handler.response_serializer)
