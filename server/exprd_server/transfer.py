@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from exprd_compiler.errors import CallError, Cancelled, Conflict, LimitExceeded
-from exprd_proto.arrays import Assembler, WireError
 from exprd_server.leases import check_client_id
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import exprd_proto as wire
+    from exprd_proto.arrays import Assembler
     from exprd_server.leases import LeaseTable
     from exprd_server.settings import Limits
 
@@ -58,6 +58,8 @@ class UploadTable:
             CallError: the messages are no upload.
             Conflict: it goes on elsewhere than where it was broken off.
         """
+        from exprd_proto.arrays import WireError  # loads gRPC, which embedded use does without
+
         first = next(messages, None)
         if first is None or first.WhichOneof("part") != "header":
             raise CallError("an upload begins with its header")
@@ -91,6 +93,8 @@ class UploadTable:
                 self._drop(handle)
 
     def _assembler(self, header: wire.PutHeader) -> Assembler:
+        from exprd_proto.arrays import Assembler
+
         fresh = Assembler(header.array)
         if fresh.nbytes > self._limits.tensor_bytes:
             raise LimitExceeded(
