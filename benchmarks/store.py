@@ -7,6 +7,7 @@ for. The data of every commit are new, since SQLite does not write what has not 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -83,7 +84,7 @@ def steps(folder: Path, policy: Policy) -> list[float]:
         store.forget("c", step)
 
     try:
-        return [taken(lambda step=step: commit(step)) for step in range(STEPS)]
+        return [taken(functools.partial(commit, step)) for step in range(STEPS)]
     finally:
         store.close()
 
@@ -118,7 +119,7 @@ def restart(folder: Path, shape: tuple[int, int]) -> dict[str, float]:
 
 def main() -> None:
     """Measures, prints, and writes JSON if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="What durability costs.")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--small", action="store_true", help="leave the 1 GB variable out")
     chosen = parser.parse_args()

@@ -69,7 +69,7 @@ def unpack_reply(data: bytes | None) -> Reply | None:
 def _plain(value: Any, arrays: list[NDArray[Any]]) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    kind: type[Any] = type(value)
+    kind: type[Any] = value.__class__
     if issubclass(kind, tuple):
         return [_plain(item, arrays) for item in value]
     if issubclass(kind, np.ndarray | np.generic):
@@ -96,7 +96,7 @@ class _Reader:
 
     def value(self, plain: Any) -> Any:
         """The value of its plain form."""
-        kind: type[Any] = type(plain)
+        kind: type[Any] = plain.__class__
         if kind is list:
             return tuple([self.value(item) for item in plain])
         return self._object(plain) if kind is dict else plain
