@@ -127,3 +127,17 @@ def test_a_client_over_tls(child_env, tmp_path):
 def test_a_token_is_not_sent_to_others_in_the_clear():
     with pytest.raises(CallError, match=r"in the clear.*ca="):
         exprd.connect("192.0.2.1:50051", token="may-do-everything")
+
+
+def test_sessions_batches_and_repetitions_carry_the_token(guarded):
+    with exprd.connect(guarded, token="may-do-everything"):
+        x = T.dvector("x")
+        total = exprd.shared(np.zeros(2))
+        f = exprd.function([x], total.sum(), updates=[(total, total + x)])
+        one = np.ones(2)
+        assert f.submit(one).result(30) == 0
+        assert f.batch([(one,), (one,)]) == [2, 4]
+        assert f.repeat(5, one) == 14
+        with exprd.pipeline():
+            waiting = [f.submit(one) for _ in range(20)]
+        assert waiting[-1].result(30) == 54
