@@ -33,7 +33,7 @@ class Future(concurrent.futures.Future[T]):
         explain: Callable[[ExprdError], None] | None = None,
     ) -> None:
         super().__init__()
-        self._finish = finish
+        self._finish: Callable[[Any], Any] | None = finish
         self._explain = explain
         self._finishing = threading.Lock()
         self._value: T | None = None
@@ -79,7 +79,12 @@ class Future(concurrent.futures.Future[T]):
     def before(self, step: Callable[[Any], Any]) -> None:
         """Has what comes pass a step before `finish`, for transports that give messages."""
         finish = self._finish
-        self._finish = step if finish is None else lambda raw: finish(step(raw))
+
+        def both(raw: Any) -> Any:
+            given = step(raw)
+            return given if finish is None else finish(given)
+
+        self._finish = both
 
     def fail(self, error: BaseException) -> None:
         """Ends the future with an error, for those who make futures."""

@@ -42,9 +42,7 @@ class Way(Protocol):
 
 def uploading(way: Way, handle: str, value: Array) -> Callable[[float], wire.BufferInfo]:
     """Attempts to put an array under a handle; each goes on where the one before it ended."""
-    put: Callable[..., wire.DataServicePutResponse] = way.channel.stream_unary(
-        _PUT, None, response_deserializer=wire.DataServicePutResponse.FromString
-    )
+    put = _putting(way)
     attempts = 0
 
     def attempt(timeout: float) -> wire.BufferInfo:
@@ -87,6 +85,13 @@ def downloading(way: Way, handle: str) -> Callable[[float], Array]:
         return value
 
     return attempt
+
+
+def _putting(way: Way) -> Callable[..., wire.DataServicePutResponse]:
+    """The method that takes an upload whose messages are bytes already."""
+    return way.channel.stream_unary(
+        _PUT, None, response_deserializer=wire.DataServicePutResponse.FromString
+    )
 
 
 def _messages(client_id: str, handle: str, value: Array, offset: int) -> Iterator[bytes]:
