@@ -27,6 +27,7 @@ from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.leaves import input_
 from exprd_compiler.ops.table import OPS
 from exprd_compiler.options import CompileOptions
+from tools.fit_gamma import lower, upper
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "accuracy.md"
 DENSE: Final = 4_000
@@ -119,12 +120,31 @@ def _gammaln(x: mpf) -> mpf:
     return mpmath.loggamma(x) if x > 100 else mpmath.log(abs(mpmath.gamma(x)))
 
 
+def _incomplete(which: int) -> Reference:
+    """P or Q, each by the form that does not cancel.
+
+    Raises:
+        ValueError: (of the function) outside of what is measured.
+    """
+
+    def exact(a: mpf, x: mpf) -> mpf:
+        if a <= 0 or x <= 0:
+            raise ValueError("not positive")
+        with mpmath.workprec(180):
+            low = x <= max(a, 1)
+            found = lower(a, x) if low else upper(a, x)
+            return +found if low == (which == 0) else 1 - found
+
+    return exact
+
+
 WHOLE: Final = (-323.0, 308.2)
 ANGLES: Final = Case(exact=mpmath.sin, uniform=((-10.0, 10.0),), sizes=(WHOLE,), bar=1.0)
 EXPONENTS: Final = ((-745.0, 709.0), (-10.0, 10.0), (-1.0, 1.0))
 SMALL: Final = ((-30.0, 0.0),)
 LOGS: Final = {"uniform": ((0.3, 3.0), (0.9, 1.1)), "sizes": (WHOLE,)}
 SIDES: Final = {"uniform": ((-1.0, 1.0),), "sizes": SMALL, "ends": ((-15.9, 0.0),)}
+ORDERS: Final = {"uniform": ((0.0, 60.0), (0.0, 3.0)), "sizes": ((-6.0, 2.0),)}
 
 CASES: Final[dict[str, Case]] = {
     "exp": Case(exact=mpmath.exp, uniform=EXPONENTS, sizes=SMALL, bar=1.0),
@@ -200,6 +220,8 @@ CASES: Final[dict[str, Case]] = {
         sizes=((-150.0, 2.0),),
         bar=2.0,
     ),
+    "gammainc": Case(exact=_incomplete(0), bar=20.0, operands=2, **ORDERS),
+    "gammaincc": Case(exact=_incomplete(1), bar=20.0, operands=2, **ORDERS),
 }
 SINGLE_BAR: Final = 2.0
 HALF_BAR: Final = 0.51
@@ -323,6 +345,8 @@ and the roundings are exact or correctly rounded.
 NOTES: Final = """
 The bar in float32 is 2 ulp for all. Next to their zeros `gammaln`, `psi` and `logaddexp` are judged
 by the absolute error, in ulp of 1/2.
+Of the Bessel functions and of incomplete gamma functions of large orders, the errors stand with
+the [special functions](special.md).
 
 ## Where integers end
 

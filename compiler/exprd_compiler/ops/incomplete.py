@@ -1,7 +1,7 @@
 """The incomplete gamma functions P and Q, their regularized forms.
 
 Measured in float64 against arbitrary precision, each of the two relative to its own size: within
-2e-15 for orders from 1e-10 to 1e5; beyond, within 1e-15 times the sum of 1 and the size of its
+3e-15 for orders from 1e-10 to 1e5; beyond, within 1e-15 times the sum of 1 and the size of its
 logarithm. Other dtypes are computed in float64 and rounded once.
 """
 
