@@ -132,6 +132,10 @@ class Connection:
         """The incarnation that serves at the moment."""
         return self.info().incarnation
 
+    def seconds_left(self) -> float:
+        """What is left of the deadline of the call that this thread makes."""
+        return self.rider.left()
+
     def resume(self, incarnation: str, known: Sequence[tuple[str, int]]) -> Restored:
         """What has become of versions that an incarnation had acknowledged."""
         request = wire.ResumeRequest(

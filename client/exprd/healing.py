@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from exprd.transport import Array, BufferRef, CompileJob, InputValue, NewVariable
-from exprd_compiler.errors import ExprdError, StateRolledBack, UnknownHandle
+from exprd_compiler.errors import DeadlineExceeded, ExprdError, StateRolledBack, UnknownHandle
 from exprd_compiler.ir.type import TensorType
 
 __all__ = ["Healer", "Needs", "Restored", "Server", "VariableFacts"]
@@ -45,6 +45,10 @@ class Server(Protocol):
 
     def incarnation_now(self) -> str:
         """The incarnation that serves at the moment."""
+        ...
+
+    def seconds_left(self) -> float:
+        """What is left of the deadline of the call that this thread makes."""
         ...
 
     def resume(self, incarnation: str, known: Sequence[tuple[str, int]]) -> Restored:
@@ -247,7 +251,10 @@ class Healer:
             raise self._explained(error, needs) from None
 
     def _healed(self, error: UnknownHandle, needs: Needs, gifts: int) -> bool:
-        with self._lock:
+        # Another thread that heals may have more time than this one.
+        if not self._lock.acquire(timeout=self._server.seconds_left()):
+            raise DeadlineExceeded("the time of the call ran out while the server was met again")
+        try:
             told = error.fields.get("incarnation")
             if (told or self._server.incarnation_now()) != self.incarnation:
                 self._resume()
@@ -260,6 +267,8 @@ class Healer:
                 self._give_function(handle)
             # Another thread may have met the restart before this one, or given things meanwhile.
             return told is not None or self._gifts > gifts
+        finally:
+            self._lock.release()
 
     def _resume(self) -> None:
         known = [(uuid, v.version) for uuid, v in self._variables.items() if not v.lost]

@@ -85,6 +85,7 @@ class Rider:
         pause, last = _FIRST_PAUSE, end
         failed = False
         while True:
+            begun = time.monotonic()
             try:
                 return attempt(max(end - time.monotonic(), 0.0))
             except grpc.RpcError as failure:
@@ -93,12 +94,17 @@ class Rider:
                 raise ConnectionLost(f"the connection to {self._target} is closed") from failure
             wait = _pause_before_next(error, pause)
             now = time.monotonic()
-            if not failed:
-                failed = True
+            # An attempt that lasted had met a server, which has gone away only now.
+            if not failed or now - begun > _LONGEST_PAUSE:
+                failed, pause = True, _FIRST_PAUSE
                 last = min(end, now + (self._patience() if patience is None else patience))
             if wait is None or now + wait >= last or self._closed.wait(wait):
                 raise error from None
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def left(self) -> float:
+        """Seconds that the call of this thread may still take."""
+        return max(self._end(None) - time.monotonic(), 0.0)
 
     def _end(self, seconds: float | None) -> float:
         now, outer = time.monotonic(), getattr(self._outer, "end", None)

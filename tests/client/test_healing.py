@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from exprd.healing import Healer, Needs, Restored, VariableFacts
 from exprd.transport import Array, BufferRef, CompileJob, NewVariable
-from exprd_compiler.errors import StateRolledBack, UnknownHandle
+from exprd_compiler.errors import DeadlineExceeded, StateRolledBack, UnknownHandle
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.type import TensorType
 
@@ -21,6 +22,7 @@ class Table:
 
     def __init__(self) -> None:
         self.number = 1
+        self.seconds = 10.0
         self.given: list[str] = []
         self.versions: dict[str, int] = {}
 
@@ -30,6 +32,9 @@ class Table:
 
     def incarnation_now(self) -> str:
         return str(self.number)
+
+    def seconds_left(self) -> float:
+        return self.seconds
 
     def resume(self, incarnation: str, known: Sequence[tuple[str, int]]) -> Restored:
         here = incarnation == str(self.number)
@@ -152,6 +157,16 @@ def test_variables_of_others_are_told_by_what_is_known_of_them(
         healer.call(Needs(), calling(table, healer))
     assert healer.is_lost("u")
     assert not healer.is_lost("looked-up")
+
+
+def test_a_call_waits_for_another_that_heals_no_longer_than_it_may(
+    table: Table, healer: Healer
+) -> None:
+    table.restart()
+    table.seconds = 0.05
+    with pytest.raises(DeadlineExceeded), ThreadPoolExecutor(1) as pool, healer._lock:
+        pool.submit(healer.call, Needs(), calling(table, healer)).result()
+    assert healer.call(Needs(), calling(table, healer)) == "done"
 
 
 def test_what_was_released_is_neither_given_nor_missed(table: Table, healer: Healer) -> None:
