@@ -42,23 +42,31 @@ class Way(Protocol):
 
 def uploading(way: Way, handle: str, value: Array) -> Callable[[float], wire.BufferInfo]:
     """Attempts to put an array under a handle; each goes on where the one before it ended."""
-    put = _putting(way)
-    attempts = 0
+    return _Uploading(way, handle, value)
 
-    def attempt(timeout: float) -> wire.BufferInfo:
-        nonlocal attempts
-        attempts += 1
-        offset = 0
-        if attempts > 1:
+
+class _Uploading:
+    """An upload; called with the seconds that the next attempt may take."""
+
+    def __init__(self, way: Way, handle: str, value: Array) -> None:
+        self._way, self._handle, self._value = way, handle, value
+        self._again = False
+        # its messages are bytes already
+        self._put: Callable[..., wire.DataServicePutResponse] = way.channel.stream_unary(
+            _PUT, None, response_deserializer=wire.DataServicePutResponse.FromString
+        )
+
+    def __call__(self, timeout: float) -> wire.BufferInfo:
+        way, handle, offset = self._way, self._handle, 0
+        if self._again:
             asked = wire.PutStatusRequest(client_id=way.client_id, handle=handle)
             status = way.data.PutStatus(asked, timeout=timeout)
             if status.HasField("buffer"):
                 return status.buffer
             offset = status.received
-        reply = put(_messages(way.client_id, handle, value, offset), timeout=timeout)
-        return reply.buffer
-
-    return attempt
+        self._again = True
+        messages = _messages(way.client_id, handle, self._value, offset)
+        return self._put(messages, timeout=timeout).buffer
 
 
 def downloading(way: Way, handle: str) -> Callable[[float], Array]:
@@ -85,13 +93,6 @@ def downloading(way: Way, handle: str) -> Callable[[float], Array]:
         return value
 
     return attempt
-
-
-def _putting(way: Way) -> Callable[..., wire.DataServicePutResponse]:
-    """The method that takes an upload whose messages are bytes already."""
-    return way.channel.stream_unary(
-        _PUT, None, response_deserializer=wire.DataServicePutResponse.FromString
-    )
 
 
 def _messages(client_id: str, handle: str, value: Array, offset: int) -> Iterator[bytes]:

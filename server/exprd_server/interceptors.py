@@ -97,7 +97,7 @@ class Boundary(grpc.ServerInterceptor):
             both = self._session(handler.stream_stream, method)
             return grpc.stream_stream_rpc_method_handler(both, parse, encode)
         stream = self._stream(handler.unary_stream, method)
-        return grpc.unary_stream_rpc_method_handler(stream, parse, encode)
+        return grpc.unary_stream_rpc_method_handler(stream, parse, _written(encode))
 
     @contextmanager
     def _place(self) -> Generator[None]:
@@ -199,6 +199,11 @@ class Boundary(grpc.ServerInterceptor):
             self._log.error("failed", incident=status.detail.incident, exc_info=error, **facts)
         context.abort_with_status(_RichStatus(status))
         raise AssertionError("abort_with_status returns by raising")
+
+
+def _written(encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """A serializer that lets messages pass which are bytes already."""
+    return lambda message: message if type(message) is bytes else encode(message)
 
 
 def _tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import exprd_proto as wire
 from exprd_compiler.ops.table import OP_SET_VERSION
-from exprd_proto.arrays import CHUNK_BYTES, chunks_in, dtype_to_wire, header_of, write_array
+from exprd_proto import framing
+from exprd_proto.arrays import CHUNK_BYTES, dtype_to_wire, header_of, write_array
 from exprd_server.values import BufferInfo, Durability, ExecuteReply
 
 if TYPE_CHECKING:
@@ -183,10 +184,10 @@ def resume_response(resumed: Resumed) -> wire.ResumeResponse:
     )
 
 
-def download(value: Array, start: int = 0) -> Iterator[wire.DataServiceGetResponse]:
-    """An array as a stream of its header, then the chunks from a byte on."""
+def download(value: Array, start: int = 0) -> Iterator[wire.DataServiceGetResponse | bytes]:
+    """An array as a stream of its header, then the chunks from a byte on, which are written."""
     yield wire.DataServiceGetResponse(header=header_of(value))
-    yield from chunks_in(wire.DataServiceGetResponse, value, start)
+    yield from framing.chunks(2, value, CHUNK_BYTES, start)
 
 
 def limits_of(settings: Settings) -> wire.Limits:

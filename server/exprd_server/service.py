@@ -191,7 +191,7 @@ class DataService(wire.DataServiceServicer):
 
     def Get(
         self, request: wire.DataServiceGetRequest, context: grpc.ServicerContext
-    ) -> Iterator[wire.DataServiceGetResponse]:
+    ) -> Iterator[Any]:
         """Gives an array."""
         del context
         value = self._engine.get(request.client_id, request.handle)
