@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +33,17 @@ STEPS = 200
 TENSORS, WORDS = 10, 8192  # of 64 KiB each
 LARGE = (2_000, 62_500)  # 1 GB of float64, in rows of 500 kB
 MEDIUM = (200, 62_500)
+# A restart is a new process, whose memory is new as well.
+OPENS = """
+import sys, time
+from pathlib import Path
+from exprd_server.stores.folder import StateFolder
+from exprd_server.stores.sqlite import SqliteStore
+start = time.perf_counter()
+store = SqliteStore(StateFolder(Path(sys.argv[1])))
+print(time.perf_counter() - start)
+store.close()
+"""
 
 
 def variable(uuid: str, value: np.ndarray) -> StoredVariable:
@@ -113,7 +125,10 @@ def restart(folder: Path, shape: tuple[int, int]) -> dict[str, float]:
     checkpoints = Checkpoints(path / "checkpoints")
     out["checkpoint"] = taken(lambda: checkpoints.write("c", store.variables()))
     store.close()
-    out["open"] = taken(lambda: SqliteStore(StateFolder(path)).close())
+    opened = subprocess.run(
+        [sys.executable, "-c", OPENS, str(path)], stdout=subprocess.PIPE, check=True, text=True
+    )
+    out["open"] = float(opened.stdout)
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from dataclasses import dataclass
@@ -68,11 +69,16 @@ def variable_row(number: int, variable: StoredVariable) -> tuple[Any, ...]:
         variable.name,
         variable.owner,
         variable.durability.value,
-        json.dumps([variable.type.dtype, variable.type.shape]),
+        _type_text(variable.type),
         variable.version,
         json.dumps(variable.value.shape),
     )
     return (*columns, row_crc(*columns))
+
+
+@functools.lru_cache(maxsize=1024)
+def _type_text(type_: TensorType) -> str:
+    return json.dumps([type_.dtype, type_.shape])
 
 
 def described(row: tuple[Any, ...]) -> Described | None:

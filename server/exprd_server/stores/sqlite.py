@@ -1,8 +1,11 @@
-"""The SQLite store: a state in memory, and one thread that writes it behind the commits.
+"""The SQLite store: a state in memory, and one writer at a time behind the commits.
 
 Invariant: readers never touch the file, which is read once at the start. A commit changes the state
-in memory under a short lock; under `always` it then waits until the writer has the batch with it on
-disk, and is undone if that fails. All commits that wait at the same time share one transaction.
+in memory under a short lock; under `always` it is on disk before it returns, and undone if that
+fails. Whoever finds no writer at work writes itself, which saves two changes of threads; what comes
+meanwhile is written by the store's own thread, all of it in one transaction.
+
+Lock order: `_writing`, then `_changed`.
 """
 
 from __future__ import annotations
@@ -60,6 +63,7 @@ class SqliteStore:
     def __init__(self, folder: StateFolder, policy: Policy = ALWAYS) -> None:
         self._folder = folder
         self._policy = policy
+        self._writing = threading.Lock()
         self._changed = threading.Condition(threading.Lock())
         self._dirty = Dirty()
         self._waiting: list[_Waiting] = []
@@ -233,8 +237,7 @@ class SqliteStore:
             return
         self._closed = True
         try:
-            if self._dirty:
-                self._write()
+            self._write_next()
             if not self._dirty:
                 self._database.end_run()
         finally:
@@ -259,15 +262,15 @@ class SqliteStore:
         return self._enqueue(policy, undo)
 
     def _enqueue(self, policy: Policy, undo: Callable[[], None]) -> _Waiting | None:
+        if policy.waits:
+            waiting = _Waiting(undo)
+            self._waiting.append(waiting)
+            return waiting
         due = time.monotonic() + policy.seconds
         if due < self._due:
             self._due = due
             self._changed.notify()
-        if not policy.waits:
-            return None
-        waiting = _Waiting(undo)
-        self._waiting.append(waiting)
-        return waiting
+        return None
 
     def _acknowledge(self, sequence: int) -> None:
         if sequence > self._acknowledged:
@@ -301,13 +304,26 @@ class SqliteStore:
     # -- the writer
 
     def _finish(self, waiting: _Waiting | None) -> None:
-        if waiting is not None:
-            waiting.done.wait()
-            if waiting.error is not None:
-                raise waiting.error
+        if waiting is None:
+            return
+        if self._writing.acquire(blocking=False):
+            try:
+                self._write()
+            finally:
+                self._writing.release()
+            with self._changed:
+                if self._waiting:  # who came meanwhile found the writer at work
+                    self._changed.notify()
+        waiting.done.wait()
+        if waiting.error is not None:
+            raise waiting.error
 
     def _work(self) -> None:
         while self._await_work():
+            self._write_next()
+
+    def _write_next(self) -> None:
+        with self._writing:
             self._write()
 
     def _await_work(self) -> bool:
@@ -327,6 +343,8 @@ class SqliteStore:
             dirty, self._dirty = self._dirty, Dirty()
             waiting, self._waiting = self._waiting, []
             self._due = math.inf
+            if not dirty and not waiting:
+                return
             batch = dirty.batch(self._state, self._sequence)
         error: ExprdError | None = None
         try:
@@ -353,3 +371,4 @@ class SqliteStore:
         for each in reversed(waiting):
             each.undo()
         self._due = time.monotonic() + _RETRY_SECONDS
+        self._changed.notify()
