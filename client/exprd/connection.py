@@ -17,16 +17,18 @@ from exprd.riding import Rider
 from exprd.transfer import downloading, uploading
 from exprd.transport import Array, BufferRef, CompileJob, InputValue, NewVariable
 from exprd_compiler.errors import CallError, ExprdError, UnsupportedVersion
+from exprd_proto import framing
 from exprd_proto.arrays import write_array
 from exprd_proto.channels import NO_ACCESS, Access, open_channel
 
-__all__ = ["Connection", "write_source"]
+__all__ = ["Connection", "write_source", "written_inputs"]
 
 PROTOCOL: Final = 1
 MESSAGE_BYTES: Final = 64 << 20
 _GREETING_SECONDS: Final = 10.0
 _GREETING_PATIENCE: Final = 1.0  # at first nobody has been there yet
 _CANCEL_SECONDS: Final = 2.0
+_EXECUTE: Final = "/exprd.v1.ExecutorService/Execute"
 
 _OPTIONS: Final = (
     ("grpc.max_send_message_length", MESSAGE_BYTES),
@@ -78,6 +80,9 @@ class Connection:
         self.channel = open_channel(target, access, _OPTIONS)
         self.compiler = wire.CompilerServiceStub(self.channel)
         self.executor = wire.ExecutorServiceStub(self.channel)
+        self._execute: Callable[..., wire.ExecuteResponse] = self.channel.unary_unary(
+            _EXECUTE, None, response_deserializer=wire.ExecuteResponse.FromString
+        )
         self.data = wire.DataServiceStub(self.channel)
         self.state = wire.StateServiceStub(self.channel)
         self.admin = wire.AdminServiceStub(self.channel)
@@ -102,19 +107,19 @@ class Connection:
         """The answer to a request that may be repeated as it is."""
         return self.rider.call(lambda timeout: method(request, timeout=timeout))
 
-    def call_or_cancel(
-        self,
-        method: Callable[[wire.ExecuteRequest], wire.ExecuteResponse],
-        request: wire.ExecuteRequest,
-    ) -> wire.ExecuteResponse:
-        """The answer of a run; when a signal handler breaks the wait, the server stops it too.
+    def execute(self, data: bytes, timeout: float) -> wire.ExecuteResponse:
+        """The answer to a run whose request is bytes already."""
+        return self._execute(data, timeout=timeout)
+
+    def execute_or_stop(self, data: bytes, seq: int) -> wire.ExecuteResponse:
+        """The same, repeated; when a signal handler breaks the wait, the server stops it too.
 
         Only this message stops a call that is kept for a retry: the loss of a connection does not.
         """
         try:
-            return self.call(method, request)
+            return self.rider.call(lambda left: self._execute(data, timeout=left))
         except KeyboardInterrupt:
-            self.stop(request.call_id.seq)
+            self.stop(seq)
             raise
 
     def stop(self, seq: int) -> None:
@@ -246,6 +251,17 @@ class Connection:
                 self.rider.call(
                     lambda left: self.admin.GetInfo(request, timeout=left), _GREETING_SECONDS
                 )
+
+
+def written_inputs(place: int, values: Sequence[InputValue]) -> list[framing.Part]:
+    """The inputs of a call as the field `place` of its message."""
+    parts: list[framing.Part] = []
+    for value in values:
+        if isinstance(value, BufferRef):
+            parts += framing.buffer_input(place, value.handle)
+        else:
+            parts += framing.array_input(place, value)
+    return parts
 
 
 def write_source(message: wire.ExecuteInput | wire.VariableValue, value: InputValue) -> None:

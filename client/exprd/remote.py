@@ -16,7 +16,7 @@ import numpy as np
 
 import exprd_proto as wire
 from exprd.calls import CallIds
-from exprd.connection import Connection, write_source
+from exprd.connection import Connection, write_source, written_inputs
 from exprd.healing import Healer, Needs, VariableFacts
 from exprd.remote_loops import RemoteLoops
 from exprd.remote_names import RemoteNames
@@ -36,6 +36,7 @@ from exprd.transport import (
 )
 from exprd_compiler.errors import ConnectionLost, UnknownHandle
 from exprd_compiler.ir.counts import EventCount
+from exprd_proto import framing
 from exprd_proto.arrays import array_from_wire, dtype_from_wire
 from exprd_proto.channels import NO_ACCESS, Access
 from exprd_proto.decode import OwnLimits, decode_type
@@ -168,11 +169,9 @@ class RemoteTransport:
         """One attempt: what is too large for the message goes first, what is for an answer last."""
         request.expected_incarnation = self.healer.incarnation
         with sending as sources:
-            del request.inputs[:]
-            for value in sources:
-                write_source(request.inputs.add(), value)
-            reply = self._connection.call_or_cancel(self._connection.executor.Execute, request)
-        self.count(request.ByteSize(), reply.ByteSize())
+            data = framing.joined((request.SerializeToString(), *written_inputs(2, sources)))
+            reply = self._connection.execute_or_stop(data, request.call_id.seq)
+        self.count(len(data), reply.ByteSize())
         self.healer.saw([(v.uuid, v.version) for v in reply.versions], reply.incarnation)
         return self.given(reply, keep=keep)
 

@@ -13,7 +13,7 @@ import grpc
 
 import exprd_proto as wire
 from exprd.calls import CallIds
-from exprd.connection import Connection
+from exprd.connection import Connection, written_inputs
 from exprd.futures import Future
 from exprd.healing import Healer, Needs
 from exprd.looping import Given, RepeatJob
@@ -29,7 +29,6 @@ __all__ = ["Line", "RemoteLoops"]
 _BATCH_ITEMS: Final = 512
 _BATCH_BYTES: Final = 16 << 20
 _ANSWER_SECONDS: Final = 5.0  # after its deadline, a call has been stopped or the server is gone
-_EXECUTE: Final = "/exprd.v1.ExecutorService/Execute"
 _BATCH: Final = "/exprd.v1.ExecutorService/ExecuteBatch"
 _REPEAT: Final = "/exprd.v1.ExecutorService/Repeat"
 
@@ -92,9 +91,6 @@ class RemoteLoops:
         self._line = line
         self._connection = connection
         channel = connection.channel
-        self._execute: Method[wire.ExecuteResponse] = channel.unary_unary(
-            _EXECUTE, None, response_deserializer=wire.ExecuteResponse.FromString
-        )
         self._batch: Method[wire.ExecuteBatchResponse] = channel.unary_unary(
             _BATCH, None, response_deserializer=wire.ExecuteBatchResponse.FromString
         )
@@ -154,7 +150,7 @@ class RemoteLoops:
         sent = closing.enter_context(self._line.sending(inputs))
         keep = bool(deliveries)
         future.before(lambda reply: self._line.given(reply, keep=keep))
-        parts: list[framing.Part] = [framing.text_field(1, handle), *_inputs(2, sent)]
+        parts: list[framing.Part] = [framing.text_field(1, handle), *written_inputs(2, sent)]
         if keep:
             parts.append(framing.field(3, bytes(deliveries)))
         healer = self._line.healer
@@ -181,7 +177,7 @@ class RemoteLoops:
         def attempt() -> wire.ExecuteResponse:
             named = framing.text_field(32, healer.incarnation)
             data = framing.joined((*request.parts, framing.field(4, number), named))
-            return connection.rider.call(lambda left: self._execute(data, timeout=left))
+            return connection.rider.call(lambda left: connection.execute(data, left))
 
         reply = healer.call(request.needs, attempt, request.epoch)
         self._noted(reply)
@@ -207,7 +203,7 @@ class RemoteLoops:
     ) -> Sequence[Given]:
         line, connection = self._line, self._connection
         parts: list[framing.Part] = [framing.text_field(1, handle)]
-        parts += [framing.field(2, framing.joined(_inputs(1, item))) for item in items]
+        parts += [framing.field(2, framing.joined(written_inputs(1, item))) for item in items]
         needs = _needs(handle, [value for item in items for value in item])
         with line.ids.calls(len(items)) as call_id:
             number = framing.field(4, call_id.SerializeToString())
@@ -246,7 +242,7 @@ class RemoteLoops:
                 stacked=job.stacked,
             ).SerializeToString()
             number = framing.field(4, call_id.SerializeToString())
-            call = [framing.text_field(1, handle), *_inputs(2, sent), number]
+            call = [framing.text_field(1, handle), *written_inputs(2, sent), number]
 
             def attempt() -> wire.ExecuteResponse:
                 named = framing.text_field(32, line.healer.incarnation)
@@ -306,16 +302,6 @@ class _Unfinished(grpc.RpcError):
 
     def trailing_metadata(self) -> tuple[()]:
         return ()
-
-
-def _inputs(place: int, values: Sequence[InputValue]) -> list[framing.Part]:
-    parts: list[framing.Part] = []
-    for value in values:
-        if isinstance(value, BufferRef):
-            parts += framing.buffer_input(place, value.handle)
-        else:
-            parts += framing.array_input(place, value)
-    return parts
 
 
 def _needs(handle: str, values: Sequence[InputValue]) -> Needs:
