@@ -1,7 +1,8 @@
 """What durability costs: commits, large variables, restarts. `python -m benchmarks.store`.
 
-Beside each figure stands the disk's own, taken in the same run: a write of 4 KiB that is waited
-for. The data of every commit are new, since SQLite does not write what has not changed.
+Beside the figures stand the disk's own, a write of 4 KiB that is waited for, and SQLite's, the same
+values in one table; both are taken in the same run. The data of every
+commit are new, since SQLite does not write what has not changed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import functools
 import json
 import os
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -79,6 +81,27 @@ def raw_syncs(folder: Path) -> list[float]:
         os.close(handle)
 
 
+def bare_steps(folder: Path) -> list[float]:
+    """Seconds of the same ten values in SQLite alone: one table, no checksums, no records."""
+    rng = np.random.default_rng(0)
+    connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
+    for pragma in ("page_size=8192", "journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB)")
+    values = [[rng.standard_normal(WORDS) for _ in range(TENSORS)] for _ in range(STEPS)]
+
+    def commit(step: int) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        rows = list(enumerate(values[step]))
+        connection.executemany("INSERT OR REPLACE INTO t VALUES (?, ?)", rows)
+        connection.execute("COMMIT")
+
+    try:
+        return [taken(functools.partial(commit, step)) for step in range(STEPS)]
+    finally:
+        connection.close()
+
+
 def steps(folder: Path, policy: Policy) -> list[float]:
     """Seconds of a commit of ten tensors of 64 KiB and a call record."""
     rng = np.random.default_rng(0)
@@ -143,6 +166,7 @@ def main() -> None:
         folder = Path(name)
         timed = {
             "raw write and fdatasync of 4 KiB": raw_syncs(folder),
+            "step of 10 x 64 KiB, bare SQLite": bare_steps(folder),
             "step of 10 x 64 KiB, always": steps(folder, ALWAYS),
             "step of 10 x 64 KiB, interval=1": steps(folder, Policy(1.0)),
         }
