@@ -225,7 +225,7 @@ def _steps(found: Figures, name: str) -> None:
 def _bulk(found: Figures, name: str) -> None:
     big = np.random.default_rng(1).standard_normal(BULK // 8)
     kept: list[Any] = []
-    found.bulk(f"{name}, put 256 MiB", lambda: kept.append(exprd.put(big)))
+    found.bulk(f"{name}, put 256 MiB", lambda: kept.append(exprd.put(big, resend=False)))
     found.bulk(f"{name}, get 256 MiB", kept[0].get)
 
 

@@ -11,14 +11,14 @@ import sys
 import zlib
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exprd_proto.graph_pb2 import Array, ArrayChunk, ArrayHeader, DataType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -160,37 +160,15 @@ def header_of(value: NDArray[Any]) -> ArrayHeader:
     return ArrayHeader(dtype=number, shape=value.shape, nbytes=value.nbytes)
 
 
-class HasChunk(Protocol):
-    """A message of a stream that can carry a chunk."""
-
-    @property
-    def chunk(self) -> ArrayChunk:
-        """The chunk, to be written in place."""
-        ...
-
-
-M = TypeVar("M", bound=HasChunk)
-
-
 def chunks_of(value: NDArray[Any], size: int = CHUNK_BYTES) -> Iterator[ArrayChunk]:
     """The bytes of an array in order, in chunks of at most ``size``."""
     for offset, data in _pieces(value, size):
         yield ArrayChunk(offset=offset, data=data, crc32=zlib.crc32(data))
 
 
-def chunks_in(kind: Callable[[], M], value: NDArray[Any], start: int = 0) -> Iterator[M]:
-    """The same from a byte on, each written into a fresh message (see `write_array`)."""
-    for offset, data in _pieces(value, CHUNK_BYTES, start):
-        message = kind()
-        message.chunk.offset = offset
-        message.chunk.data = data
-        message.chunk.crc32 = zlib.crc32(data)
-        yield message
-
-
-def _pieces(value: NDArray[Any], size: int, start: int = 0) -> Iterator[tuple[int, bytes]]:
+def _pieces(value: NDArray[Any], size: int) -> Iterator[tuple[int, bytes]]:
     flat = np.ascontiguousarray(_little(value)).reshape(-1).view(np.uint8)
-    for offset in range(start, flat.size, size):
+    for offset in range(0, flat.size, size):
         yield offset, flat[offset : offset + size].tobytes()
 
 
