@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 DEFAULT_TARGET = "127.0.0.1:50051"
 
 
+def _policy(_context: click.Context, _option: click.Parameter, text: str) -> Policy:
+    try:
+        return parse_policy(text)
+    except ExprdError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @click.group(context_settings={"auto_envvar_prefix": "EXPRD", "show_default": True})
 def main() -> None:
     """Compile and run tensor expressions for clients on this machine or others."""
@@ -64,7 +71,7 @@ def main() -> None:
 @click.option(
     "--durability",
     default="always",
-    callback=lambda _context, _option, text: _policy(text),
+    callback=_policy,
     help="always, interval=<seconds> or off",
 )
 @click.option("--checkpoint-every", default=0.0, help="seconds between checkpoints; 0: none")
@@ -127,13 +134,6 @@ main.add_command(
         help="Say whether `serve` with the same flags and environment would work here.",
     )
 )
-
-
-def _policy(text: str) -> Policy:
-    try:
-        return parse_policy(text)
-    except ExprdError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 def settings_of(flags: Mapping[str, Any]) -> Settings:

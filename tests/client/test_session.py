@@ -13,7 +13,7 @@ import pytest
 import exprd
 import exprd.tensor as T
 from exprd import function, shared
-from exprd.errors import CallError, ConnectionLost, DeadlineExceeded, GraphError, UnknownHandle
+from exprd.errors import CallError, ConnectionLost, DeadlineExceeded, GraphError
 from exprd.session import current_session
 
 

@@ -36,7 +36,8 @@ class Caller:
     def __init__(self, target: str, total: str = "") -> None:
         self._channel = grpc.insecure_channel(target, options=OPTIONS)
         self.client = Client(self._channel)
-        self.total = total or self.client.variable(0.0, durability=wire.Durability.DURABILITY_DURABLE)
+        durable = wire.Durability.DURABILITY_DURABLE
+        self.total = total or self.client.variable(0.0, durability=durable)
         self.handle = self.client.compile(bundle(graphs.counter()), self.total).handle
         self._open: wire.CallId | None = None
         self.answered = 0

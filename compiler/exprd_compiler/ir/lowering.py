@@ -258,7 +258,7 @@ class Lapack:
         extents: `extents(*extents of the items, **attrs)` gives the extents of one result.
         sizes: `sizes(*extents of the items, **attrs)` gives the integers that the recipe takes.
         scratch: `scratch(*sizes)` gives dtype and length of temporaries, "real" for the result's.
-        agree: `agree(*extents of the items)` gives pairs of extents that must be equal, with a text.
+        agree: `agree(*extents of the items)` gives pairs of extents that must be equal, and a text.
         failures: texts of the LinAlgErrors with which it can fail; {0} is LAPACK's code, {1} the
             number of the item, the others its sizes.
     """
