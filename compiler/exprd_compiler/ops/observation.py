@@ -18,8 +18,8 @@ from exprd_compiler.ir.type import TensorType
 
 
 def _print_type(x: TensorType, *, message: Any, attrs: Any) -> TensorType:
-    words: Any = attrs if isinstance(attrs, tuple) else (None,)
-    if not all(isinstance(word, str) for word in (message, *words)):
+    listed = attrs.__class__ is tuple
+    if not listed or not all(isinstance(word, str) for word in (message, *attrs)):
         raise GraphError(f"takes a message and names, got {message!r} and {attrs!r}", op="print")
     return x
 
