@@ -41,7 +41,11 @@ BOUNDS = {
     "tanh": (2.0, 2.0),
 }
 # Tested elsewhere: exact, of two arguments, or without a reference in numpy's long double.
-TWO_OPERANDS = ("arctan2", "copysign", "fmod", "hypot", "pow")
+INTEGERS = {"gcd": {"float32": "int32", "float64": "int64"}}
+TWO_OPERANDS = (
+    *("arctan2", "copysign", "fmod", "gammainc", "gammaincc", "hypot", "iv", "jv", "pow"),
+    *INTEGERS,
+)
 ELSEWHERE = {
     *TWO_OPERANDS,
     *("ceil", "floor", "rint", "trunc"),
@@ -228,7 +232,8 @@ def module_of_all(dtype: str) -> str:
     module = ModuleText()
     for name in sorted(MATH):
         arity = 2 if name in TWO_OPERANDS else 1
-        operands = [Value(f"%x{i}", dtype, 4) for i in range(arity)]
+        kind = INTEGERS.get(name, {}).get(dtype, dtype)
+        operands = [Value(f"%x{i}", kind, 4) for i in range(arity)]
         function = module.function(name, operands, result=operands[0].type)
         function.line(f"ret {LLVMBuilder(function, 4).call(name, *operands).typed}")
     return module.text()
