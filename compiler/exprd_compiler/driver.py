@@ -3,6 +3,9 @@
     Graph -> optimize -> Plan -> LLVM IR -> object     compile_artifact, anywhere
     Artifact -> Executable                             link, in the process that runs it
 
+Updates that change a part of their variable are compiled apart (see `kernel.writes`), so that they
+can be made in place.
+
 An artifact is bytes without addresses; it can be cached and sent between processes of one machine.
 """
 
@@ -24,6 +27,8 @@ from exprd_compiler.backends.llvm.entry import emit_module
 from exprd_compiler.backends.llvm.jit import compile_ir
 from exprd_compiler.backends.llvm.objects import ObjectCache
 from exprd_compiler.backends.llvm.target import host_level
+from exprd_compiler.backends.patch import Patch
+from exprd_compiler.backends.patching import LinkedWriter, PatchingExecutable
 from exprd_compiler.errors import CompilerBug
 from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.graph import Graph
@@ -33,10 +38,12 @@ from exprd_compiler.ir.type import TensorType
 from exprd_compiler.kernel.form import Counter, Site
 from exprd_compiler.kernel.listing import Listed, listing
 from exprd_compiler.kernel.plan import make_plan
+from exprd_compiler.kernel.writes import Write, Writer, split_writes
 from exprd_compiler.options import CompileOptions
 from exprd_compiler.passes.levels import optimize
 
-_MAGIC = b"exprd artifact 3\n"
+_MAGIC = b"exprd artifact 4\n"
+_WRITE_OF = {"gather": "scatter", "subtensor": "assign"}
 
 
 class Function(Protocol):
@@ -52,6 +59,31 @@ class Function(Protocol):
         """The same, run by a guard that may stop it, and the events that were met."""
         ...
 
+    def changes(
+        self, arguments: Sequence[Array], guard: Guard | None = None
+    ) -> tuple[Sequence[Array | Patch], tuple[EventCount, ...]]:
+        """The same, with patches in place of new values that are in part the old ones."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledWriter:
+    """The writes of one update as data; see `kernel.writes.Writer`.
+
+    Attributes:
+        update: the position of the update.
+        argument: the position of its variable among the arguments.
+        operands: where the operands come from.
+        writes: in order.
+        artifact: the code that makes them.
+    """
+
+    update: int
+    argument: int
+    operands: tuple[int, ...]
+    writes: tuple[Write, ...]
+    artifact: Artifact
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
@@ -62,18 +94,23 @@ class Artifact:
         interface: what calling it takes.
         listing: the nodes of the compiled graph in order of execution.
         timings: seconds per stage of the compilation.
+        returned: how many of the interface's outputs are outputs of the graph.
+        writers: the updates that are left out of the outputs.
     """
 
     image: bytes
     interface: Interface
     listing: tuple[Listed, ...]
     timings: dict[str, float]
+    returned: int
+    writers: tuple[CompiledWriter, ...] = ()
 
     def to_bytes(self) -> bytes:
         """As bytes for `from_bytes`."""
         arrays = io.BytesIO()
         for array in self.interface.constants:
             np.save(arrays, array, allow_pickle=False)
+        code = [writer.artifact.to_bytes() for writer in self.writers]
         head = {
             "arguments": [_type_to_json(t) for t in self.interface.arguments],
             "names": self.interface.names,
@@ -85,9 +122,14 @@ class Artifact:
             "listing": [asdict(item) for item in self.listing],
             "timings": self.timings,
             "image": len(self.image),
+            "returned": self.returned,
+            "writers": [
+                _writer_to_json(w, len(d)) for w, d in zip(self.writers, code, strict=True)
+            ],
         }
         text = json.dumps(head).encode()
-        rest = b"".join((len(text).to_bytes(8, "little"), text, self.image, arrays.getvalue()))
+        parts = (len(text).to_bytes(8, "little"), text, self.image, *code, arrays.getvalue())
+        rest = b"".join(parts)
         return b"".join((_MAGIC, hashlib.sha256(rest).digest(), rest))
 
     @staticmethod
@@ -104,8 +146,12 @@ class Artifact:
         start = first + 8
         size = int.from_bytes(data[first:start], "little")
         head = json.loads(data[start : start + size])
-        end = start + size + head["image"]
-        arrays = io.BytesIO(data[end:])
+        end = place = start + size + head["image"]
+        writers: list[CompiledWriter] = []
+        for item in head["writers"]:
+            part, place = data[place : place + item["code"]], place + item["code"]
+            writers.append(_writer_from_json(item, Artifact.from_bytes(part)))
+        arrays = io.BytesIO(data[place:])
         interface = Interface(
             arguments=tuple(map(_type_from_json, head["arguments"])),
             names=tuple(head["names"]),
@@ -117,6 +163,8 @@ class Artifact:
         )
         return Artifact(
             image=data[start + size : end],
+            returned=head["returned"],
+            writers=tuple(writers),
             interface=interface,
             listing=tuple(Listed.from_json(item) for item in head["listing"]),
             timings=head["timings"],
@@ -129,6 +177,31 @@ def _type_to_json(t: TensorType) -> list[Any]:
 
 def _type_from_json(item: Sequence[Any]) -> TensorType:
     return TensorType(item[0], tuple(item[1]))
+
+
+def _writer_to_json(writer: CompiledWriter, code: int) -> dict[str, Any]:
+    writes = [asdict(write) for write in writer.writes]
+    return {
+        "update": writer.update,
+        "argument": writer.argument,
+        "operands": writer.operands,
+        "writes": writes,
+        "code": code,
+    }
+
+
+def _writer_from_json(item: dict[str, Any], artifact: Artifact) -> CompiledWriter:
+    return CompiledWriter(
+        update=item["update"],
+        argument=item["argument"],
+        operands=tuple(item["operands"]),
+        writes=tuple(_write_from_json(**write) for write in item["writes"]),
+        artifact=artifact,
+    )
+
+
+def _write_from_json(places: Sequence[int], index: Sequence[Sequence[Any]] | None) -> Write:
+    return Write(tuple(places), None if index is None else tuple(map(tuple, index)))
 
 
 def llvm_ir(graph: Graph, options: CompileOptions) -> str:
@@ -151,7 +224,26 @@ def compile_artifact(graph: Graph, options: CompileOptions, cache: Path | None =
     clock = _Clock()
     optimized = optimize(graph, level=options.level, excluding=options.excluding)
     clock.lap("optimize")
-    plan = make_plan(optimized)
+    split = split_writes(optimized)
+    made = _compiled(split.graph, options, cache, clock)
+    return replace(
+        made,
+        listing=listing(optimized),
+        timings=clock.laps,
+        returned=len(optimized.outputs),
+        writers=tuple(_compiled_writer(w, options, cache, clock) for w in split.writers),
+    )
+
+
+def _compiled(
+    graph: Graph,
+    options: CompileOptions,
+    cache: Path | None,
+    clock: _Clock,
+    *,
+    in_place: bool = False,
+) -> Artifact:
+    plan = make_plan(graph, in_place=in_place)
     clock.lap("plan")
     text = emit_module(plan)
     clock.lap("emit")
@@ -161,20 +253,42 @@ def compile_artifact(graph: Graph, options: CompileOptions, cache: Path | None =
     interface = Interface(
         arguments=tuple(node.type for node in graph.leaves),
         names=tuple(node.name or "" for node in graph.leaves),
-        outputs=tuple(node.type for node in graph.roots),
+        outputs=tuple(node.type for node in (graph.outputs if in_place else graph.roots)),
         sites=plan.sites,
         counters=plan.counters,
         slots=plan.slots,
         constants=plan.constants,
     )
     return Artifact(
-        image=image, interface=interface, listing=listing(optimized), timings=clock.laps
+        image=image, interface=interface, listing=(), timings={}, returned=len(graph.outputs)
     )
 
 
-def link(artifact: Artifact) -> Executable:
+def _compiled_writer(
+    writer: Writer, options: CompileOptions, cache: Path | None, clock: _Clock
+) -> CompiledWriter:
+    made = _compiled(writer.graph, options, cache, clock, in_place=True)
+    # what is read first is there to check the indexes of the write, under whose name it fails
+    sites = tuple(replace(s, op=_WRITE_OF.get(s.op, s.op)) for s in made.interface.sites)
+    return CompiledWriter(
+        update=writer.update,
+        argument=writer.argument,
+        operands=writer.operands,
+        writes=writer.writes,
+        artifact=replace(made, interface=replace(made.interface, sites=sites)),
+    )
+
+
+def link(artifact: Artifact) -> Function:
     """The artifact's code in this process."""
-    return Executable(artifact.image, artifact.interface)
+    executable = Executable(artifact.image, artifact.interface)
+    if not artifact.writers:
+        return executable
+    writers = [
+        LinkedWriter(w.update, w.argument, w.operands, w.writes, link(w.artifact))
+        for w in artifact.writers
+    ]
+    return PatchingExecutable(executable, writers, artifact.returned)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,5 +318,5 @@ class _Clock:
     def lap(self, name: str) -> None:
         """End a stage."""
         now = time.perf_counter()
-        self.laps[name] = now - self._last
+        self.laps[name] = self.laps.get(name, 0.0) + now - self._last
         self._last = now

@@ -35,6 +35,7 @@ from exprd_server.variables import check_expected, info_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from exprd_compiler.backends.patch import Patch
     from exprd_compiler.ir.counts import EventCount
     from exprd_server.buffers import BufferTable
     from exprd_server.deadline import Deadline
@@ -50,7 +51,7 @@ class _Run:
     """What one execution of native code gave."""
 
     outputs: tuple[Array, ...]
-    updates: tuple[tuple[Variable, Array], ...]
+    updates: tuple[tuple[Variable, Array | Patch], ...]
     seconds: float
     met: tuple[EventCount, ...]
 
@@ -115,7 +116,9 @@ class Runner:
         read = [v for v in (*function.variables, *referred) if not is_fixed(v)] if written else ()
         with Hold(written, read, deadline):
             check(deadline, "the function ran")
-            snapshot = self._variables.snapshot((*function.variables, *referred))
+            snapshot = self._variables.snapshot(
+                (*function.variables, *referred), held=bool(written)
+            )
             check_expected_versions(function, call, snapshot)
             run = self._run(function, call, snapshot, deadline)
             check(deadline, "its results were committed")

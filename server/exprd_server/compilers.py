@@ -172,13 +172,13 @@ class _Native:
     """Linked native code; it stops at the deadline, or else when a signal handler raises."""
 
     def __init__(self, function: driver.Function, alarm: Alarm) -> None:
-        self._run = function.run
+        self._run = function.changes
         self._alarm = alarm
         self._interrupts = Interrupts()
 
     def __call__(
         self, inputs: Sequence[NDArray[Any]], deadline: Deadline | None, /
-    ) -> tuple[Sequence[NDArray[Any]], Sequence[EventCount]]:
+    ) -> tuple[Sequence[Any], Sequence[EventCount]]:
         if deadline is None:
             return self._run(inputs, self._interrupts.guard(inputs))
         try:

@@ -43,7 +43,7 @@ class DirectCall:
         if not self._shared:
             return self._run(inputs, None)
         with Hold(self._written, self._read, None):
-            values = self._variables.snapshot(self._shared).values
+            values = self._variables.snapshot(self._shared, held=bool(self._written)).values
             results, met = self._run([*inputs, *values], None)
             if not self._written:
                 return results, met

@@ -37,8 +37,10 @@ class Runnable(Protocol):
 
     def __call__(
         self, inputs: Sequence[NDArray[Any]], deadline: Deadline | None, /
-    ) -> tuple[Sequence[NDArray[Any]], Sequence[EventCount]]:
+    ) -> tuple[Sequence[Any], Sequence[EventCount]]:
         """Outputs, then update values, for explicit inputs, then shared values; and the events.
+
+        Outputs are arrays; an update value is an array, or a `Patch` of the old value.
 
         Raises:
             Cancelled, DeadlineExceeded: it was stopped.

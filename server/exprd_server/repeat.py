@@ -27,6 +27,7 @@ from exprd_server.values import Delivery, ExecuteReply, VariableRef
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from exprd_compiler.backends.patch import Patch
     from exprd_compiler.ir.counts import EventCount
     from exprd_server.calls import Runner
     from exprd_server.deadline import Deadline
@@ -70,7 +71,7 @@ class _Step(NamedTuple):
     """What one step gave, not yet committed."""
 
     outputs: Sequence[Array]
-    updates: tuple[tuple[Variable, Array], ...]
+    updates: tuple[tuple[Variable, Array | Patch], ...]
     met: Sequence[EventCount]
 
 
@@ -123,7 +124,7 @@ class Repeater:
             yield attempt
 
     def commit(
-        self, updates: Sequence[tuple[Variable, Array]], record: CallRecord | None
+        self, updates: Sequence[tuple[Variable, Array | Patch]], record: CallRecord | None
     ) -> tuple[tuple[str, int], ...]:
         """Publishes what a step has computed, and remembers how far the repetition is."""
         if updates or record is not None:
@@ -134,7 +135,8 @@ class Repeater:
         """Runs native code on what is published; the caller holds the locks."""
         bound = function.variables
         referred = [self._variables.find(x.uuid) for x in call.inputs if isinstance(x, VariableRef)]
-        values = self._variables.snapshot((*bound, *referred)).values
+        held = bool(function.written)
+        values = self._variables.snapshot((*bound, *referred), held=held).values
         inputs = self._runner.inputs_of(function, call, values[len(bound) :])
         results, met = function.compiled.run([*inputs, *values[: len(bound)]], deadline)
         count = len(function.graph.outputs)

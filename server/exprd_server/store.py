@@ -3,7 +3,8 @@
 Invariant: `commit` takes all its changes and the record of the call, or nothing;
 after it returns, both are as lasting as the policy of the commit promises. A store does
 no locking of single variables and no type checks: that is `variables.py`. Arrays that a
-store was given never change again; it compares them with their successors.
+lasting store was given for a variable that is not volatile never change again; it compares them
+with their successors. Others may change with a commit that brings the same array.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from exprd_compiler.errors import Conflict, UnknownHandle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
 
     from exprd_compiler.ir.type import TensorType
     from exprd_server.policy import Policy
@@ -182,6 +184,9 @@ class Store(Protocol):
         ...
 
 
+_GONE: Final[NDArray[Any]] = np.empty(0)
+
+
 class State:
     """What a store holds, in memory and without locks: the part that all stores share."""
 
@@ -202,7 +207,7 @@ class State:
         return self._now(uuid) if uuid in self._created else None
 
     def created(self, uuid: str) -> StoredVariable | None:
-        """A variable as it was created, which costs less."""
+        """A variable as it was created, which costs less; the value is gone once it was changed."""
         return self._created.get(uuid)
 
     def create(self, variable: StoredVariable) -> None:
@@ -227,8 +232,14 @@ class State:
             self._check(change.uuid, change.expected_version)
         for change in changes:
             self._current[change.uuid] = (change.expected_version + 1, change.value)
+            self._drop_first_value(change.uuid)
         if record is not None:
             self.records.setdefault(record.client_id, {})[record.seq] = record
+
+    def _drop_first_value(self, uuid: str) -> None:
+        created = self._created[uuid]
+        if created.value is not _GONE:
+            self._created[uuid] = replace(created, value=_GONE)
 
     def forget(self, client_id: str, through_seq: int) -> list[int]:
         """Drops old records of a client; the numbers of those that were there."""

@@ -1,8 +1,9 @@
 """Shared variables: identity, published values, and the one way to change them.
 
 Invariant: a reader sees either all values of a commit or none, and never waits for a
-running call; whoever publishes holds the write locks of what it publishes. Lock
-order: variable locks (ascending uuid), then `_storing`, the table lock, the store's own.
+running call, at most for a patch to be written (see `patches`); whoever publishes holds
+the write locks of what it publishes. Lock order: variable locks (ascending uuid), then
+`_storing`, the table lock, the store's own.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exprd_compiler.backends.patch import Patch
 from exprd_compiler.errors import CallError, Conflict, LimitExceeded, ShapeError, UnknownHandle
 from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.type import TensorType
 from exprd_server.locks import Hold, ReadWriteLock
+from exprd_server.patches import Patched, Patching
 from exprd_server.store import Change, StoredVariable, version_conflict
 from exprd_server.values import Durability, VariableInfo
 
@@ -35,7 +38,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Variable:
-    """A shared variable at run time. Only `VariableTable` writes to its fields."""
+    """A shared variable at run time. Only `VariableTable` writes to its fields.
+
+    Attributes:
+        value: read-only; readers without its lock get views of it, so that the references to its
+            memory show whether there are any.
+        settling: whether its memory is being written to; then such readers wait.
+    """
 
     uuid: str
     name: str
@@ -46,6 +55,7 @@ class Variable:
     value: NDArray[Any]
     dtype: np.dtype[Any] = field(init=False)
     deleted: bool = False
+    settling: bool = False
     lock: ReadWriteLock = field(default_factory=ReadWriteLock)
 
     def __post_init__(self) -> None:
@@ -85,6 +95,7 @@ class VariableTable:
         self._limits = limits
         self._storing = threading.Lock()  # held while the store waits for the disk
         self._lock = threading.Lock()
+        self._settled = threading.Condition(self._lock)
         self._variables = {v.uuid: _revived(v) for v in store.variables()}
         self._pins: Counter[str] = Counter()
         self._given_up: set[str] = set()  # pinned variables that their owners no longer want
@@ -137,25 +148,38 @@ class VariableTable:
             )
         return variable
 
-    def snapshot(self, variables: Sequence[Variable]) -> Snapshot:
-        """The published values of variables, all of one moment."""
+    def snapshot(self, variables: Sequence[Variable], *, held: bool = False) -> Snapshot:
+        """The published values of variables, all of one moment.
+
+        With `held`, the caller has locks of all that are not constant, and keeps the values no
+        longer than the locks.
+        """
         with self._lock:
+            if not held:
+                self._settle(variables)
             for variable in variables:
                 _check_alive(variable)
-            return Snapshot(
-                tuple([v.value for v in variables]), tuple([v.version for v in variables])
-            )
+            values = [v.value if held else _readable(v) for v in variables]
+            return Snapshot(tuple(values), tuple([v.version for v in variables]))
+
+    def _settle(self, variables: Sequence[Variable]) -> None:
+        """Waits until none of the variables is being patched."""
+        while any(v.settling for v in variables):
+            self._settled.wait()
 
     def describe(self, uuid: str) -> tuple[VariableInfo, NDArray[Any]]:
         """A consistent description and value."""
         with self._lock:
             variable = self.find(uuid)
-            return info_of(variable), variable.value
+            self._settle((variable,))
+            return info_of(variable), _readable(variable)
 
     def describe_all(self, names: Sequence[str]) -> tuple[tuple[VariableInfo, NDArray[Any]], ...]:
         """Descriptions and values of several variables, all of one moment."""
         with self._lock:
-            return tuple((info_of(v), v.value) for v in map(self.find, names))
+            found = [self.find(name) for name in names]
+            self._settle(found)
+            return tuple((info_of(v), _readable(v)) for v in found)
 
     def named(self, name: str) -> VariableInfo:
         """The durable variable of a name.
@@ -178,26 +202,40 @@ class VariableTable:
         return frozenset(name for name in names if name in self._variables)
 
     def commit(
-        self, new: Sequence[tuple[Variable, NDArray[Any]]], record: CallRecord | None
+        self, new: Sequence[tuple[Variable, NDArray[Any] | Patch]], record: CallRecord | None
     ) -> tuple[tuple[str, int], ...]:
         """Publishes new values together, or none of them; the caller holds the write locks.
 
         Returns:
             The uuids and their new versions.
         """
-        for variable, value in new:
+        whole = [(v, x) for v, x in new if not isinstance(x, Patch)]
+        for variable, value in whole:
             check_value(variable, value)
-        self._charge(new)
-        changes = [Change(variable.uuid, variable.version, value) for variable, value in new]
+        if len(whole) == len(new):
+            self._publish([Patched(v, _frozen(x), None) for v, x in whole], record)
+        else:
+            patches = [(v, x) for v, x in new if isinstance(x, Patch)]
+            with Patching(self._settled, patches, lasting=self._store.lasting) as patched:
+                made = [
+                    p if p.value is p.variable.value else p._replace(value=_frozen(p.value))
+                    for p in patched
+                ]
+                self._publish([*(Patched(v, _frozen(x), None) for v, x in whole), *made], record)
+        return tuple((variable.uuid, variable.version) for variable, _ in new)
+
+    def _publish(self, new: Sequence[Patched], record: CallRecord | None) -> None:
+        grown = [(variable, value) for variable, value, _ in new]
+        self._charge(grown)
+        changes = [Change(v.uuid, v.version, value, dirty) for v, value, dirty in new]
         try:
             self._store.commit(changes, record)
         except BaseException:
-            self._refund(new)
+            self._refund(grown)
             raise
         with self._lock:
-            for variable, value in new:
+            for variable, value, _ in new:
                 _publish(variable, value)
-        return tuple((variable.uuid, variable.version) for variable, _ in new)
 
     def delete(self, names: Iterable[str]) -> int:
         """Removes variables; the count of those that existed."""
@@ -424,7 +462,7 @@ def _check_names(new: NewVariable, limits: Limits) -> None:
 
 
 def _publish(variable: Variable, value: NDArray[Any]) -> None:
-    variable.value = _frozen(value)
+    variable.value = value
     variable.version += 1
 
 
@@ -433,6 +471,12 @@ def _frozen(value: NDArray[Any]) -> NDArray[Any]:
     view = value.view()
     view.flags.writeable = False
     return view
+
+
+def _readable(variable: Variable) -> NDArray[Any]:
+    """The value for a reader without the lock; the caller has the table's."""
+    fixed = variable.durability is Durability.CONSTANT
+    return variable.value if fixed else variable.value.view()
 
 
 def _attached(variable: Variable, wanted: TensorType) -> VariableInfo:

@@ -23,6 +23,7 @@ from exprd_compiler.backends.addresses import data_address
 from exprd_compiler.backends.llvm import layout
 from exprd_compiler.backends.llvm.blas import host_blas
 from exprd_compiler.backends.llvm.jit import Linked
+from exprd_compiler.backends.patch import Patch
 from exprd_compiler.errors import CallError, CompilerBug, ExprdError, ShapeError
 from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.dtype import numpy_dtype
@@ -213,6 +214,12 @@ class Executable:
         self._idle.append(context)
         return outputs, counts
 
+    def changes(
+        self, arguments: Sequence[Array], guard: Guard | None = None
+    ) -> tuple[Sequence[Array | Patch], tuple[EventCount, ...]]:
+        """The same: all new values are whole."""
+        return self.run(arguments, guard)
+
     def _guarded(self, guard: Guard, context: _Context, arrays: Sequence[Array]) -> int:
         # the arrays are an argument, so that they live as long as native code can run
         native = partial(self._native, context, arrays)
@@ -283,6 +290,11 @@ class Executable:
         values = context.values()
         nodes = (site.origin,) if site.origin >= 0 else ()
         return kind(site.message.format(*values), op=site.op, nodes=nodes)
+
+
+def owns_memory(array: Array) -> bool:
+    """Whether an array has its memory to itself, but for what it is the base of."""
+    return bool(array.flags.owndata) or isinstance(array.base, _Memory)
 
 
 def _known(t: TensorType) -> tuple[tuple[int, int], ...]:

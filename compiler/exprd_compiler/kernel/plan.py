@@ -55,13 +55,17 @@ _BLAS_LIMIT = 2**31 - 1
 _STANDING = (Assign, Join, Lapack, Library, Routine, Scan, Scatter)
 
 
-def make_plan(graph: Graph) -> Plan:
-    """The plan of a graph without expansions."""
-    return _Planner(graph).plan()
+def make_plan(graph: Graph, *, in_place: bool = False) -> Plan:
+    """The plan of a graph without expansions.
+
+    With `in_place`, the updates are chains of writes that begin at their variables (see `writes`):
+    they are made in the argument, after everything else, and are no outputs.
+    """
+    return _Planner(graph, in_place=in_place).plan()
 
 
 class _Planner:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, in_place: bool) -> None:
         order = graph.nodes()
         self.graph = graph
         self.shapes = Shapes(graph.leaves)
@@ -78,6 +82,10 @@ class _Planner:
         self.steps: dict[int, list[Step]] = {}
         self.temporaries = 0
         self.argument = {node: index for index, node in enumerate(graph.leaves)}
+        self.returned = graph.outputs if in_place else graph.roots
+        self.written: set[Node] = set()  # the writes that are made in place
+        for slot, new in graph.updates if in_place else ():
+            self._write_in_place(graph.shared[slot], new)
 
     def _wanted(self) -> set[Node]:
         """The nodes whose elements some root or some fetched integer needs."""
@@ -89,6 +97,12 @@ class _Planner:
                 wanted.add(node)
                 stack.extend(value_inputs(node))
         return wanted
+
+    def _write_in_place(self, leaf: Node, new: Node) -> None:
+        while new is not leaf:
+            self.buffer_of[new] = self._buffer(leaf)
+            self.written.add(new)
+            new = new.inputs[0]
 
     # ---- buffers
     def _new_buffer(
@@ -140,6 +154,8 @@ class _Planner:
                     self._lower_group(item) if isinstance(item, Group) else self._lower_node(item)
                 )
                 self.steps.setdefault(level, []).extend(made)
+        for node in sorted(self.written, key=self.grouping.level):
+            self.steps.setdefault(-1, []).append(self._write(node))
         steps = tuple(counted_once(self._in_order(last)))
         slots, slot_of = assign_slots(self.buffers, steps)
         return Plan(
@@ -157,7 +173,7 @@ class _Planner:
     def _outputs(self) -> list[Buffer]:
         """One buffer per root; a root that is stored nowhere else is computed straight into it."""
         out: list[Buffer] = []
-        for index, root in enumerate(self.graph.roots):
+        for index, root in enumerate(self.returned):
             extents = self.shapes[root]
             buffer = self._new_buffer(root.dtype, extents, "output", index)
             out.append(buffer)
@@ -217,7 +233,7 @@ class _Planner:
 
     # ---- nodes that stand alone
     def _lower_node(self, node: Node) -> list[Step]:
-        if node not in self.buffer_of:
+        if node not in self.buffer_of or node in self.written:
             return []
         match node.op.lowering:
             case Library():
@@ -230,14 +246,20 @@ class _Planner:
                 return [
                     routine_call(node, self.shapes, self.storage, self._buffer, self._temporary)
                 ]
-            case Assign():
-                return [self._copied(node, node.inputs[0]), self._assigned(node)]
+            case Assign() | Scatter():
+                return [self._copied(node, node.inputs[0]), self._write(node)]
             case Join():
                 return self._joined(node)
             case Scan():
                 return [self._copied(node, node.inputs[0]), self._scanned(node)]
             case _:
-                return [self._copied(node, node.inputs[0]), self._scattered(node)]
+                raise CompilerBug("no step computes this op", op=node.op.name)
+
+    def _write(self, node: Node) -> Kernel:
+        """The kernel that makes the change that is all of a node's value but its first input."""
+        if isinstance(node.op.lowering, Assign):
+            return self._assigned(node)
+        return self._scattered(node)
 
     def _copied(self, node: Node, source: Node, factor: float = 1.0) -> Kernel:
         """The kernel that starts a changed copy: all elements of the source times a factor."""

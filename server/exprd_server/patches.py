@@ -1,0 +1,119 @@
+"""Patches of a commit: new values that are made of the old ones by writing where these lie.
+
+Invariant: a variable is patched in place only when nobody else can see its memory; otherwise its
+value is copied first. While it is being patched, readers without its lock wait. A commit that fails
+puts back what was there.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from exprd_compiler.backends.executable import owns_memory
+from exprd_compiler.backends.patch import restore
+from exprd_server.values import Durability
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from exprd_compiler.backends.patch import Patch
+    from exprd_server.values import Array
+    from exprd_server.variables import Variable
+
+
+class Patched(NamedTuple):
+    """A variable and the value that a patch has made; `dirty` as in `store.Change`."""
+
+    variable: Variable
+    value: Array
+    dirty: tuple[tuple[int, int], ...] | None
+
+
+class Patching:
+    """The patches of one commit, as a context; when it is left by an exception, nothing was done.
+
+    The caller holds the write locks of the variables.
+
+    Args:
+        settled: of the table; notified when readers may go on.
+        lasting: whether the store reads durable values later on; those are copied.
+        patches: with their variables.
+    """
+
+    def __init__(
+        self,
+        settled: threading.Condition,
+        patches: Sequence[tuple[Variable, Patch]],
+        *,
+        lasting: bool,
+    ) -> None:
+        self._settled = settled
+        self._patches = patches
+        self._lasting = lasting
+        self._saved: list[tuple[Array, list[tuple[Any, Array]] | None]] = []
+
+    def __enter__(self) -> list[Patched]:
+        try:
+            return [self._applied(variable, patch) for variable, patch in self._patches]
+        except BaseException:
+            self._undo()
+            self._settle()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            self._undo()
+        self._settle()
+
+    def _applied(self, variable: Variable, patch: Patch) -> Patched:
+        if self._lasting and variable.durability is not Durability.VOLATILE:
+            return Patched(variable, patch.applied(variable.value), patch.dirty(variable.value))
+        with self._settled:
+            memory = _memory_of(variable)
+            variable.settling = memory is not None
+        if memory is None:
+            return Patched(variable, patch.applied(variable.value), None)
+        # kept before the first write, so that an interrupt at any moment finds it
+        self._saved.append((memory, patch.saved(memory)))
+        patch.write(memory)
+        return Patched(variable, variable.value, None)
+
+    def _undo(self) -> None:
+        for memory, saved in reversed(self._saved):
+            restore(memory, saved or ())
+
+    def _settle(self) -> None:
+        with self._settled:
+            for variable, _ in self._patches:
+                variable.settling = False
+            self._settled.notify_all()
+
+
+def _memory_of(variable: Variable) -> Array | None:
+    """The value as it may be written to, or None if somebody else may be looking at it."""
+    value = variable.value
+    if _references(value) > _ALONE:
+        return None
+    memory: Array | None = value.base
+    if memory is None or not (memory.flags.writeable and owns_memory(memory)):
+        return None
+    same = memory.nbytes == value.nbytes and memory.flags.c_contiguous and value.flags.c_contiguous
+    return memory.view(value.dtype).reshape(value.shape) if same else None
+
+
+def _references(value: Array) -> int:
+    """How often the memory of a view is referred to: by the view, this call, and anybody else."""
+    return sys.getrefcount(value.base)
+
+
+_ALONE: Final = _references(np.zeros(1).view())
