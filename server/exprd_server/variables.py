@@ -11,22 +11,23 @@ from __future__ import annotations
 import threading
 import uuid as uuids
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exprd_compiler.backends.patch import Patch
-from exprd_compiler.errors import CallError, Conflict, LimitExceeded, ShapeError, UnknownHandle
+from exprd_compiler.errors import Conflict, LimitExceeded, ShapeError, UnknownHandle
 from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.type import TensorType
+from exprd_server.creation import check_names, same_creation, stored_of
 from exprd_server.locks import Hold, ReadWriteLock
 from exprd_server.patches import Patched, Patching
 from exprd_server.store import Change, StoredVariable, version_conflict
 from exprd_server.values import Durability, VariableInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -125,7 +126,7 @@ class VariableTable:
         self._leases.refund(client_id, variable.value.nbytes)
         if new.attach and existing.uuid != variable.uuid:
             return _attached(existing, variable.type)
-        if not _same_creation(existing, variable):
+        if not same_creation(existing, variable):
             raise Conflict(
                 f"shared variable {variable.uuid} exists already with other content",
                 hint="draw a new uuid",
@@ -162,7 +163,7 @@ class VariableTable:
             values = [v.value if held else _readable(v) for v in variables]
             return Snapshot(tuple(values), tuple([v.version for v in variables]))
 
-    def _settle(self, variables: Sequence[Variable]) -> None:
+    def _settle(self, variables: Collection[Variable]) -> None:
         """Waits until none of the variables is being patched."""
         while any(v.settling for v in variables):
             self._settled.wait()
@@ -282,7 +283,7 @@ class VariableTable:
                 variable.durability = Durability.DURABLE
                 self._promoted.add(variable.uuid)
             self._store.delete([variable.uuid])
-            self._store.create(_stored(variable))
+            self._store.create(stored_of(variable))
 
     def release_client(self, client_id: str) -> int:
         """Removes the variables of a client, but for named durable ones."""
@@ -297,7 +298,10 @@ class VariableTable:
     def every(self) -> tuple[StoredVariable, ...]:
         """All variables as they are at one moment."""
         with self._lock:
-            return tuple(map(_stored, self._variables.values()))
+            self._settle(self._variables.values())
+            return tuple(
+                replace(stored_of(v), value=_readable(v)) for v in self._variables.values()
+            )
 
     def revive(self, stored: StoredVariable) -> Variable:
         """Makes a variable as it once was, or gives the one that has its uuid."""
@@ -332,7 +336,7 @@ class VariableTable:
         return len(kept), [name for name in names if name not in kept]
 
     def _prepared(self, client_id: str, new: NewVariable, value: NDArray[Any]) -> Variable:
-        _check_names(new, self._limits)
+        check_names(new, self._limits)
         if value.nbytes > self._limits.tensor_bytes:
             raise LimitExceeded(
                 f"a value of {value.nbytes} bytes is above the limit of"
@@ -375,7 +379,7 @@ class VariableTable:
                 if existing is not None:
                     return existing
                 self._check_room()
-            self._store.create(_stored(variable))
+            self._store.create(stored_of(variable))
             with self._lock:
                 self._variables[variable.uuid] = variable
             return None
@@ -449,18 +453,6 @@ def _check_alive(variable: Variable) -> None:
         )
 
 
-def _check_names(new: NewVariable, limits: Limits) -> None:
-    if len(new.name) > limits.name_length or not new.name.isprintable():
-        raise CallError(f"a name is up to {limits.name_length} printable characters")
-    if new.uuid:
-        try:
-            canonical = str(uuids.UUID(new.uuid))
-        except ValueError:
-            canonical = ""
-        if canonical != new.uuid:
-            raise CallError(f"{new.uuid[:64]!r} is not a uuid in its usual lower-case form")
-
-
 def _publish(variable: Variable, value: NDArray[Any]) -> None:
     variable.value = value
     variable.version += 1
@@ -490,26 +482,6 @@ def _attached(variable: Variable, wanted: TensorType) -> VariableInfo:
     return info_of(variable)
 
 
-def _same_creation(a: Variable, b: Variable) -> bool:
-    same = (a.name, a.type, a.durability, a.owner) == (b.name, b.type, b.durability, b.owner)
-    # After the first assignment the initial value is gone, and so is the need to compare it.
-    return same and (
-        a.version > 1 or np.array_equal(a.value, b.value, equal_nan=a.value.dtype.kind != "b")
-    )
-
-
-def _stored(variable: Variable) -> StoredVariable:
-    return StoredVariable(
-        uuid=variable.uuid,
-        name=variable.name,
-        type=variable.type,
-        durability=variable.durability,
-        version=variable.version,
-        value=variable.value,
-        owner=variable.owner,
-    )
-
-
 def _revived(stored: StoredVariable) -> Variable:
     return Variable(
         uuid=stored.uuid,
@@ -518,5 +490,5 @@ def _revived(stored: StoredVariable) -> Variable:
         durability=stored.durability,
         owner=stored.owner,
         version=stored.version,
-        value=stored.value,
+        value=_frozen(stored.value),
     )

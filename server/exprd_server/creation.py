@@ -1,0 +1,50 @@
+"""Creation of shared variables: what may be asked for, what is the same, what a store gets."""
+
+from __future__ import annotations
+
+import uuid as uuids
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exprd_compiler.errors import CallError
+from exprd_server.store import StoredVariable
+
+if TYPE_CHECKING:
+    from exprd_server.settings import Limits
+    from exprd_server.variables import NewVariable, Variable
+
+
+def check_names(new: NewVariable, limits: Limits) -> None:
+    """Returns if the name and the uuid of a new variable are allowed."""
+    if len(new.name) > limits.name_length or not new.name.isprintable():
+        raise CallError(f"a name is up to {limits.name_length} printable characters")
+    if new.uuid:
+        try:
+            canonical = str(uuids.UUID(new.uuid))
+        except ValueError:
+            canonical = ""
+        if canonical != new.uuid:
+            raise CallError(f"{new.uuid[:64]!r} is not a uuid in its usual lower-case form")
+
+
+def same_creation(a: Variable, b: Variable) -> bool:
+    """Whether creating `b` is creating `a` again."""
+    same = (a.name, a.type, a.durability, a.owner) == (b.name, b.type, b.durability, b.owner)
+    # After the first assignment the initial value is gone, and so is the need to compare it.
+    return same and (
+        a.version > 1 or np.array_equal(a.value, b.value, equal_nan=a.value.dtype.kind != "b")
+    )
+
+
+def stored_of(variable: Variable) -> StoredVariable:
+    """A variable as a store keeps it."""
+    return StoredVariable(
+        uuid=variable.uuid,
+        name=variable.name,
+        type=variable.type,
+        durability=variable.durability,
+        version=variable.version,
+        value=variable.value,
+        owner=variable.owner,
+    )
