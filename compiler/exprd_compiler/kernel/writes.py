@@ -8,7 +8,7 @@ what is about to be overwritten, whereby every index is checked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -67,16 +67,15 @@ class Split:
 
 def split_writes(graph: Graph) -> Split:
     """A graph, and the updates that can be made in place split from it."""
-    chains = {
-        place: chain
-        for place, (slot, new) in enumerate(graph.updates)
-        if (chain := _chain(graph.shared[slot], new))
-    }
+    found = [_chain(graph.shared[slot], new) for slot, new in graph.updates]
+    chains: dict[int, list[Node]] = {p: chain for p, chain in enumerate(found) if chain}
     whole = [new for place, (_, new) in enumerate(graph.updates) if place not in chains]
     while chains:
         # a new value that something else reads must exist apart from the old one
         read = set(toposort((*graph.outputs, *whole, *_operands(chains.values()))))
-        kept = {place: chain for place, chain in chains.items() if read.isdisjoint(chain)}
+        kept: dict[int, list[Node]] = {
+            place: chain for place, chain in chains.items() if read.isdisjoint(chain)
+        }
         if len(kept) == len(chains):
             break
         whole = [new for place, (_, new) in enumerate(graph.updates) if place not in kept]
@@ -115,7 +114,7 @@ def _is_narrow(entry: tuple[Any, ...]) -> bool:
     return stop == NEXT or (stop or -1) >= 0 or (start not in (None, NEXT) and start < 0)
 
 
-def _operands(chains: Any) -> list[Node]:
+def _operands(chains: Iterable[Sequence[Node]]) -> list[Node]:
     return [x for chain in chains for node in chain for x in node.inputs[1:]]
 
 
