@@ -8,6 +8,7 @@ for ever; a change of its data is a new version of it, beside the old one.
 from __future__ import annotations
 
 import copyreg
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -115,7 +116,8 @@ def _reduce_function(function: Function) -> Reduced:
     kept = stored(recipe.graph, recipe.shared)
     slots = tuple(_of_slot(slot) for slot in recipe.slots)
     defaults = tuple(function.defaults())
-    rest = (recipe.name, recipe.place, function.trust_input)
+    # of the place only the file's name and the line: folders are nobody else's business
+    rest = (recipe.name, re.split(r"[\\/]", recipe.place)[-1], function.trust_input)
     layout = (recipe.layout.kind, recipe.layout.keys)
     prints = tuple((p.printer, dict(p.known), p.outputs) for p in recipe.prints)
     data = (*_of_stored(kept), slots, defaults, layout, recipe.mode, prints, *rest)

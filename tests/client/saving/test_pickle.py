@@ -141,6 +141,12 @@ def test_prints_and_intermediate_inputs(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == "seen shape = (2,)\n"
 
 
+def test_no_folder_of_the_writer_is_in_a_pickle() -> None:
+    data = pickle.dumps(golden_objects(), 2)
+    assert str(Path(__file__).parent).encode() not in data
+    assert b"models.py:" in data
+
+
 def test_several_objects_in_one_file() -> None:
     file = io.BytesIO()
     objects = [T.dscalar("a"), shared(1.0, name="b"), T.dscalar("c") + 1]
