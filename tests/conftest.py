@@ -5,6 +5,7 @@ Nothing here knows a package of ours; fixtures that do live in the conftest.py o
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -55,3 +56,21 @@ def rng() -> np.random.Generator:
 def child_env() -> dict[str, str]:
     """The environment for a Python child process: it finds our packages as this process does."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """A function `figure(area, **numbers)` that prints what a test has measured or counted.
+
+    `area` is a row of the table in docs/reliability.md. With EXPRD_FIGURES naming a file, the
+    figure is also added to it as a line of JSON; `make reliability` makes the table of these.
+    """
+
+    def note(area: str, **numbers: float | str) -> None:
+        print(f"{area}:", ", ".join(f"{name} {value}" for name, value in numbers.items()))
+        if path := os.environ.get("EXPRD_FIGURES"):
+            line = json.dumps({"area": area, "test": request.node.nodeid, "numbers": numbers})
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(line + "\n")  # one write, so that two processes do not mix lines
+
+    return note

@@ -44,11 +44,9 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(params=["embedded", "remote"])
 def mode(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Runs a test in this process, then against the server."""
-    if request.param == "embedded":
-        yield request.param
-        return
-    with exprd.connect(request.getfixturevalue("server")):
+    """Runs a test in this process, in an engine of its own, then against the server."""
+    target = "" if request.param == "embedded" else request.getfixturevalue("server")
+    with exprd.connect(target):
         yield request.param
 
 

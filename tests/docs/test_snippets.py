@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import exprd
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -30,6 +32,7 @@ def test_the_snippets_of_a_page_run(
     monkeypatch.delenv("EXPRD_TARGET", raising=False)
     program = types.ModuleType("__main__")  # a class of a page can be pickled as one of a program
     monkeypatch.setitem(sys.modules, "__main__", program)
-    for line, code in snippets(page.read_text(encoding="utf-8")):
-        # The padding makes a traceback name the page's own line.
-        exec(compile("\n" * line + code, str(page), "exec"), program.__dict__)
+    with exprd.connect(""):  # named state of other tests in this process is not seen
+        for line, code in snippets(page.read_text(encoding="utf-8")):
+            # The padding makes a traceback name the page's own line.
+            exec(compile("\n" * line + code, str(page), "exec"), program.__dict__)
