@@ -67,7 +67,8 @@ def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
     """
 
     def note(area: str, **numbers: float | str) -> None:
-        print(f"{area}:", ", ".join(f"{name} {value}" for name, value in numbers.items()))
+        listed = ", ".join(f"{name} {value}" for name, value in numbers.items())
+        sys.stdout.write(f"{area}: {listed}\n")
         if path := os.environ.get("EXPRD_FIGURES"):
             line = json.dumps({"area": area, "test": request.node.nodeid, "numbers": numbers})
             with Path(path).open("a", encoding="utf-8") as file:
