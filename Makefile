@@ -13,7 +13,8 @@ METADATA := setup.cfg pyproject.toml client/exprd/__about__.py
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check check-format check-lint check-types check-layers check-proto check-container \
-	format docs proto proto-baseline proto-check test-protobuf6 soak soak-ci statistics coverage bench bench-service container container-check clean distclean
+	format docs proto proto-baseline proto-check test-protobuf6 soak soak-ci statistics coverage bench bench-service bench-store \
+	reliability container container-check clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -93,6 +94,17 @@ bench: .venv/dev.stamp ## measure, and write build/bench.json
 
 bench-service: .venv/dev.stamp ## measure calls to a server next to a bare gRPC echo (benchmarks/results/service.json)
 	$(BIN)/python -m benchmarks.service --json benchmarks/results/service.json
+	$(BIN)/python -m tools.reliability
+
+bench-store: .venv/dev.stamp ## measure the durable store next to bare SQLite (benchmarks/results/store.json)
+	$(BIN)/python -m benchmarks.store --json benchmarks/results/store.json
+	$(BIN)/python -m tools.reliability
+
+# What notes a figure, short or long; EXPRD_SOAK scales the long ones.
+reliability: .venv/dev.stamp ## inject faults, count, and write the table of docs/reliability.md anew
+	mkdir -p build && rm -f build/figures.jsonl
+	EXPRD_FIGURES=build/figures.jsonl $(BIN)/python -m pytest -m figure $(SOAK_ARGS)
+	$(BIN)/python -m tools.reliability --merge build/figures.jsonl
 
 container: ## build the server's image (needs buildah)
 	container/build.sh

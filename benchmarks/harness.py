@@ -6,6 +6,7 @@ stand beside it. Data must change between calls where a cache could make the wor
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import platform
@@ -69,11 +70,12 @@ def _sample(call: Callable[[], object], calls: int) -> float:
 
 
 def machine() -> dict[str, object]:
-    """What the figures depend on, apart from our own code."""
+    """What the figures depend on, apart from our own code, and the day."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "cpu": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),

@@ -5,6 +5,7 @@ Nothing here knows a package of ours; fixtures that do live in the conftest.py o
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tools.reliability_rows import AREAS
 
 TESTS = Path(__file__).parent
 
@@ -23,6 +26,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the golden files from what the tests produce now, instead of comparing",
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that note figures, so that `-m figure` runs them and no others."""
+    for item in items:
+        if "figure" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.figure)
 
 
 @pytest.fixture
@@ -62,16 +73,25 @@ def child_env() -> dict[str, str]:
 def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
     """A function `figure(area, **numbers)` that prints what a test has measured or counted.
 
-    `area` is a row of the table in docs/reliability.md. With EXPRD_FIGURES naming a file, the
-    figure is also added to it as a line of JSON; `make reliability` makes the table of these.
+    `area` is a row of the table in docs/reliability.md. A unit may end a name (`p99_ms`). With
+    EXPRD_FIGURES naming a file, the figure is also added to it as a line of JSON;
+    `make reliability` makes the table of these.
     """
 
     def note(area: str, **numbers: float | str) -> None:
+        assert area in AREAS, f"{area!r} is no row of tools/reliability_rows.py"
         listed = ", ".join(f"{name} {value}" for name, value in numbers.items())
         sys.stdout.write(f"{area}: {listed}\n")
         if path := os.environ.get("EXPRD_FIGURES"):
-            line = json.dumps({"area": area, "test": request.node.nodeid, "numbers": numbers})
+            entry = {
+                "area": area,
+                "test": request.node.nodeid,
+                "soak": request.node.get_closest_marker("soak") is not None,
+                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+                "numbers": numbers,
+            }
             with Path(path).open("a", encoding="utf-8") as file:
-                file.write(line + "\n")  # one write, so that two processes do not mix lines
+                # one write, so that two processes do not mix lines
+                file.write(json.dumps(entry) + "\n")
 
     return note
