@@ -60,6 +60,7 @@ class Alarm:
                 return []
             now = time.monotonic()
             due = [key for key, (end, _) in self._waiting.items() if end <= now]
+            due.sort(key=lambda key: self._waiting[key][0])
             rings = [self._waiting.pop(key)[1] for key in due]
             self._next = min((end for end, _ in self._waiting.values()), default=math.inf)
             if not rings:

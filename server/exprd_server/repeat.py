@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from exprd_compiler.errors import CallError, LimitExceeded, ResultExpired
+from exprd_compiler.errors import (
+    CallError,
+    Cancelled,
+    DeadlineExceeded,
+    ExprdError,
+    LimitExceeded,
+    ResultExpired,
+)
 from exprd_server.calls import (
     check_counts,
     check_expected_versions,
@@ -97,6 +104,7 @@ class Repeater:
             CallError: an input, an output or the number of steps is not what it should be.
             LimitExceeded: the outputs of all steps together are too large.
             ResultExpired: some of the stacked outputs went with an earlier attempt.
+            ExprdError: whatever a step raises; the field "steps" says how many are done.
         """
         _check(function, job)
         call = job.call
@@ -220,6 +228,15 @@ class _Loop:
         yield reply
 
     def _step(self, step: int) -> tuple[Sequence[Array], ExecuteReply | None]:
+        try:
+            return self._made(step)
+        except (Cancelled, DeadlineExceeded) as error:
+            raise _broken_off(error, step - 1) from None
+        except ExprdError as error:
+            error.fields = _with_steps(error, step - 1)
+            raise
+
+    def _made(self, step: int) -> tuple[Sequence[Array], ExecuteReply | None]:
         repeater, job, deadline = self._repeater, self._job, self._deadline
         with repeater.hold(self._function, job.call, deadline):
             check(deadline, f"step {step}")
@@ -266,6 +283,20 @@ class _Loop:
             before = self._met.get(key)
             count = event.count + (0 if before is None else before.count)
             self._met[key] = replace(event, count=count)
+
+
+def _with_steps(error: ExprdError, done: int) -> dict[str, str]:
+    return {**error.fields, "steps": str(done)}
+
+
+def _broken_off(error: ExprdError, done: int) -> ExprdError:
+    """The error of a repetition: that of its last step speaks of that step alone."""
+    why = "was cancelled" if isinstance(error, Cancelled) else "ran out of time"
+    return type(error)(
+        f"the repetition {why} in step {done + 1}; the {done} steps before it are done",
+        hint=error.hint,
+        fields=_with_steps(error, done),
+    )
 
 
 def _stack(kept: Sequence[Sequence[Array]]) -> list[Array]:

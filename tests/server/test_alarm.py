@@ -18,13 +18,16 @@ def alarm():
 
 def test_what_is_set_rings_in_order(alarm) -> None:
     rung: list[str] = []
-    done = threading.Event()
-    alarm.set("late", 0.06, lambda: (rung.append("late"), done.set()))
-    alarm.set("dropped", 0.04, lambda: rung.append("dropped"))
-    alarm.set("early", 0.02, lambda: rung.append("early"))
+    held, go, done = threading.Event(), threading.Event(), threading.Event()
+    alarm.set("first", 0.0, lambda: (held.set(), go.wait(30)))
+    assert held.wait(30)  # from here on until `go`, nothing else can ring
+    alarm.set("late", 0.002, lambda: (rung.append("late"), done.set()))
+    alarm.set("dropped", 0.001, lambda: rung.append("dropped"))
+    alarm.set("early", 0.0, lambda: rung.append("early"))
     alarm.drop("dropped")
     alarm.drop("never set")
-    assert done.wait(10)
+    go.set()
+    assert done.wait(30)
     assert rung == ["early", "late"]
 
 

@@ -302,12 +302,16 @@ def test_a_cancelled_repetition_keeps_its_steps(client, counter):
     next(call)
     stop = wire.GetInfoRequest(client_id=client.client_id, cancel=[identity.seq])
     client.admin.GetInfo(stop)
-    with pytest.raises(grpc.RpcError, match="cancelled before step") as caught:
+    with pytest.raises(grpc.RpcError, match="the repetition was cancelled in step") as caught:
         list(call)
     assert caught.value.code() is grpc.StatusCode.CANCELLED
     done = client.value(total)
     assert 100 <= done < 10_000_000
     assert client.version(total) == done + 1
+    assert f"the {done:g} steps before it are done" in caught.value.details()
+    trailers = dict(caught.value.trailing_metadata())
+    detail = wire.ErrorDetail.FromString(trailers["exprd-error-bin"])
+    assert detail.fields["steps"] == f"{done:g}"
 
 
 @pytest.mark.parametrize(
