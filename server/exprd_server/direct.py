@@ -1,13 +1,14 @@
 """The short way to a function for a caller in the same process.
 
 Invariant: locks, snapshot, native code and commit are those of every other call; only what serves
-callers that can go away is left out: lease, call record, deadline and delivery.
+callers that can go away is left out: lease, call record and delivery. A deadline can be given.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from exprd_server.deadline import check
 from exprd_server.locks import Hold
 from exprd_server.values import Durability
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from exprd_compiler.ir.counts import EventCount
+    from exprd_server.deadline import Deadline
     from exprd_server.functions import Function
     from exprd_server.values import Array
     from exprd_server.variables import VariableTable
@@ -38,15 +40,18 @@ class DirectCall:
         )
         self._count = len(function.graph.outputs)
 
-    def __call__(self, inputs: Sequence[Array]) -> tuple[Sequence[Array], Sequence[EventCount]]:
+    def __call__(
+        self, inputs: Sequence[Array], deadline: Deadline | None = None
+    ) -> tuple[Sequence[Array], Sequence[EventCount]]:
         """The outputs for inputs, which native code checks, and the events that were met."""
         if not self._shared:
-            return self._run(inputs, None)
-        with Hold(self._written, self._read, None):
+            return self._run(inputs, deadline)
+        with Hold(self._written, self._read, deadline):
             values = self._variables.snapshot(self._shared, held=bool(self._written)).values
-            results, met = self._run([*inputs, *values], None)
+            results, met = self._run([*inputs, *values], deadline)
             if not self._written:
                 return results, met
+            check(deadline, "its results were committed")
             new = results[self._count :]
             self._variables.commit(tuple(zip(self._written, new, strict=True)), None)
             return results[: self._count], met

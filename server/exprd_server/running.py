@@ -1,20 +1,23 @@
 """Running calls by their names, so that they can be cancelled from outside.
 
-Invariant: to cancel is to ask. A call that has passed its commit point is not undone, and one that
-is not running, or not yet, is left alone.
+Invariant: to cancel is to ask. A call that has passed its commit point is not undone; one that has
+not begun yet is stopped when it begins, since messages overtake each other.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
     from exprd_server.deadline import Deadline
     from exprd_server.values import CallId
+
+_EXPECTED: Final = 4096  # calls of all clients that were cancelled and have not begun
 
 
 class RunningCalls:
@@ -23,6 +26,7 @@ class RunningCalls:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._deadlines: dict[object, tuple[str, int, Deadline]] = {}
+        self._early: OrderedDict[tuple[str, int], None] = OrderedDict()
 
     @contextmanager
     def running(
@@ -32,9 +36,12 @@ class RunningCalls:
         if deadline is None:
             yield
             return
-        key = object()
+        key, seq = object(), 0 if call_id is None else call_id.seq
         with self._lock:
-            self._deadlines[key] = (client_id, 0 if call_id is None else call_id.seq, deadline)
+            self._deadlines[key] = (client_id, seq, deadline)
+            unwanted = bool(self._early) and self._early.pop((client_id, seq), key) is None
+        if unwanted:
+            deadline.cancel()
         try:
             yield
         finally:
@@ -44,10 +51,19 @@ class RunningCalls:
     def cancel(self, client_id: str, seqs: Iterable[int]) -> int:
         """Cancels calls of a client by their numbers; how many of them were running."""
         wanted = set(seqs)
+        with self._lock:
+            here = {seq for owner, seq, _ in self._deadlines.values() if owner == client_id}
+            for seq in sorted(wanted - here):
+                self._early[client_id, seq] = None
+            while len(self._early) > _EXPECTED:
+                self._early.popitem(last=False)
         return self._cancel(lambda owner, seq: owner == client_id and seq in wanted)
 
     def cancel_client(self, client_id: str) -> int:
         """Cancels whatever a client runs."""
+        with self._lock:
+            for key in [key for key in self._early if key[0] == client_id]:
+                del self._early[key]
         return self._cancel(lambda owner, _: owner == client_id)
 
     def cancel_all(self) -> int:

@@ -27,6 +27,7 @@ from exprd_server.compilers import InProcessCompiler
 from exprd_server.deadline import Deadline
 from exprd_server.engine import LocalEngine
 from exprd_server.requests import cancelled
+from exprd_server.running import RunningCalls
 from exprd_server.settings import Settings
 from exprd_server.store import MemoryStore
 from exprd_server.values import CallId, CompileCall, ExecuteCall
@@ -170,6 +171,43 @@ def test_a_call_is_stopped_from_outside(how: str) -> None:
             running.result(SOON)
     assert found in ([1], [(1, 0, 1)])
     assert bench.engine.cancel_all() == 0
+
+
+def test_a_call_is_stopped_before_it_begins() -> None:
+    """The wish may overtake the call, as one that waits behind others in a stream."""
+    bench = Bench(outer_sum())
+    assert bench.engine.cancel("c", [7, 8, 9]) == 0
+    with pytest.raises(Cancelled):
+        bench.call(400_000, Deadline(60), 7)
+    assert bench.call(3, Deadline(60), 10).versions == ((bench.total, 2),)
+    assert bench.engine.cancel_all() == 0
+
+
+def is_stopped(calls: RunningCalls, seq: int) -> bool:
+    deadline = Deadline(60)
+    with calls.running("c", CallId(client_id="c", seq=seq), deadline):
+        try:
+            deadline.check("it began")
+        except Cancelled:
+            return True
+        return False
+
+
+def test_what_is_cancelled_early_is_forgotten_in_time() -> None:
+    calls = RunningCalls()
+    assert calls.cancel("c", range(1, 4_098)) == 0  # one more than is remembered
+    assert [is_stopped(calls, seq) for seq in (1, 2, 2, 4_097)] == [False, True, False, True]
+    assert calls.cancel_client("c") == 0
+    assert not is_stopped(calls, 3)
+
+
+def test_an_answer_that_is_there_is_given_although_it_is_not_wanted() -> None:
+    bench = Bench(outer_sum())
+    first = bench.call(3, Deadline(60), seq=1)
+    bench.engine.cancel("c", [1])
+    again = bench.call(3, Deadline(60), seq=1)
+    assert again.replayed
+    assert again.versions == first.versions
 
 
 def test_a_stopped_call_may_be_made_again() -> None:
