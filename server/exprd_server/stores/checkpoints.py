@@ -26,7 +26,7 @@ from exprd_compiler.errors import CallError, Conflict, DamagedFile, LimitExceede
 from exprd_compiler.ir.dtype import is_complex, numpy_dtype
 from exprd_compiler.ir.type import TensorType
 from exprd_server.store import StoredVariable
-from exprd_server.stores.folder import sync_directory
+from exprd_server.stores.folder import make_folder, sync_directory
 from exprd_server.stores.safetensors import read_safetensors, write_safetensors
 from exprd_server.values import Durability
 
@@ -79,7 +79,8 @@ class Checkpoints:
         unfinished = self._folder / f"{_UNFINISHED}{name}"
         try:
             shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir(mode=0o700, parents=True)
+            make_folder(self._folder)
+            unfinished.mkdir(mode=0o700)
             info = _write_files(unfinished, name, variables)
             sync_directory(unfinished)
             unfinished.rename(place)
@@ -124,11 +125,12 @@ class Checkpoints:
     def remove(self, names: Iterable[str]) -> None:
         """Removes checkpoints."""
         for name in names:
-            # A rename first: what is left of an interrupted removal is no checkpoint.
+            # A rename first, and on disk: what is left of an interrupted removal is no checkpoint.
             gone = self._folder / f"{_UNFINISHED}{name}"
             shutil.rmtree(gone, ignore_errors=True)
             with contextlib.suppress(FileNotFoundError):
                 self._place(name).rename(gone)
+                sync_directory(self._folder)
             shutil.rmtree(gone, ignore_errors=True)
 
     def prune(self, keep: int) -> None:

@@ -39,8 +39,9 @@ class StateFolder:
                 f"{self.path} holds no state", hint="name the directory of `exprd serve --state`"
             )
         try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.path)
             self._take()
+            self._undo_repair()
         except OSError as error:
             raise unusable(self.path, error) from None
 
@@ -48,6 +49,11 @@ class StateFolder:
     def database(self) -> Path:
         """The SQLite file."""
         return self.path / DATABASE
+
+    @property
+    def damaged(self) -> Path:
+        """Where a repair leaves the file that it has replaced."""
+        return self.path / f"{DATABASE}.damaged"
 
     @property
     def checkpoints(self) -> Path:
@@ -75,6 +81,31 @@ class StateFolder:
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         self._lock = lock
+
+    def _undo_repair(self) -> None:
+        """Takes back a repair that ended before the new file was in its place."""
+        if not (self.damaged.exists() and self.database.exists()):
+            return
+        if self.damaged.samefile(self.database):
+            log = log_of(self.damaged)
+            if log.exists():
+                log.rename(log_of(self.database))
+            sync_directory(self.path)
+            self.damaged.unlink()
+            sync_directory(self.path)
+
+
+def log_of(database: Path) -> Path:
+    """The write-ahead log of a file."""
+    return database.with_name(f"{database.name}-wal")
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder and those above it where they are missing; their names are on disk then."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in missing:
+        sync_directory(folder.parent)
 
 
 def sync_directory(path: Path) -> None:

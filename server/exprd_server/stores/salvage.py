@@ -18,7 +18,7 @@ from exprd_server.store import Incarnation, State
 from exprd_server.stores.batch import Batch, call_row
 from exprd_server.stores.checkpoints import Checkpoints
 from exprd_server.stores.database import Database, connect
-from exprd_server.stores.folder import MARKER, sync_directory
+from exprd_server.stores.folder import MARKER, log_of, sync_directory
 from exprd_server.stores.marker import read_marker
 from exprd_server.stores.reading import Found, last_run, read_state
 
@@ -73,7 +73,7 @@ def repair_state(folder: StateFolder) -> Repaired:
     kept = len(found.numbers)
     if not found.damage:
         return Repaired(kept=kept)
-    aside = folder.database.with_name(f"{folder.database.name}.damaged")
+    aside = folder.damaged
     if aside.exists():
         raise Conflict(
             f"{aside} is the damaged file of an earlier repair", hint="move it elsewhere first"
@@ -137,9 +137,11 @@ def _replace(folder: StateFolder, found: Found, aside: Path) -> None:
     fresh.unlink(missing_ok=True)
     _write(fresh, folder, found)
     os.link(folder.database, aside)
-    log = folder.database.with_name(f"{folder.database.name}-wal")
-    if log.exists():  # it belongs to the old file
-        log.rename(aside.with_name(f"{aside.name}-wal"))
+    sync_directory(folder.path)
+    log = log_of(folder.database)
+    if log.exists():  # it belongs to the old file, and would be read into the new one
+        log.rename(log_of(aside))
+        sync_directory(folder.path)
     fresh.replace(folder.database)
     sync_directory(folder.path)
 

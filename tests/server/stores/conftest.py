@@ -10,6 +10,7 @@ import pytest
 from exprd_server.policy import ALWAYS, Policy
 from exprd_server.stores.folder import StateFolder
 from exprd_server.stores.sqlite import SqliteStore
+from tests.server.stores.recording import Recorder, compiled
 
 
 @pytest.fixture
@@ -24,3 +25,9 @@ def open_store(tmp_path) -> Iterator[Callable[..., SqliteStore]]:
     yield open_
     for store in opened:
         store.close()
+
+
+@pytest.fixture(scope="session")
+def recorder(tmp_path_factory: pytest.TempPathFactory, child_env: dict[str, str]) -> Recorder:
+    """The recorder of what a process does to its files, compiled; skips where no compiler is."""
+    return Recorder(compiled(tmp_path_factory.mktemp("recorder")), child_env)
