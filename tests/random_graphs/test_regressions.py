@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,12 +14,16 @@ from exprd_compiler.interpret import evaluate
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.node import Array, Node, Op
 from exprd_compiler.ir.type import TensorType
+from exprd_compiler.ops.arithmetic import add
 from exprd_compiler.ops.eigen import eig_values
 from exprd_compiler.ops.einsum import einsum
 from exprd_compiler.ops.factorizations import householder
 from exprd_compiler.ops.index import NEXT, assign, gather, scatter, subtensor
+from exprd_compiler.ops.inverses import det, matrix_inverse
 from exprd_compiler.ops.leaves import const, input_
-from exprd_compiler.ops.matrix_functions import squarings
+from exprd_compiler.ops.linalg import dot
+from exprd_compiler.ops.matrix_functions import expm, squarings
+from exprd_compiler.ops.movement import dimshuffle, reshape
 from exprd_compiler.ops.nnet import log_softmax, softmax
 from exprd_compiler.ops.products import matmul
 from exprd_compiler.ops.repetition import repeat_each
@@ -125,3 +130,38 @@ def test_extents_come_before_values(shape: tuple[int, int], value: float) -> Non
     x = leaf(2)
     assert_agree([x], [eigh_values(x, lower=True, vectors=False)], [np.full(shape, value)])
     assert_agree([x], [eig_values(x, vectors=False)], [np.full(shape, value)])
+
+
+def as_long(x: Node, *extents: int) -> Node:
+    """x under extents that no type tells, but that the optimizer finds to be constant."""
+    return reshape(x, *[const(n, "int64") for n in extents], shape=(None,) * len(extents))
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        partial(eigh_values, lower=True, vectors=False),
+        det,
+        lambda x: matmul(x, x),
+        lambda x: add(x, dimshuffle(x, order=(1, 0))),
+        matrix_inverse,
+    ],
+    ids=["eigh", "det", "matmul", "add", "inv"],
+)
+def test_what_the_optimizer_learns_of_extents_is_told_by_the_call(op: Callable[..., Node]) -> None:
+    x = leaf(1)
+    assert_agree([x], [op(as_long(x, 3, 5))], [np.ones(15)])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "int64", "complex128"])
+@pytest.mark.parametrize("rank", [1, 2])
+def test_sums_of_products_do_not_broadcast(rank: int, dtype: str) -> None:
+    x, one = leaf(rank, dtype), input_(type=TensorType(dtype, (1,)))
+    arrays = [np.ones((3,) * rank, dtype), np.ones(1, dtype)]
+    assert_agree([x, one], [dot(x, one)], arrays)
+    assert_agree([x, one], [dot(one, x)], arrays)
+
+
+def test_a_square_matrix_of_which_one_side_is_known_has_both() -> None:
+    x = input_(type=TensorType("float64", (1, None)))
+    assert_agree([x], [expm(x)], [np.ones((1, 1))])

@@ -38,7 +38,7 @@ def folding(node: Node) -> bool:
 
 def moves_axes(node: Node) -> bool:
     """Whether the node is a view that only permutes, inserts or repeats axes."""
-    return node.op.name in ("dimshuffle", "alloc", "specify_shape")
+    return node.op.name in ("dimshuffle", "alloc", "specify_shape", "hide_extents")
 
 
 def domain(node: Node, shapes: Shapes) -> Labels:

@@ -15,7 +15,7 @@ from exprd_compiler.ir.lowering import Expand, Extents, Library
 from exprd_compiler.ir.node import NO_GRAD, Array, Example, GradRule, Node, NoGrad, Op
 from exprd_compiler.ir.type import TensorType, broadcast_shape
 from exprd_compiler.ops.arithmetic import add, cast, mul, sub
-from exprd_compiler.ops.movement import dimshuffle
+from exprd_compiler.ops.movement import ANY, dimshuffle, specify_shape
 from exprd_compiler.ops.parts import complex_, conjugate, imag, real
 from exprd_compiler.ops.reduce import sum_
 
@@ -45,6 +45,14 @@ def _check_inner(name: str, a: TensorType, b: TensorType) -> None:
     inner, other = a.shape[-1], b.shape[-2:][0]
     if inner is not None and other is not None and inner != other:
         raise ShapeError(f"inner extents of {a} and {b} differ", op=name)
+
+
+def strict(x: Node, y: Node, axis: int, other: int) -> Node:
+    """x, checked to be of length 1 on an axis that meets such a one of y: sums do not broadcast."""
+    if y.type.shape[other] != 1 or x.type.shape[axis] == 1:
+        return x
+    spec = tuple(1 if place == axis else ANY for place in range(x.ndim))
+    return specify_shape(x, shape=spec)
 
 
 # ---- dot
@@ -92,6 +100,8 @@ def _dot_grad(g: Node, _y: Node, a: Node, b: Node) -> Sequence[Node]:
 
 def _by_sum(a: Node, b: Node) -> Node:
     """The product as a sum: for vectors, and for element types that BLAS does not have."""
+    inner = max(b.ndim - 2, 0)
+    a, b = strict(a, b, a.ndim - 1, inner), strict(b, a, inner, a.ndim - 1)
     left = dimshuffle(a, order=(*range(a.ndim), *([-1] * (b.ndim - 1))))
     right = dimshuffle(b, order=(*([-1] * (a.ndim - 1)), *range(b.ndim)))
     return in_dtype(sum_(mul(left, right), axes=(a.ndim - 1,)), promote(a.dtype, b.dtype))

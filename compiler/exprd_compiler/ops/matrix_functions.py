@@ -32,6 +32,7 @@ from exprd_compiler.ops.stacked import (
     identity,
     meaning,
     not_square,
+    of_type,
     part,
     swapped,
 )
@@ -165,6 +166,7 @@ def _scaling(x: Node) -> Node:
 
 
 def _expm_expand(x: Node) -> Node:
+    x = of_type(x, _square(x.type).shape)
     times = _scaling(x)
     scale = exp2(neg(cast(times, dtype=x.dtype)))
     a = mul(x, as_column(as_column(scale)))

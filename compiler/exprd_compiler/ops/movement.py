@@ -284,3 +284,27 @@ specify_shape: Op = Op(
     theano="SpecifyShape",
     doc="The value itself, with extents that are checked and then known; -1 leaves one open.",
 )
+
+
+# ---- hide_extents
+def _hide_type(x: TensorType, *, axes: tuple[int, ...]) -> TensorType:
+    check_ints("hide_extents", axes)
+    if not all(0 <= axis < x.ndim for axis in axes):
+        raise ShapeError(f"{axes} are not axes of {x}", op="hide_extents")
+    return TensorType(x.dtype, tuple(None if a in axes else n for a, n in enumerate(x.shape)))
+
+
+hide_extents: Op = Op(
+    name="hide_extents",
+    type=_hide_type,
+    numpy=lambda x, *, axes: x,
+    grad=lambda g, _y, _x, *, axes: (g,),
+    lowering=View(lambda _h, x, *, axes: x),
+    dtypes=EVERY,
+    examples=(
+        Example(shapes=((3, 4),), attrs={"axes": (1,)}),
+        Example(shapes=((0,),), attrs={"axes": (0,)}),
+    ),
+    theano="HideExtents",
+    doc="The value itself, with axes whose extents are not known before the call.",
+)

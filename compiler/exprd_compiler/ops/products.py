@@ -16,8 +16,7 @@ from exprd_compiler.ir.node import Array, Example, Node, Op
 from exprd_compiler.ir.type import Extent, TensorType, broadcast_shape
 from exprd_compiler.ops.contraction import Labelled, contract, slope
 from exprd_compiler.ops.families import check_ints, drop_axes
-from exprd_compiler.ops.linalg import by_parts, dot
-from exprd_compiler.ops.movement import ANY, specify_shape
+from exprd_compiler.ops.linalg import by_parts, dot, strict
 from exprd_compiler.ops.parts import conjugate
 
 Axes: TypeAlias = tuple[int, ...]
@@ -61,21 +60,13 @@ def _matmul_numpy(a: Array, b: Array) -> Array:
     return converted(np.asarray(out), promote(a.dtype.name, b.dtype.name))
 
 
-def _strict(x: Node, y: Node, axis: int, other: int) -> Node:
-    """x, checked to be of length 1 on an axis that meets such a one of y: sums do not broadcast."""
-    if y.type.shape[other] != 1 or x.type.shape[axis] == 1:
-        return x
-    spec = tuple(1 if place == axis else ANY for place in range(x.ndim))
-    return specify_shape(x, shape=spec)
-
-
 def _matmul_expand(a: Node, b: Node) -> Node:
     if a.ndim <= 2 and b.ndim <= 2:
         return dot(a, b)
     if is_complex(promote(a.dtype, b.dtype)):
         return by_parts(matmul, a, b)
     inner, other = a.ndim - 1, max(b.ndim - 2, 0)
-    a, b = _strict(a, b, inner, other), _strict(b, a, other, inner)
+    a, b = strict(a, b, inner, other), strict(b, a, other, inner)
     left, right, out = _matmul_labels(a.ndim, b.ndim)
     return contract(Labelled(a, left), Labelled(b, right), out).arranged(out).node
 
@@ -157,7 +148,7 @@ def _tensordot_expand(a: Node, b: Node, *, left: Axes, right: Axes) -> Node:
     if is_complex(promote(a.dtype, b.dtype)):
         return by_parts(partial(tensordot, left=left, right=right), a, b)
     for i, j in zip(left, right, strict=True):
-        a, b = _strict(a, b, i, j), _strict(b, a, j, i)
+        a, b = strict(a, b, i, j), strict(b, a, j, i)
     first, second, out = _tensordot_labelled(a, b, left, right)
     return contract(first, second, out).arranged(out).node
 

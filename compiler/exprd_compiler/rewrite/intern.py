@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
+from exprd_compiler.errors import ShapeError
 from exprd_compiler.ir.graph import Graph, toposort
 from exprd_compiler.ir.node import Node, Op
 from exprd_compiler.ops import arithmetic, leaves, logic
+from exprd_compiler.ops.movement import hide_extents
 
 Key: TypeAlias = tuple[Op, tuple[Any, ...], tuple[Any, ...]]
 
@@ -48,10 +50,23 @@ class Interner:
         key = _key(node, inputs)
         found = self._pool.get(key)
         if found is None:
-            found = self._pool[key] = _over(node, inputs, origin)
+            found = self._pool[key] = self._over(node, inputs, origin)
         elif found.origin is None:
             found.origin = node.origin or origin
         return found
+
+    def _over(self, node: Node, inputs: tuple[Node, ...], origin: object) -> Node:
+        try:
+            return _over(node, inputs, origin)
+        except ShapeError:  # what is known now of the inputs does not fit; the call shall say so
+            hidden = tuple(map(self._as_before, inputs, node.inputs))
+            return _over(node, hidden, origin)
+
+    def _as_before(self, new: Node, old: Node) -> Node:
+        """An input of which no more is known statically than of the one whose place it takes."""
+        pairs = enumerate(zip(new.type.shape, old.type.shape, strict=True))
+        axes = tuple(axis for axis, (now, before) in pairs if now != before)
+        return self.adopt(hide_extents(new, axes=axes), (new,)) if axes else new
 
 
 def _key(node: Node, inputs: tuple[Node, ...]) -> Key:

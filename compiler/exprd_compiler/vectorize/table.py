@@ -60,6 +60,7 @@ BY_OP: Final[Mapping[Op, Rule]] = MappingProxyType(
         movement.dimshuffle: axes.order,
         movement.reshape: axes.shape,
         movement.specify_shape: axes.specify,
+        movement.hide_extents: axes.axes,
         creation.alloc: axes.shape,
         creation.make_vector: axes.vector,
         index.subtensor: places.slices,
