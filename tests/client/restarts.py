@@ -40,13 +40,13 @@ class RestartableServer:
     def target(self) -> str:
         return f"unix://{self.path}"
 
-    def start(self) -> None:
-        """Starts the server and returns once it can be called."""
+    def start(self, env: dict[str, str] | None = None) -> None:
+        """Starts the server, perhaps in another environment; returns once it can be called."""
         listen = ("--listen", self.target)
         command = [sys.executable, "-m", "exprd_server", "serve", *listen, *self._flags]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
-                command, env=self._env, stdout=subprocess.PIPE, stderr=log, text=True
+                command, env=env or self._env, stdout=subprocess.PIPE, stderr=log, text=True
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -25,6 +25,12 @@ def counter() -> Graph:
     return Graph((x,), (total,), (total,), ((0, add(total, x)),))
 
 
+def mirrored() -> Graph:
+    """Gives the old total, adds x to it, and takes x from its mirror: their sum stays."""
+    x, total, mirror = named(input_, "x", SCALAR), *(named(shared, n, SCALAR) for n in "tm")
+    return Graph((x,), (total,), (total, mirror), ((0, add(total, x)), (1, sub(mirror, x))))
+
+
 def transfer() -> Graph:
     """Moves x from a to b; gives a + b."""
     x, a, b = named(input_, "x", SCALAR), *(named(shared, n, SCALAR) for n in "ab")

@@ -30,8 +30,9 @@ def fault_of(error: sqlite3.Error, path: Path, *, reading: bool = False) -> Expr
             fields={"limit": "state_bytes"},
         )
     return LimitExceeded(
-        f"state cannot be written to {path}: {error}; nothing has changed",
-        hint="mend the disk and start the server again; reads and volatile variables go on",
+        f"state cannot be written to {path}: {error}; nothing has changed here",
+        hint="mend the disk and start the server again, which tells whether it was written after"
+        " all; reads and volatile variables go on",
         fields={"limit": "state_bytes"},
     )
 

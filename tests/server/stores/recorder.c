@@ -4,7 +4,8 @@
    RECORDER_LOG   where the record goes: a head, the path, the bytes, one after another
    RECORDER_RULE  "op|part of the path|first|count|what": at the first to first+count-1 th of such
                   operations do what: the number of an error; `before`, `after`, `tear` end the
-                  process there with SIGKILL, `tear` after half of the bytes
+                  process there with SIGKILL, `tear` after half of the bytes. A part that ends with $
+                  is the end of a path, * any path
 
    One lock is held around each operation and its record, so the order of the record is the order in
    which the kernel was asked. What goes to the standard output is recorded too: whoever reads it was
@@ -68,9 +69,16 @@ static void note(enum op op, uint64_t inode, int64_t offset, const char *path, c
     syscall(SYS_writev, log_file, parts, 3);
 }
 
+static int matches(const char *part, const char *path) {
+    size_t length = strlen(part), whole = strlen(path);
+    if (!strcmp(part, "*")) return 1;
+    if (!length || part[length - 1] != '$') return strstr(path, part) != NULL;
+    return whole >= --length && !strncmp(path + whole - length, part, length);
+}
+
 /* What the rule wants at this operation: "" for nothing. */
 static const char *wanted(enum op op, const char *path) {
-    if (rule.op != (int)op || (strcmp(rule.part, "*") && !strstr(path, rule.part))) return "";
+    if (rule.op != (int)op || !matches(rule.part, path)) return "";
     rule.seen++;
     return rule.seen >= rule.first && rule.seen < rule.first + rule.count ? rule.what : "";
 }

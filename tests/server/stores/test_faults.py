@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import shutil
@@ -17,11 +18,19 @@ from exprd_compiler.errors import DamagedFile, ExprdError, LimitExceeded
 from exprd_server.policy import ALWAYS, OFF, Policy
 from exprd_server.values import Durability
 from tests.server.stores.facts import change, content, keys, record, variable
+from tests.server.stores.recording import rule
+from tests.server.stores.test_power_cut import reopened
 from tests.server.stores.writer import SIZES
 
 KILLS = 10
-SOAKED_KILLS = int(500 * float(os.environ.get("EXPRD_SOAK", "1")))
+FRAME_BYTES = 24 + 8192  # a record of the log: its head and a page
+POWER_WRITER = "tests.server.stores.power_writer"
 ROOT = Path(__file__).parents[3]
+
+
+def soaked(whole: int) -> int:
+    """How often a soak does something."""
+    return max(1, int(whole * float(os.environ.get("EXPRD_SOAK", "1"))))
 
 
 def killed_writer(env: dict[str, str], path: Path, policy: str, steps: int) -> int:
@@ -68,10 +77,12 @@ def test_killed_writers_lose_nothing_that_was_acknowledged(child_env, tmp_path, 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-def test_killed_writers_for_long(child_env, tmp_path, open_store, rng):
-    behind = kill_and_check(child_env, tmp_path / "k", open_store, "always", SOAKED_KILLS, rng)
+def test_killed_writers_for_long(child_env, tmp_path, open_store, rng, figure):
+    kills = soaked(500)
+    behind = kill_and_check(child_env, tmp_path / "k", open_store, "always", kills, rng)
     assert max(behind) <= 0
     assert min(behind) >= -1
+    figure("crash", kills_of_the_store=kills, lost=0, torn=0)
 
 
 def test_under_interval_a_killed_writer_loses_whole_steps_and_says_so(
@@ -81,16 +92,32 @@ def test_under_interval_a_killed_writer_loses_whole_steps_and_says_so(
     assert min(behind) >= -1
 
 
-@pytest.fixture
-def crashed(open_store, tmp_path):
-    """A state as a crash leaves it, with a long log; what was acknowledged is step 40."""
+@pytest.mark.parametrize(
+    ("op", "what", "passes"), [("w", "before", 3), ("w", "tear", 9), ("s", "before", 2)]
+)
+def test_killed_while_the_log_is_folded_in(recorder, tmp_path, op, what, passes):
+    state = tmp_path / "state"
+    text = rule(op, "state.db$", passes, what)
+    said = recorder.run(POWER_WRITER, str(state), "always", "1", "40", root=tmp_path, rule=text)
+    last = said.splitlines()[-1]
+    assert last.startswith("step ")  # it did not come to its end
+    assert int(last.removeprefix("step ")) <= reopened(state) <= int(last.split()[1]) + 1
+
+
+def crash(open_store, tmp_path, sizes, steps: int) -> Path:
+    """A state as a crash leaves it, with a long log; what was acknowledged is the last step."""
     store = open_store(path=tmp_path / "live")
-    for k, size in enumerate(SIZES):
+    for k, size in enumerate(sizes):
         store.create(variable(str(k), np.ones(size)))
-    for step in range(1, 40):
-        changes = [change(str(k), step, np.full(n, step + 1.0)) for k, n in enumerate(SIZES)]
+    for step in range(1, steps):
+        changes = [change(str(k), step, np.full(n, step + 1.0)) for k, n in enumerate(sizes)]
         store.commit(changes, record(step + 1, value=step + 1.0))
     return shutil.copytree(tmp_path / "live", tmp_path / "crashed")
+
+
+@pytest.fixture
+def crashed(open_store, tmp_path):
+    return crash(open_store, tmp_path, SIZES, 40)
 
 
 def harmed(crashed: Path, place: Path) -> Path:
@@ -127,6 +154,36 @@ def test_a_torn_log_gives_some_whole_step_and_the_loss_is_known(
             assert not store.records()
         store.close()
     assert len(found) > 3
+
+
+def cut_last_record(open_store, tmp_path, count: int) -> int:
+    """Cuts a log at bytes of its last record: the step before is found, whole, and the loss known.
+
+    Returns:
+        the number of cuts.
+    """
+    crashed = crash(open_store, tmp_path, (1, 16, 1000, 4096, 5), 6)
+    last = (crashed / "state.db-wal").stat().st_size
+    offsets = np.unique(np.linspace(last - FRAME_BYTES, last - 1, count).astype(int))
+    for offset in offsets:
+        path = harmed(crashed, tmp_path / "torn")
+        os.truncate(path / "state.db-wal", int(offset))
+        store = open_store(path=path)
+        assert whole_step(store) == 5
+        assert store.incarnations()[-2].lost == 1
+        store.close()
+    return len(offsets)
+
+
+def test_a_log_cut_within_its_last_record_loses_that_alone(open_store, tmp_path):
+    cut_last_record(open_store, tmp_path, 40)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_a_log_cut_at_every_byte_of_its_last_record_loses_that_alone(open_store, tmp_path, figure):
+    cuts = cut_last_record(open_store, tmp_path, soaked(FRAME_BYTES))
+    figure("torn files", cuts_of_the_last_record=cuts, detected=cuts)
 
 
 def flip(path: Path, offset: int, bit: int) -> None:
@@ -176,12 +233,17 @@ def test_flipped_bits_in_values_are_found_and_the_variable_named(
     open_store(path=copy)
 
 
-def test_flipped_bits_anywhere_are_found_or_change_nothing(at_rest, open_store, tmp_path, rng):
+def flip_bits_anywhere(at_rest, open_store, tmp_path, rng, count: int) -> int:
+    """Flips a bit at each of many offsets: it is found, or nothing has changed by it.
+
+    Returns:
+        how often it was found.
+    """
     path, held = at_rest
     size = (path / "state.db").stat().st_size
     copy = tmp_path / "copy"
     # Half of them in the first pages, where the tables' descriptions and small rows are.
-    offsets = [*rng.integers(0, min(size, 8 * 8192), 60), *rng.integers(0, size, 60)]
+    offsets = [*rng.integers(0, min(size, 8 * 8192), count), *rng.integers(0, size, count)]
     found = 0
     for offset in map(int, offsets):
         harmed(path, copy)
@@ -193,7 +255,20 @@ def test_flipped_bits_anywhere_are_found_or_change_nothing(at_rest, open_store, 
             continue
         assert (content(store), keys(store), store.entries("kind")) == held
         store.close()
-    assert found > 60
+    return found
+
+
+def test_flipped_bits_anywhere_are_found_or_change_nothing(at_rest, open_store, tmp_path, rng):
+    assert flip_bits_anywhere(at_rest, open_store, tmp_path, rng, 50) > 50
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_flipped_bits_at_thousands_of_places(at_rest, open_store, tmp_path, rng, figure):
+    count = soaked(1000)
+    found = flip_bits_anywhere(at_rest, open_store, tmp_path, rng, count)
+    assert found >= count // 2
+    figure("torn files", flipped_bits=2 * count, found=found, without_effect=2 * count - found)
 
 
 def full_after(store, pages: int) -> None:
@@ -266,6 +341,65 @@ def test_when_the_file_may_not_grow_writes_are_refused(child_env, tmp_path, open
     )
     assert done.stdout == "reads go on\n", done.stderr
     assert content(open_store()) == {"a": (1, [0.0] * 1000)}
+
+
+REFUSED = """
+import sys
+from pathlib import Path
+import numpy as np
+from exprd_compiler.errors import LimitExceeded
+from exprd_server.stores.folder import StateFolder
+from exprd_server.stores.sqlite import SqliteStore
+from exprd_server.values import Durability
+from tests.server.stores.facts import change, content, variable
+store = SqliteStore(StateFolder(Path(sys.argv[1])))
+store.create(variable("a", np.zeros(1000)))
+store.create(variable("v", 0.0, Durability.VOLATILE))
+said = ""
+for number in range(60):
+    version, before = content(store)["a"]
+    try:
+        store.commit([change("a", version, np.full(1000, number + 1.0))], None)
+    except LimitExceeded as error:
+        assert content(store)["a"] == (version, before)
+        said = said or error.message
+    store.commit([change("v", number + 1, float(number))], None)
+version, value = content(store)["a"]
+print(said)
+print(version, value[0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("op", "first", "number", "says", "goes_on"),
+    [
+        ("w", 70, errno.EIO, "cannot be written", False),
+        ("s", 20, errno.EIO, "cannot be written", False),
+        ("w", 70, errno.ENOSPC, "is full", True),
+        ("w", 70, errno.EROFS, "cannot be written", False),
+    ],
+)
+def test_when_the_disk_fails_reads_go_on(
+    recorder, tmp_path, open_store, op, first, number, says, goes_on
+):
+    """The kernel itself says no, from some commit on; a full disk has room again after a while."""
+    text = rule(op, "state.db-wal$", first, number, 5)
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED, str(tmp_path / "state")],
+        env=recorder.watching(tmp_path, rule=text),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    why, last = done.stdout.splitlines()
+    version, value = last.split()
+    assert says in why
+    assert (float(value) == 60) == goes_on
+    store = open_store()  # what failed may be found done after all, as a whole
+    found = {v.uuid: (v.version, float(v.value[0])) for v in store.variables()}
+    assert found["a"][0] in (int(version), int(version) + (not goes_on))
 
 
 def serve(env, *flags: str, **facts) -> subprocess.CompletedProcess[str]:
