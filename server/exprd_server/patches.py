@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from exprd_compiler.backends.patch import Patch
+    from exprd_server.store import Store
     from exprd_server.values import Array
     from exprd_server.variables import Variable
 
@@ -31,7 +32,7 @@ class Patched(NamedTuple):
 
     variable: Variable
     value: Array
-    dirty: tuple[tuple[int, int], ...] | None
+    dirty: Sequence[tuple[int, int]] | None
 
 
 class Patching:
@@ -41,20 +42,19 @@ class Patching:
 
     Args:
         settled: of the table; notified when readers may go on.
-        lasting: whether the store reads durable values later on; those are copied.
         patches: with their variables.
+        store: which says of durable values whether it reads them later on; those are copied.
     """
 
     def __init__(
         self,
         settled: threading.Condition,
         patches: Sequence[tuple[Variable, Patch]],
-        *,
-        lasting: bool,
+        store: Store,
     ) -> None:
         self._settled = settled
         self._patches = patches
-        self._lasting = lasting
+        self._store = store
         self._saved: list[tuple[Array, list[tuple[Any, Array]] | None]] = []
 
     def __enter__(self) -> list[Patched]:
@@ -76,17 +76,19 @@ class Patching:
         self._settle()
 
     def _applied(self, variable: Variable, patch: Patch) -> Patched:
-        if self._lasting and variable.durability is not Durability.VOLATILE:
-            return Patched(variable, patch.applied(variable.value), patch.dirty(variable.value))
+        lasting = self._store.lasting and variable.durability is not Durability.VOLATILE
+        dirty = _dirty(patch, variable.value) if lasting else None
+        if dirty is not None and not self._store.may_patch(variable.uuid, dirty):
+            return Patched(variable, patch.applied(variable.value), dirty)
         with self._settled:
             memory = _memory_of(variable)
             variable.settling = memory is not None
         if memory is None:
-            return Patched(variable, patch.applied(variable.value), None)
+            return Patched(variable, patch.applied(variable.value), dirty)
         # kept before the first write, so that an interrupt at any moment finds it
         self._saved.append((memory, patch.saved(memory)))
         patch.write(memory)
-        return Patched(variable, variable.value, None)
+        return Patched(variable, variable.value, dirty)
 
     def _undo(self) -> None:
         for memory, saved in reversed(self._saved):
@@ -97,6 +99,14 @@ class Patching:
             for variable, _ in self._patches:
                 variable.settling = False
             self._settled.notify_all()
+
+
+def _dirty(patch: Patch, value: Array) -> Sequence[tuple[int, int]]:
+    """Where a patch writes; nowhere if a position is out of range, since then it will raise."""
+    try:
+        return patch.dirty(value)
+    except IndexError:
+        return ()
 
 
 def _memory_of(variable: Variable) -> Array | None:

@@ -3,8 +3,9 @@
 Invariant: `commit` takes all its changes and the record of the call, or nothing;
 after it returns, both are as lasting as the policy of the commit promises. A store does
 no locking of single variables and no type checks: that is `variables.py`. Arrays that a
-lasting store was given for a variable that is not volatile never change again; it compares them
-with their successors. Others may change with a commit that brings the same array.
+lasting store was given for a variable that is not volatile change only with a commit that brings
+the same array, and only if `may_patch` said so; else it compares them with their successors. Those
+of others may change with any commit that brings the same array.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Change(NamedTuple):
     uuid: str
     expected_version: int
     value: NDArray[Any]
-    dirty: tuple[tuple[int, int], ...] | None = None
+    dirty: Sequence[tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +156,17 @@ class Store(Protocol):
         """
         ...
 
+    def may_patch(self, uuid: str, dirty: Sequence[tuple[int, int]]) -> bool:
+        """Whether a value may be written to where it lies, before the commit that brings it again.
+
+        The caller has the write lock of the variable and keeps it until after the commit.
+
+        Args:
+            uuid: of the variable.
+            dirty: as in `Change`.
+        """
+        ...
+
     def forget(self, client_id: str, through_seq: int) -> None:
         """Drops the records of a client up to and including a sequence number, which is kept."""
         ...
@@ -205,6 +217,11 @@ class State:
     def variable(self, uuid: str) -> StoredVariable | None:
         """A variable as it is now."""
         return self._now(uuid) if uuid in self._created else None
+
+    def value(self, uuid: str) -> NDArray[Any] | None:
+        """The value of a variable as it is now."""
+        current = self._current.get(uuid)
+        return None if current is None else current[1]
 
     def created(self, uuid: str) -> StoredVariable | None:
         """A variable as it was created, which costs less; the value is gone once it was changed."""
@@ -338,6 +355,11 @@ class MemoryStore:
             self._state.commit(changes, record)
             self._sequence += 1
             return self._sequence
+
+    def may_patch(self, uuid: str, dirty: Sequence[tuple[int, int]]) -> bool:
+        """Always, as nothing is read behind a commit."""
+        del uuid, dirty
+        return True
 
     def forget(self, client_id: str, through_seq: int) -> None:
         """Drops old records of a client."""

@@ -217,7 +217,7 @@ class VariableTable:
             self._publish([Patched(v, _frozen(x), None) for v, x in whole], record)
         else:
             patches = [(v, x) for v, x in new if isinstance(x, Patch)]
-            with Patching(self._settled, patches, lasting=self._store.lasting) as patched:
+            with Patching(self._settled, patches, self._store) as patched:
                 made = [
                     p if p.value is p.variable.value else p._replace(value=_frozen(p.value))
                     for p in patched
@@ -490,5 +490,5 @@ def _revived(stored: StoredVariable) -> Variable:
         durability=stored.durability,
         owner=stored.owner,
         version=stored.version,
-        value=_frozen(stored.value),
+        value=stored.value if not stored.value.flags.writeable else _frozen(stored.value),
     )

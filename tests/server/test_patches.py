@@ -35,13 +35,19 @@ class Watched(MemoryStore):
         super().__init__()
         self.lasting = lasting
         self.refuses: BaseException | None = None
+        self.admits = True
         self.changes = []
+        self.asked = []
 
     def commit(self, changes, record, policy=None) -> int:
         if self.refuses is not None:
             raise self.refuses
         self.changes += changes
         return super().commit(changes, record, policy)
+
+    def may_patch(self, uuid, dirty) -> bool:
+        self.asked.append((uuid, dirty))
+        return self.admits
 
 
 class Bench:
@@ -206,16 +212,29 @@ def test_the_variable_as_its_own_operand(bench) -> None:
     np.testing.assert_array_equal(bench.value(), start[::-1])
 
 
-def test_durable_values_of_a_lasting_store_are_copied_and_dirty_where_written() -> None:
-    """The store reads them behind the commit."""
+@pytest.mark.parametrize("admits", [True, False])
+def test_durable_values_are_written_where_they_lie_if_their_store_admits_it(admits) -> None:
+    """Else it still reads the old value. What was written is told in either case."""
     bench = Bench(Watched(lasting=True), Durability.DURABLE)
-    first = bench.store.variables()[0].value
+    bench.store.admits = admits
+    address = bench.address()
+    first = bench.store.variables()[0].value.copy()
     bench.call(bench.adds, [2, 2])
-    assert not first.any()
+    assert (bench.address() == address) is admits
     (change,) = bench.store.changes
     row = 8 * COLUMNS
     assert change.dirty == ((2 * row, 3 * row),)
-    assert (change.value[2] == 2).all()
+    assert bench.store.asked == [(bench.uuid, change.dirty)]
+    first[2] += 2
+    np.testing.assert_array_equal(change.value, first)
+
+
+def test_a_bad_index_into_a_durable_value_changes_nothing() -> None:
+    bench = Bench(Watched(lasting=True), Durability.DURABLE)
+    with pytest.raises(IndexOutOfRange):
+        bench.call(bench.adds, [2, ROWS])
+    assert not bench.value().any()
+    assert bench.version() == 1
 
 
 def test_volatile_values_of_a_lasting_store_stay_where_they_are() -> None:

@@ -17,7 +17,7 @@ from exprd_compiler.kernel.writes import Write
 from exprd_compiler.ops.index import numpy_index
 
 # Written ranges that are closer than this many bytes are one.
-_GAP: Final = 2**16
+_GAP: Final = 2**9
 
 
 class Native(Protocol):

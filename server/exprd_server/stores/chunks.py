@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     Bytes: TypeAlias = NDArray[np.uint8]
-    Ranges: TypeAlias = tuple[tuple[int, int], ...]
+    Ranges: TypeAlias = Sequence[tuple[int, int]]
 
 CHUNK_BYTES: Final = 1 << 20
 
@@ -58,16 +58,17 @@ def changed_chunks(old: Bytes | None, new: Bytes, dirty: Ranges | None = None) -
     if old is None:
         return list(range(count))
     known = dirty is not None and old.nbytes == new.nbytes
-    candidates = _touched(dirty or (), count) if known else range(count)
+    candidates = sorted(chunks_of(dirty or ())) if known else range(count)
     return [index for index in candidates if not _same(chunk(old, index), chunk(new, index))]
 
 
-def _touched(dirty: Ranges, count: int) -> Iterable[int]:
+def chunks_of(ranges: Ranges) -> set[int]:
+    """The chunks that ranges of bytes lie in."""
     found: set[int] = set()
-    for start, stop in dirty:
+    for start, stop in ranges:
         if stop > start:
-            found.update(range(start // CHUNK_BYTES, min(chunk_count(stop), count)))
-    return sorted(found)
+            found.update(range(start // CHUNK_BYTES, chunk_count(stop)))
+    return found
 
 
 def _same(a: Bytes, b: Bytes) -> bool:

@@ -16,18 +16,25 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from exprd_compiler.errors import LimitExceeded
-from exprd_server.stores.chunks import bytes_of, changed_chunks, checksum, chunk, chunk_count
+from exprd_server.stores.chunks import (
+    bytes_of,
+    changed_chunks,
+    checksum,
+    chunk,
+    chunk_count,
+)
 from exprd_server.stores.faults import fault_of, is_fatal
+from exprd_server.stores.journal import patch_crc
 from exprd_server.stores.rows import Row, Run, variable_row
-from exprd_server.stores.schema import POSITION_BITS, prepare, row_crc
+from exprd_server.stores.schema import PATCH_BITS, POSITION_BITS, prepare, row_crc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from exprd_server.store import Incarnation, StoredVariable
-    from exprd_server.stores.batch import Batch, CallKey, EntryKey
-    from exprd_server.stores.chunks import Bytes, Ranges
+    from exprd_server.stores.batch import Batch, CallKey, EntryKey, VariableRows
+    from exprd_server.stores.chunks import Bytes
 
 _KEPT_RUNS: Final = 100
 _PRAGMAS: Final = (
@@ -72,6 +79,7 @@ class Database:
 
     Attributes:
         chunks_written: how many so far; for measurements.
+        patched_bytes: the size of all patches so far.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
@@ -81,14 +89,17 @@ class Database:
         self._calls: set[CallKey] = set()
         self._floors: set[str] = set()
         self._entries: set[EntryKey] = set()
+        self._patches = 0
         self._next = 1
         self._run: Run | None = None
         self._broken = False
         self.chunks_written = 0
+        self.patched_bytes = 0
 
-    def adopt_variable(self, number: int, variable: StoredVariable) -> None:
-        """Notes that the file has this variable."""
-        self._rows[variable.uuid] = Row(number, variable.value)
+    def adopt_variable(self, number: int, variable: StoredVariable, patches: int) -> None:
+        """Notes that the file has this variable, with so many patches."""
+        self._rows[variable.uuid] = Row(number, variable.value, patches)
+        self._patches += patches
         self._next = max(self._next, number + 1)
 
     def adopt_keys(self, calls: set[CallKey], floors: set[str], entries: set[EntryKey]) -> None:
@@ -97,8 +108,9 @@ class Database:
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """How many rows each table has: variables, calls, floors, entries."""
-        return len(self._rows), len(self._calls), len(self._floors), len(self._entries)
+        """How many rows each table has: variables, calls, floors, entries, patches."""
+        keyed = len(self._calls), len(self._floors), len(self._entries)
+        return (len(self._rows), *keyed, self._patches)
 
     def begin_run(
         self, facts: Incarnation, number: int, ended: tuple[Incarnation, int] | None
@@ -132,6 +144,7 @@ class Database:
         """
         staged: dict[str, Row | None] = {}
         run = self._transaction(lambda: self._write(batch, staged))
+        self._patches = run.counts[-1]
         for uuid, row in staged.items():
             if row is None:
                 self._rows.pop(uuid, None)
@@ -151,11 +164,13 @@ class Database:
         return self._calls, self._floors, self._entries
 
     def _write(self, batch: Batch, staged: dict[str, Row | None]) -> Run:
-        for uuid, variable, dirty in batch.variables:
-            if variable is None:
-                self._delete(uuid, staged)
+        for rows in batch.variables:
+            if rows.variable is None:
+                self._delete(rows.uuid, staged)
+            elif rows.whole:
+                self._put(rows.variable, rows, staged)
             else:
-                self._put(variable, dirty, staged)
+                self._patch(rows.variable, rows, staged)
         self._write_calls(batch)
         self._write_floors(batch)
         self._write_entries(batch)
@@ -169,7 +184,7 @@ class Database:
         return run
 
     def _put(
-        self, variable: StoredVariable, dirty: Ranges | None, staged: dict[str, Row | None]
+        self, variable: StoredVariable, rows: VariableRows, staged: dict[str, Row | None]
     ) -> None:
         row = self._rows.get(variable.uuid)
         if row is None:
@@ -179,20 +194,52 @@ class Database:
             number = row.number
             old = bytes_of(row.value)
             old_count = chunk_count(old.nbytes)
-        columns = variable_row(number, variable)
-        places = ",".join("?" * len(columns))
-        self._execute(f"INSERT OR REPLACE INTO variables VALUES ({places})", columns)
+        self._put_row(variable_row(number, variable))
         new = bytes_of(variable.value)
         base = number << POSITION_BITS
-        same = row is not None and row.value is variable.value
-        for index in () if same else changed_chunks(old, new, dirty):
-            self._put_chunk(variable.uuid, base, index, chunk(new, index), new=index >= old_count)
         count = chunk_count(new.nbytes)
+        same = row is not None and row.value is variable.value
+        changed = () if same else changed_chunks(old, new, rows.ranges)
+        for index in sorted(rows.behind.union(changed)) if rows.behind else changed:
+            if index < count:
+                fresh = index >= old_count
+                self._put_chunk(variable.uuid, base, index, chunk(new, index), new=fresh)
         if count < old_count:
             self._execute(
                 "DELETE FROM chunks WHERE id >= ? AND id < ?", (base + count, base + old_count)
             )
+        if row is not None and row.patches:
+            self._drop_patches(number, 0, 1 << PATCH_BITS)
         staged[variable.uuid] = Row(number, variable.value)
+
+    def _patch(
+        self, variable: StoredVariable, rows: VariableRows, staged: dict[str, Row | None]
+    ) -> None:
+        row = self._rows[variable.uuid]
+        self._put_row(variable_row(row.number, variable))
+        patches = row.patches
+        if rows.patch is not None:
+            number, packed = rows.patch
+            crc = patch_crc(variable.uuid, number, packed)
+            columns = ((row.number << PATCH_BITS) + number, crc, packed)
+            self._execute("INSERT INTO patches VALUES (?, ?, ?)", columns)
+            self.patched_bytes += len(packed)
+            patches += 1
+        for index, data in rows.chunks.items():
+            base = row.number << POSITION_BITS
+            self._put_chunk(variable.uuid, base, index, data, new=False)
+        if rows.dropped[1]:
+            self._drop_patches(row.number, *rows.dropped)
+            patches -= rows.dropped[1] - rows.dropped[0]
+        staged[variable.uuid] = Row(row.number, variable.value, patches)
+
+    def _put_row(self, columns: tuple[Any, ...]) -> None:
+        places = ",".join("?" * len(columns))
+        self._execute(f"INSERT OR REPLACE INTO variables VALUES ({places})", columns)
+
+    def _drop_patches(self, number: int, first: int, stop: int) -> None:
+        base = number << PATCH_BITS
+        self._execute("DELETE FROM patches WHERE id >= ? AND id < ?", (base + first, base + stop))
 
     def _put_chunk(self, uuid: str, base: int, index: int, data: Bytes, *, new: bool) -> None:
         crc = checksum(uuid, index, data)
@@ -211,6 +258,8 @@ class Database:
         base = row.number << POSITION_BITS
         last = base + (1 << POSITION_BITS)
         self._execute("DELETE FROM chunks WHERE id >= ? AND id < ?", (base, last))
+        if row.patches:
+            self._drop_patches(row.number, 0, 1 << PATCH_BITS)
         self._execute("DELETE FROM variables WHERE id = ?", (row.number,))
         staged[uuid] = None
 
@@ -238,13 +287,16 @@ class Database:
                 self._execute("DELETE FROM entries WHERE kind = ? AND key = ?", (kind, key))
 
     def _counts_after(self, batch: Batch, staged: dict[str, Row | None]) -> tuple[int, ...]:
-        rows = len(self._rows)
-        rows += sum((row is not None) - (uuid in self._rows) for uuid, row in staged.items())
+        rows, patches = len(self._rows), self._patches
+        for uuid, row in staged.items():
+            old = self._rows.get(uuid)
+            rows += (row is not None) - (old is not None)
+            patches += (row.patches if row else 0) - (old.patches if old else 0)
         keyed = (
             len(table) + sum(present - (key in table) for key, present in changes)
             for table, changes in _keyed(self, batch)
         )
-        return (rows, *keyed)
+        return (rows, *keyed, patches)
 
     def _put_run(self, run: Run) -> None:
         columns = run.row()

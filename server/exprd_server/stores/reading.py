@@ -6,22 +6,24 @@ Invariant: either the state is what was written, to the bit, or an error names w
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from exprd_compiler.errors import ExprdError
 from exprd_server.store import CallRecord, State
 from exprd_server.stores.database import read_chunks
 from exprd_server.stores.faults import damaged_table, damaged_value, fault_of
+from exprd_server.stores.journal import Journal, apply_patches, patch_crc
 from exprd_server.stores.packing import unpack_reply
 from exprd_server.stores.rows import described, run_of
-from exprd_server.stores.schema import POSITION_BITS, row_crc
+from exprd_server.stores.schema import PATCH_BITS, POSITION_BITS, row_crc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from exprd_server.store import StoredVariable
+    from exprd_server.stores.chunks import Bytes
     from exprd_server.stores.database import Database
     from exprd_server.stores.rows import Described, Run
 
@@ -33,6 +35,7 @@ class Found:
     Attributes:
         state: everything that is sound.
         numbers: of the variables in the file.
+        journals: of the variables that have patches.
         runs: oldest first.
         damage: one error per thing that is not sound.
     """
@@ -41,6 +44,7 @@ class Found:
     numbers: dict[str, int]
     runs: list[Run]
     damage: list[ExprdError]
+    journals: dict[str, Journal] = field(default_factory=dict[str, Journal])
 
 
 def read_state(connection: sqlite3.Connection, path: Path) -> Found:
@@ -73,7 +77,9 @@ def load(database: Database, path: Path) -> Found:
             )
         raise first
     for variable in found.state.variables():
-        database.adopt_variable(found.numbers[variable.uuid], variable)
+        journal = found.journals.get(variable.uuid)
+        patches = 0 if journal is None else len(journal.rows)
+        database.adopt_variable(found.numbers[variable.uuid], variable, patches)
     database.adopt_keys(*_keys(found.state))
     return found
 
@@ -101,6 +107,7 @@ def _read_value(
 ) -> StoredVariable | None:
     try:
         data, bad = read_chunks(connection, facts.number, facts.uuid, facts.nbytes)
+        journal = None if bad else _patched(connection, facts, data)
     except sqlite3.Error as error:
         found.damage.append(damaged_value(facts.uuid, facts.name, str(error)))
         return None
@@ -108,7 +115,37 @@ def _read_value(
         which = ", ".join(map(str, bad[:10])) + (", ..." if len(bad) > 10 else "")
         found.damage.append(damaged_value(facts.uuid, facts.name, f"chunk {which} of its value"))
         return None
+    if journal is None:
+        found.damage.append(damaged_value(facts.uuid, facts.name, "a patch of its value"))
+        return None
+    if journal.rows:
+        found.journals[facts.uuid] = journal
     return facts.with_bytes(data)
+
+
+def _patched(connection: sqlite3.Connection, facts: Described, data: Bytes) -> Journal | None:
+    """Writes the patches of a variable over its chunks; None if one of them is damaged.
+
+    Raises:
+        sqlite3.Error: the file cannot be read there.
+    """
+    journal = Journal()
+    base = facts.number << PATCH_BITS
+    rows = connection.execute(
+        "SELECT id, crc, data FROM patches WHERE id >= ? AND id < ? ORDER BY id",
+        (base, base + (1 << PATCH_BITS)),
+    )
+    for key, crc, packed in rows:
+        number = key - base
+        follows = not journal.rows or number == journal.next_number
+        if not follows or patch_crc(facts.uuid, number, packed) != crc:
+            return None
+        try:
+            journal.stale |= apply_patches(data, packed)
+        except ValueError:
+            return None
+        journal.add(number, len(packed))
+    return journal
 
 
 def _sound(connection: sqlite3.Connection, table: str, found: Found) -> Iterator[tuple[Any, ...]]:
@@ -155,21 +192,25 @@ def _check_counts(connection: sqlite3.Connection, found: Found) -> None:
             found.damage.append(damaged_table("the table of runs is empty"))
         return
     calls, floors, entries = _keys(found.state)
-    counts = (len(found.numbers), len(calls), len(floors), len(entries))
-    names = ("variables", "calls", "floors", "entries")
-    for name, wanted, count in zip(names, found.runs[-1].counts, counts, strict=True):
+    patches = sum(len(journal.rows) for journal in found.journals.values())
+    counts = (len(found.numbers), len(calls), len(floors), len(entries), patches)
+    names = ("variables", "calls", "floors", "entries", "patches")
+    # A run of format 1 counted no patches, and had none.
+    known = (*found.runs[-1].counts, 0)[: len(counts)]
+    for name, wanted, count in zip(names, known, counts, strict=True):
         if wanted != count:
             found.damage.append(damaged_table(f"{name} has {count} rows, not {wanted}"))
     _check_strays(connection, found)
 
 
 def _check_strays(connection: sqlite3.Connection, found: Found) -> None:
-    """Notes chunks of no variable, which a damaged key makes."""
+    """Notes chunks and patches of no variable, which a damaged key makes."""
     owned = set(found.numbers.values())
-    rows = connection.execute(f"SELECT DISTINCT id >> {POSITION_BITS} FROM chunks")
-    strays = {number for (number,) in rows} - owned
-    if strays:
-        found.damage.append(damaged_table(f"chunks of no variable ({sorted(strays)[:10]})"))
+    for table, bits in (("chunks", POSITION_BITS), ("patches", PATCH_BITS)):
+        rows = connection.execute(f"SELECT DISTINCT id >> {bits} FROM {table}")
+        strays = {number for (number,) in rows} - owned
+        if strays:
+            found.damage.append(damaged_table(f"{table} of no variable ({sorted(strays)[:10]})"))
 
 
 def last_run(found: Found, acknowledged: int) -> Run | None:

@@ -22,10 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Row:
-    """What the file has of a variable: its number and its value."""
+    """What the file has of a variable: its number, its value, and how many patches.
+
+    The value may be ahead of the file by patches that were not written yet; a journal knows where.
+    """
 
     number: int
     value: NDArray[Any]
+    patches: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from exprd_compiler.errors import Conflict, DamagedFile, ExprdError
 from exprd_server.store import Incarnation, State
-from exprd_server.stores.batch import Batch, call_row
+from exprd_server.stores.batch import Batch, VariableRows, call_row
 from exprd_server.stores.checkpoints import Checkpoints
 from exprd_server.stores.database import Database, connect
 from exprd_server.stores.folder import MARKER, log_of, sync_directory
@@ -174,7 +174,7 @@ def _everything(state: State, sequence: int) -> Batch:
     calls = [record for found in state.records.values() for record in found.values()]
     return Batch(
         sequence=sequence,
-        variables=tuple((v.uuid, v, None) for v in state.variables()),
+        variables=tuple(VariableRows(v.uuid, v) for v in state.variables()),
         calls=tuple(((r.client_id, r.seq), call_row(r)) for r in calls),
         floors=tuple(state.floors.items()),
         entries=tuple(

@@ -3,6 +3,8 @@
     variables  a row per variable; its value lies in chunks
     chunks     1 MiB of a value; the id is variable << 24 | position, and an update of the
                same size goes into the same place of the file
+    patches    what small writes into a value have left, to be written over its chunks in the
+               order of the ids, variable << 40 | number; see `journal`
     calls      records of calls, for retries
     floors     per client, the number through which its calls are forgotten
     entries    bytes by kind and key: compiled functions, published names, leases
@@ -24,9 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-VERSION: Final = 1  # PRAGMA user_version
+VERSION: Final = 2  # PRAGMA user_version
 APPLICATION: Final = 0x65787072  # "expr", PRAGMA application_id
 POSITION_BITS: Final = 24
+PATCH_BITS: Final = 40
+
+_PATCHES: Final = """CREATE TABLE patches (id INTEGER PRIMARY KEY, crc BLOB NOT NULL,
+    data BLOB NOT NULL) STRICT"""
 
 _TABLES: Final = (
     """CREATE TABLE variables (id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE,
@@ -34,6 +40,7 @@ _TABLES: Final = (
         version INTEGER NOT NULL, shape TEXT NOT NULL, crc INTEGER NOT NULL) STRICT""",
     """CREATE TABLE chunks (id INTEGER PRIMARY KEY, crc BLOB NOT NULL, data BLOB NOT NULL)
         STRICT""",
+    _PATCHES,
     """CREATE TABLE calls (client TEXT NOT NULL, seq INTEGER NOT NULL, digest BLOB NOT NULL,
         reply BLOB, nbytes INTEGER NOT NULL, crc INTEGER NOT NULL,
         PRIMARY KEY (client, seq)) STRICT, WITHOUT ROWID""",
@@ -47,8 +54,15 @@ _TABLES: Final = (
         crc INTEGER NOT NULL) STRICT""",
 )
 
+
+def _add_patches(connection: sqlite3.Connection) -> None:
+    connection.execute(_PATCHES)
+
+
 # From a version to the next one; each step runs inside the one transaction of the upgrade.
-MIGRATIONS: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = MappingProxyType({})
+MIGRATIONS: Final[Mapping[int, Callable[[sqlite3.Connection], None]]] = MappingProxyType(
+    {1: _add_patches}
+)
 
 
 def prepare(

@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING
 from exprd_compiler.errors import CompilerBug, ExprdError
 from exprd_server.policy import ALWAYS
 from exprd_server.store import Incarnation
-from exprd_server.stores.batch import Dirty, call_row
+from exprd_server.stores.batch import Dirty, Patch, call_row
+from exprd_server.stores.chunks import bytes_of, chunk, chunks_of
 from exprd_server.stores.database import Database, connect
 from exprd_server.stores.folder import MARKER, StateFolder
+from exprd_server.stores.journal import Journal, is_narrow, pack_patch
 from exprd_server.stores.marker import Marker, read_marker
 from exprd_server.stores.reading import last_run, load
 from exprd_server.values import Durability
@@ -32,8 +34,11 @@ if TYPE_CHECKING:
 
     from exprd_server.policy import Policy
     from exprd_server.store import CallRecord, Change, StoredVariable
+    from exprd_server.stores.batch import Batch
 
 _RETRY_SECONDS = 1.0
+# When patches that wait for the disk have so many bytes, a commit waits with them.
+_PENDING_BYTES = 64 << 20
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +71,7 @@ class SqliteStore:
         self._writing = threading.Lock()
         self._changed = threading.Condition(threading.Lock())
         self._dirty = Dirty()
+        self._flying = Dirty()  # what is being written
         self._waiting: list[_Waiting] = []
         self._due = math.inf
         self._fault: ExprdError | None = None
@@ -88,6 +94,7 @@ class SqliteStore:
     def _open(self) -> list[Incarnation]:
         found = load(self._database, self._folder.database)
         self._state = found.state
+        self._journals = found.journals
         marker = self._folder.path / MARKER
         earlier = found.runs[-1].facts.id if found.runs else ""
         last = last_run(found, read_marker(marker, earlier))
@@ -141,6 +148,17 @@ class SqliteStore:
         """How many chunks were written to the file so far."""
         return self._database.chunks_written
 
+    @property
+    def patched_bytes(self) -> int:
+        """The size of all patches that were written to the file so far."""
+        return self._database.patched_bytes
+
+    @property
+    def journal_bytes(self) -> int:
+        """The size of the patches that are in the file."""
+        with self._changed:
+            return sum(journal.nbytes for journal in self._journals.values())
+
     # -- changes
 
     def create(self, variable: StoredVariable) -> None:
@@ -178,16 +196,30 @@ class SqliteStore:
                 return self._sequence
             row = None if record is None else call_row(record)
             old = [v for c in changes if (v := self._state.variable(c.uuid)) is not None]
+            patched = {c.uuid for c in changes if c.value is self._state.value(c.uuid)}
             self._state.commit(changes, record)
+            number = self._sequence + 1
             for change in changes:
                 if self._is_lasting(change.uuid):
-                    self._dirty.touch(change.uuid, change.dirty)
+                    self._note(change, number if change.uuid in patched else None)
             if row is not None:
                 self._dirty.calls[row[0], row[1]] = row
-            waiting = self._schedule(policy or self._policy, lambda: self._undo(old, record))
-            number = self._sequence
+            full = self._dirty.nbytes > _PENDING_BYTES
+            waiting = self._schedule(
+                ALWAYS if full else policy or self._policy,
+                lambda: self._undo(old, record, number),
+            )
         self._finish(waiting)
         return number
+
+    def may_patch(self, uuid: str, dirty: Sequence[tuple[int, int]]) -> bool:
+        """Whether the value is not to be read later on, and a patch costs less than its chunks."""
+        with self._changed:
+            if not self._is_lasting(uuid):
+                return True
+            value = self._state.value(uuid)
+            read = self._dirty.reads(uuid) or self._flying.reads(uuid)
+            return value is not None and not read and is_narrow(dirty, value.nbytes)
 
     def forget(self, client_id: str, through_seq: int) -> None:
         """Drops old records of a client; the file follows with the next commit."""
@@ -251,6 +283,20 @@ class SqliteStore:
         variable = self._state.created(uuid)
         return variable is not None and variable.durability is not Durability.VOLATILE
 
+    def _note(self, change: Change, number: int | None) -> None:
+        """Notes what is to be written of a change; the number is of a commit that patches."""
+        uuid, dirty = change.uuid, change.dirty
+        if number is None or dirty is None:
+            self._dirty.touch(uuid, dirty)
+            return
+        value = bytes_of(change.value)
+        journal = self._journals.setdefault(uuid, Journal())
+        journal.stale |= chunks_of(dirty)
+        packed = pack_patch(value, dirty) if dirty else b""
+        due = journal.due(value.nbytes, len(packed))
+        chunks = tuple([chunk(value, index).copy() for index in due.chunks])
+        self._dirty.patch(uuid, number, Patch(packed, due, chunks))
+
     def _schedule(self, policy: Policy, undo: Callable[[], None]) -> _Waiting | None:
         """Numbers a commit and sees to it that it is written in time."""
         if self._closing or (self._fault is not None and not policy.waits):
@@ -281,9 +327,14 @@ class SqliteStore:
         for variable in variables:
             self._state.place(variable)
 
-    def _undo(self, old: Iterable[StoredVariable], record: CallRecord | None) -> None:
+    def _undo(self, old: Iterable[StoredVariable], record: CallRecord | None, number: int) -> None:
         # A variable that was deleted meanwhile stays so.
-        self._place(v for v in old if self._state.created(v.uuid) is not None)
+        present = [v for v in old if self._state.created(v.uuid) is not None]
+        self._place(present)
+        for variable in present:
+            patch = self._dirty.retract(variable.uuid, number)
+            if patch is not None:
+                self._journals[variable.uuid].put_back(patch.due)
         if record is not None:
             self._state.records.get(record.client_id, {}).pop(record.seq, None)
             self._dirty.calls[record.client_id, record.seq] = None
@@ -345,7 +396,8 @@ class SqliteStore:
             self._due = math.inf
             if not dirty and not waiting:
                 return
-            batch = dirty.batch(self._state, self._sequence)
+            batch = dirty.batch(self._state, self._sequence, self._journals)
+            self._flying = dirty
         error: ExprdError | None = None
         try:
             self._database.write(batch)
@@ -354,8 +406,10 @@ class SqliteStore:
         except Exception as bug:  # whoever waits must be told, whatever it is
             error = CompilerBug(f"the store failed with {type(bug).__name__}: {bug}")
         with self._changed:
+            self._flying = Dirty()
             if error is None:
                 self._fault = None
+                self._settle(batch, dirty)
                 self._durable = batch.sequence
                 self._acknowledge(batch.sequence)
             else:
@@ -363,6 +417,19 @@ class SqliteStore:
         for each in waiting:
             each.error = error
             each.done.set()
+
+    def _settle(self, batch: Batch, dirty: Dirty) -> None:
+        """Notes in the journals what has been written."""
+        for rows in batch.variables:
+            if rows.whole or rows.variable is None:
+                self._journals.pop(rows.uuid, None)
+                continue
+            journal = self._journals[rows.uuid]
+            if rows.patch is not None:
+                journal.add(rows.patch[0], len(rows.patch[1]))
+            journal.drop(rows.dropped[1])
+            if any(patch.due.last for patch in dirty.variables[rows.uuid].patches.values()):
+                journal.end_pass()
 
     def _give_back(self, dirty: Dirty, waiting: Sequence[_Waiting], error: ExprdError) -> None:
         """Undoes what waits, and keeps the rest for another attempt."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from exprd_compiler.ir.counts import EventCount
-from exprd_server.store import CallRecord
+from exprd_server.store import CallRecord, Change
 from exprd_server.stores.checkpoints import Checkpoints
 from exprd_server.stores.folder import StateFolder
 from exprd_server.stores.sqlite import SqliteStore
@@ -42,13 +42,26 @@ def write(path: Path) -> None:
     for name, value in VALUES.items():
         store.create(variable(name, np.zeros_like(value)))
     store.create(variable("constant", 1.0, Durability.CONSTANT))
-    changes = [change(name, 1, value) for name, value in VALUES.items()]
+    changes = [change(name, 1, value) for name, value in VALUES.items() if name != "float64"]
+    changes.append(patched(store))
     record = CallRecord(client_id="c", seq=3, digest=b"digest", reply=REPLY, nbytes=24)
     store.commit(changes, record)
     store.forget("c", 2)
     store.put_entry("kind", "key", b"data")
     Checkpoints(path / "checkpoints").write("kept", store.variables())
     store.close()
+
+
+def patched(store: SqliteStore) -> Change:
+    """A change of one variable that is kept as a patch."""
+    store.delete(["float64"])
+    value = VALUES["float64"].copy()
+    value[2, 3] = 0
+    store.create(variable("float64", value))
+    ranges = ((88, 96),)
+    assert store.may_patch("float64", ranges)
+    value[2, 3] = VALUES["float64"][2, 3]
+    return change("float64", 1, value, ranges)
 
 
 @pytest.mark.parametrize("version", sorted(p.name for p in GOLDEN.iterdir()))
