@@ -46,6 +46,11 @@ class CallIds:
         with self._lock:
             return self._take()
 
+    def __contains__(self, seq: int) -> bool:
+        """Whether the outcome of a call is still to come."""
+        with self._lock:
+            return seq in self._open
+
     def close(self, seqs: Iterable[int]) -> None:
         """Notes that the outcomes of calls are known."""
         with self._lock:

@@ -18,10 +18,11 @@ from exprd.buffers import Buffer
 from exprd.containers import Container, Containers, DefaultContainer, SharedContainer, Values
 from exprd.errors import explain, locate
 from exprd.futures import Future
-from exprd.looping import Given, Progress, job_of
+from exprd.looping import Progress
 from exprd.maker import CompiledGraph, Maker
 from exprd.numeric import warn_of
 from exprd.recipe import Program, Recipe
+from exprd.runs import Ready, batched, repeated, submitted
 from exprd.session import Session, current_session
 from exprd.shared import TensorSharedVariable
 from exprd.slots import Slot
@@ -173,28 +174,28 @@ class Function:
         """
         return self._recipe.layout.arrange(self._execute(args, kwargs, keep=False))
 
+    def keep(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the function and leaves its outputs where it runs, as buffers."""
+        return self._recipe.layout.arrange(self._execute(args, kwargs, keep=True))
+
     def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
         """Sends a call after those submitted before, without waiting for its result.
 
         Calls that were submitted run in order, each as a call of its own: one that fails does not
         stop the next.
         """
-        program, values = self._prepared(args, kwargs)
-        arrange = self._recipe.layout.arrange
+        return submitted(self._ready(args, kwargs), args, kwargs, keep=False)
 
-        def finish(given: Given) -> Any:
-            return arrange(self._finished(program, *given))
+    def submit_keep(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        """The same; the outputs stay where the function runs, and the result is buffers."""
+        return submitted(self._ready(args, kwargs), args, kwargs, keep=True)
 
-        future: Future[Any] = Future(finish, lambda error: self._explain(error, program, values))
-        count = len(self._recipe.graph.outputs)
-        self._session.transport.loops.submit(program.info.handle, values, count, future)
-        return future
-
-    def batch(self, items: Iterable[Sequence[Any]]) -> list[Any]:
+    def batch(self, items: Iterable[Sequence[Any]], *, keep: bool = False) -> list[Any]:
         """Runs the function over several tuples of arguments, in order, in as few messages as fit.
 
         Args:
             items: the arguments of each call.
+            keep: leave the outputs where the function runs, as buffers.
 
         Returns:
             What the calls would have given, in order.
@@ -203,19 +204,7 @@ class Function:
             ExprdError: what the first call that failed raises, whose `fields["item"]` says which.
                 The calls before it are done, those after it are not.
         """
-        ready = [self._prepared(tuple(item), {}) for item in items]
-        if not ready:
-            return []
-        program = ready[0][0]
-        values = [inputs for _, inputs in ready]
-        count = len(self._recipe.graph.outputs)
-        try:
-            found = self._session.transport.loops.batch(program.info.handle, values, count)
-        except ExprdError as error:
-            self._explain(error, program, values[int(error.fields.get("item", 0))])
-            raise
-        arrange = self._recipe.layout.arrange
-        return [arrange(self._finished(program, *given)) for given in found]
+        return batched([self._ready(tuple(item), {}) for item in items], keep=keep)
 
     def repeat(
         self,
@@ -225,6 +214,7 @@ class Function:
         every: int = 1,
         on_progress: Callable[[Progress], object] | None = None,
         stack: bool = False,
+        keep: bool = False,
         **kwargs: Any,
     ) -> Any:
         """Runs the function several times where it lives, with the same arguments.
@@ -240,6 +230,7 @@ class Function:
             every: progress is told after each so many steps, and after the last.
             on_progress: called with `Progress`.
             stack: give the outputs of all steps along a new first axis, not those of the last.
+            keep: leave the outputs where the function runs, as buffers.
             **kwargs: as in a call.
 
         Returns:
@@ -247,27 +238,10 @@ class Function:
 
         Raises:
             CallError: as a call, or the numbers make no sense.
-            ExprdError: whatever a step raises; the steps before it are done.
+            ExprdError: whatever a step raises, whose `fields["steps"]` says how many are done.
         """
-        program, values = self._prepared(args, kwargs)
-        arrange, asked = self._recipe.layout.arrange, len(self._recipe.graph.outputs)
-        count = asked - self._recipe.printed
-
-        def tell(step: int, outputs: Sequence[Any]) -> None:
-            assert on_progress is not None
-            on_progress(Progress(step, arrange([np.array(x) for x in outputs[:count]])))
-
-        job = job_of(steps, until, every, stack, None if on_progress is None else tell)
-        try:
-            given = self._session.transport.loops.repeat(program.info.handle, values, asked, job)
-        except ExprdError as error:
-            self._explain(error, program, values)
-            raise
-        return arrange(self._finished(program, *given))
-
-    def keep(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the function and leaves its outputs where it runs, as buffers."""
-        return self._recipe.layout.arrange(self._execute(args, kwargs, keep=True))
+        ready = self._ready(args, kwargs)
+        return repeated(ready, steps, until, every, on_progress, stack=stack, keep=keep)
 
     def expecting(self, versions: Mapping[TensorSharedVariable, int]) -> Callable[..., Any]:
         """This function for calls that run only if shared variables are at versions.
@@ -312,6 +286,20 @@ class Function:
         program = self._programs.get(_NONE) or self._variant(_NONE)
         taken = args if self.trust_input and not kwargs else self._taken(args, kwargs)
         return program, taken
+
+    def _ready(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ready:
+        program, values = self._prepared(args, kwargs)
+        arrange, asked = self._recipe.layout.arrange, len(self._recipe.graph.outputs)
+        count = asked - self._recipe.printed
+        return Ready(
+            loops=self._session.transport.loops,
+            handle=program.info.handle,
+            values=values,
+            outputs=asked,
+            finish=lambda given: arrange(self._finished(program, *given)),
+            show=lambda outputs: arrange([np.array(x) for x in outputs[:count]]),
+            explain=lambda error: self._explain(error, program, values),
+        )
 
     def _explain(self, error: ExprdError, program: Program, values: Sequence[InputValue]) -> None:
         """Adds the user's lines and what the inputs were."""

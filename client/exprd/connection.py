@@ -12,11 +12,11 @@ import grpc
 
 import exprd_proto as wire
 from exprd.encode import encode_type, write_bundle
-from exprd.healing import Restored
+from exprd.healing import Published, Restored
 from exprd.riding import Rider
 from exprd.transfer import downloading, uploading
 from exprd.transport import Array, BufferRef, CompileJob, InputValue, NewVariable
-from exprd_compiler.errors import CallError, ExprdError, UnsupportedVersion
+from exprd_compiler.errors import CallError, ExprdError, UnknownHandle, UnsupportedVersion
 from exprd_proto import framing
 from exprd_proto.arrays import write_array
 from exprd_proto.channels import NO_ACCESS, Access, open_channel
@@ -86,6 +86,7 @@ class Connection:
         self.data = wire.DataServiceStub(self.channel)
         self.state = wire.StateServiceStub(self.channel)
         self.admin = wire.AdminServiceStub(self.channel)
+        self._asking: set[object] = set()
         self._closed = threading.Event()
         self.rider = Rider(target, deadline, patience, self._closed)
         try:
@@ -122,11 +123,19 @@ class Connection:
             self.stop(seq)
             raise
 
-    def stop(self, seq: int) -> None:
-        """Asks the server to break a running call off, best effort."""
-        cancel = wire.GetInfoRequest(client_id=self.client_id, cancel=[seq])
+    def stop(self, *seqs: int) -> None:
+        """Asks the server to break calls off, best effort."""
+        cancel = wire.GetInfoRequest(client_id=self.client_id, cancel=seqs)
         with contextlib.suppress(grpc.RpcError):
             self.admin.GetInfo(cancel, timeout=_CANCEL_SECONDS)
+
+    def ask_to_stop(self, seqs: Sequence[int]) -> None:
+        """The same, without waiting for the answer."""
+        cancel = wire.GetInfoRequest(client_id=self.client_id, cancel=seqs)
+        with contextlib.suppress(ValueError):  # what grpc raises on a closed channel
+            asking = self.admin.GetInfo.future(cancel, timeout=_CANCEL_SECONDS)
+            self._asking.add(asking)  # gRPC breaks off what nobody refers to
+            asking.add_done_callback(self._asking.discard)
 
     def info(self) -> wire.GetInfoResponse:
         """What the server says of itself."""
@@ -158,6 +167,16 @@ class Connection:
     def give_function(self, job: CompileJob) -> None:
         """Has a graph compiled."""
         self.compile(job)
+
+    def find_function(self, published: Published) -> None:
+        """Looks a function up again; a server that has another one under its name has not this."""
+        name, version = published.name, published.version
+        request = wire.LookupRequest(client_id=self.client_id, name=name, version=version)
+        if self.call(self.compiler.Lookup, request).function.handle != published.handle:
+            raise UnknownHandle(
+                f"version {version} of {name!r} is another function since the server was restarted",
+                hint="look it up again",
+            )
 
     def give_buffer(self, handle: str, value: Array) -> None:
         """Uploads an array under a handle."""

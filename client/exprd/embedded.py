@@ -6,8 +6,9 @@ compiled without a target. Arrays are passed as they are, nothing is encoded.
 
 from __future__ import annotations
 
+import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -34,6 +35,7 @@ from exprd.transport import (
 from exprd_compiler.errors import ConnectionLost
 from exprd_compiler.ir.counts import EventCount
 from exprd_server import values, versions
+from exprd_server.deadline import Deadline
 from exprd_server.embedded import embedded_engine
 from exprd_server.engine import LocalEngine
 from exprd_server.publishing import Publisher
@@ -52,15 +54,20 @@ _DURABILITY: Final = {
 
 
 class EmbeddedTransport:
-    """The engine of this process; compiled objects are kept in `cache`. Thread safe."""
+    """The engine of this process; compiled objects are kept in `cache`. Thread safe.
+
+    Args:
+        cache: folder of compiled objects; none when not given.
+        room: bytes that one call may take; 0 is as many as there are.
+    """
 
     target = ""
 
-    def __init__(self, cache: Path | None) -> None:
-        self._engine = embedded_engine(cache=cache)
+    def __init__(self, cache: Path | None, room: int = 0) -> None:
+        self._engine = embedded_engine(cache=cache, room=room)
         self._client = str(uuid.uuid4())
         self._closed = False
-        self.loops = EmbeddedLoops(self._run, self._repeat)
+        self.loops = EmbeddedLoops(self._run, self._repeat, self._free, _endless)
         self.names = EmbeddedNames(self._engine.published, self._client)
 
     @property
@@ -120,17 +127,20 @@ class EmbeddedTransport:
 
         return run
 
-    def _runner(self, handle: str, outputs: int) -> Run:
+    def _runner(self, handle: str, outputs: int) -> Callable[..., Given]:
         engine, client = self._engine, self._client
         direct = engine.direct(handle)
         kept = (values.Delivery.KEEP,) * outputs
 
         def run(
-            inputs: Sequence[InputValue], keep: bool, expected: Expected = ()
+            inputs: Sequence[InputValue],
+            keep: bool,
+            expected: Expected = (),
+            time: Deadline | None = None,
         ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
             self._check_open()
             if not keep and not expected:
-                return direct([_resolved(x, engine, client) for x in inputs])
+                return direct([_resolved(x, engine, client) for x in inputs], time)
             call = values.ExecuteCall(
                 handle=handle,
                 inputs=tuple([_given(x) for x in inputs]),
@@ -138,20 +148,34 @@ class EmbeddedTransport:
                 client_id=client,
                 expected=tuple(expected),
             )
-            reply = engine.execute(call)
+            reply = engine.execute(call, time)
             return [_result(x) for x in reply.outputs], reply.warnings
 
         return run
 
-    def _run(self, handle: str, inputs: Sequence[InputValue], outputs: int) -> Given:
-        return self._runner(handle, outputs)(inputs, False)
+    def _run(
+        self,
+        handle: str,
+        inputs: Sequence[InputValue],
+        outputs: int,
+        *,
+        keep: bool,
+        time: Deadline | None = None,
+    ) -> Given:
+        return self._runner(handle, outputs)(inputs, keep, (), time)
+
+    def _free(self, handles: Sequence[str]) -> None:
+        self._engine.release_buffers(self._client, handles)
 
     def _repeat(
         self, handle: str, inputs: Sequence[InputValue], outputs: int, job: RepeatJob
     ) -> Given:
         self._check_open()
         call = values.ExecuteCall(
-            handle=handle, inputs=tuple([_given(x) for x in inputs]), client_id=self._client
+            handle=handle,
+            inputs=tuple([_given(x) for x in inputs]),
+            deliveries=(values.Delivery.KEEP,) * outputs if job.kept else (),
+            client_id=self._client,
         )
         wanted = RepeatCall(
             call=call,
@@ -284,6 +308,11 @@ class EmbeddedNames:
     def unpublish(self, name: str, versions: Sequence[int]) -> int:
         """Takes versions away, all when none is named; the count of those there were."""
         return self._published.unpublish(self._me, name, versions)
+
+
+def _endless() -> Deadline:
+    """The time of a call that ends only when it is cancelled."""
+    return Deadline(threading.TIMEOUT_MAX)
 
 
 def _published(info: versions.PublishedInfo) -> PublishedInfo:

@@ -3,7 +3,7 @@
 Invariant: a call that was begun before a restart returns only if nothing that was acknowledged to
 this client is gone; otherwise it raises `StateRolledBack`. What the client can give again without
 changing any acknowledged value - functions, buffers it put, variables that were never assigned -
-it gives again, when it is next used.
+it gives again, when it is next used. Functions that it had looked up it looks up again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from exprd.transport import Array, BufferRef, CompileJob, InputValue, NewVariabl
 from exprd_compiler.errors import DeadlineExceeded, ExprdError, StateRolledBack, UnknownHandle
 from exprd_compiler.ir.type import TensorType
 
-__all__ = ["Healer", "Needs", "Restored", "Server", "VariableFacts"]
+__all__ = ["Healer", "Needs", "Published", "Restored", "Server", "VariableFacts"]
 
 T = TypeVar("T")
 
@@ -40,6 +40,15 @@ class Needs:
     variables: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A function that was found by name."""
+
+    handle: str
+    name: str
+    version: int
+
+
 class Server(Protocol):
     """What healing asks of the connection; each call rides through on its own."""
 
@@ -57,6 +66,10 @@ class Server(Protocol):
 
     def give_function(self, job: CompileJob) -> None:
         """Has a graph compiled."""
+        ...
+
+    def find_function(self, published: Published) -> None:
+        """Looks a function up again, which from then on is held."""
         ...
 
     def give_buffer(self, handle: str, value: Array) -> None:
@@ -116,7 +129,7 @@ class _Variable:
 class _Given:
     """Something that can be given again, and the incarnation that has it."""
 
-    what: CompileJob | Array
+    what: CompileJob | Array | Published
     incarnation: str
 
 
@@ -144,6 +157,10 @@ class Healer:
     def gave_function(self, handle: str, job: CompileJob) -> None:
         """Notes that a function was compiled."""
         self._functions[handle] = _Given(job, self.incarnation)
+
+    def found_function(self, published: Published) -> None:
+        """Notes that a function was looked up."""
+        self._functions.setdefault(published.handle, _Given(published, self.incarnation))
 
     def gave_buffer(self, handle: str, value: Array) -> None:
         """Notes that an array was uploaded, and keeps it."""
@@ -185,6 +202,11 @@ class Healer:
                 elif version > known.version:
                     known.version = version
                     known.first = None
+
+    @property
+    def untold(self) -> bool:
+        """Whether the next call is to be told of a loss."""
+        return self._untold is not None
 
     def saw_aside(self, versions: Sequence[tuple[str, int]], incarnation: str) -> None:
         """The same, away from the caller's thread: what was lost is told to the next call."""
@@ -264,7 +286,7 @@ class Healer:
             for handle in needs.buffers:
                 self._give_buffer(handle)
             for handle in needs.functions:
-                self._give_function(handle)
+                self._give_function(handle, missing=error.fields.get("handle") == handle)
             # Another thread may have met the restart before this one, or given things meanwhile.
             return told is not None or self._gifts > gifts
         finally:
@@ -320,9 +342,15 @@ class Healer:
         given = self._functions.get(handle)
         return given.what.bindings if given and isinstance(given.what, CompileJob) else ()
 
-    def _give_function(self, handle: str) -> None:
+    def _give_function(self, handle: str, *, missing: bool) -> None:
         given = self._functions.get(handle)
-        if given is not None and given.incarnation != self.incarnation:
+        if given is None:
+            return
+        if isinstance(given.what, Published):
+            if missing:
+                self._server.find_function(given.what)
+                self._gifts += 1
+        elif given.incarnation != self.incarnation:
             assert isinstance(given.what, CompileJob)
             self._server.give_function(given.what)
             given.incarnation = self.incarnation
@@ -331,7 +359,7 @@ class Healer:
     def _give_buffer(self, handle: str) -> None:
         given = self._buffers.get(handle)
         if given is not None and given.incarnation != self.incarnation:
-            assert not isinstance(given.what, CompileJob)
+            assert not isinstance(given.what, CompileJob | Published)
             self._server.give_buffer(handle, given.what)
             given.incarnation = self.incarnation
             self._gifts += 1

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from exprd.futures import Future
 from exprd.session import Session, current_session
-from exprd.transport import InputValue, OutputValue
+from exprd.transport import InputValue, OutputValue, RemoteBuffer
 from exprd_compiler.errors import CallError
 from exprd_compiler.ir.counts import EventCount
 
-__all__ = ["Given", "Loops", "Progress", "RepeatJob", "job_of", "pipeline"]
+__all__ = ["Given", "Loops", "Progress", "RepeatJob", "check_job", "kept_of", "pipeline"]
 
 Given: TypeAlias = "tuple[Sequence[OutputValue], Sequence[EventCount]]"
 
@@ -45,6 +45,7 @@ class RepeatJob:
         until: position of the output that ends the repetition when it is not zero.
         every: progress after each so many steps; 0 for none.
         stacked: give the outputs of all steps along a new first axis.
+        kept: leave the outputs where the function runs.
         tell: called with the steps done and their last outputs.
     """
 
@@ -52,20 +53,35 @@ class RepeatJob:
     until: int | None = None
     every: int = 0
     stacked: bool = False
+    kept: bool = False
     tell: Callable[[int, Sequence[NDArray[Any]]], None] | None = None
 
 
 class Loops(Protocol):
-    """What a transport offers beside single calls. Thread safe."""
+    """What a transport offers beside single calls. Thread safe.
+
+    With `keep`, and for jobs whose outputs are kept, outputs stay where they are, as with `Run`.
+    """
 
     def submit(
-        self, handle: str, inputs: Sequence[InputValue], outputs: int, future: Future[Any]
+        self,
+        handle: str,
+        inputs: Sequence[InputValue],
+        outputs: int,
+        future: Future[Any],
+        *,
+        keep: bool = False,
     ) -> None:
         """Sends a call after those submitted before; the future gets what `Run` would give."""
         ...
 
     def batch(
-        self, handle: str, items: Sequence[Sequence[InputValue]], outputs: int
+        self,
+        handle: str,
+        items: Sequence[Sequence[InputValue]],
+        outputs: int,
+        *,
+        keep: bool = False,
     ) -> Sequence[Given]:
         """Runs a function over several lists of inputs, in order.
 
@@ -89,25 +105,22 @@ class Loops(Protocol):
         ...
 
 
-def job_of(
-    steps: int,
-    until: int | None,
-    every: int,
-    stacked: bool,
-    tell: Callable[[int, Sequence[NDArray[Any]]], None] | None,
-) -> RepeatJob:
-    """A checked repetition.
+def kept_of(found: Sequence[Given]) -> list[str]:
+    """The handles of the outputs that stay where they are."""
+    return [x.handle for outputs, _ in found for x in outputs if isinstance(x, RemoteBuffer)]
+
+
+def check_job(job: RepeatJob) -> None:
+    """Returns if the numbers of a repetition make sense.
 
     Raises:
-        CallError: the numbers make no sense.
+        CallError: they do not.
     """
-    if steps < 1 or every < 0:
+    if job.steps < 1 or job.every < 0:
         raise CallError(
-            f"repeat {steps} times and tell every {every}",
+            f"repeat {job.steps} times and tell every {job.every}",
             hint="both are counts: at least 1 step, and 0 tells of none",
         )
-    every = every if tell is not None else 0
-    return RepeatJob(steps=steps, until=until, every=every, stacked=stacked, tell=tell)
 
 
 @contextmanager

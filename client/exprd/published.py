@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import inspect
 import keyword
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from exprd.buffers import Buffer
 from exprd.forms import read_form
+from exprd.futures import Future
+from exprd.looping import Progress
 from exprd.named import ParameterInfo, PublishedInfo
 from exprd.numeric import warn_of
+from exprd.runs import Ready, batched, repeated, submitted
 from exprd.session import Session
 from exprd.slots import Slot
-from exprd.transport import RemoteBuffer
+from exprd.transport import Expected, InputValue, OutputValue, RemoteBuffer
 from exprd.types import filter_value
-from exprd_compiler.errors import CallError, UnknownHandle
+from exprd_compiler.errors import CallError, ExprdError
+from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.type import TensorType
 
 __all__ = ["PublishedFunction", "PublishedVariable"]
@@ -39,17 +44,24 @@ class PublishedVariable:
         self._session, self.updated = session, updated
         self.name, self.uuid, self.type = info.name, info.variable, info.type
 
+    @property
+    def version(self) -> int:
+        """How often it was assigned, from 1 on; for `expecting` and `expected_version`."""
+        return self._session.transport.variable_versions((self.uuid,))[0]
+
     def get_value(self) -> NDArray[Any]:
         """Its value now, a copy."""
         return self._session.transport.get_variable(self.uuid).copy()
 
-    def set_value(self, value: object) -> None:
-        """Assigns it.
+    def set_value(self, value: object, expected_version: int | None = None) -> None:
+        """Assigns it, if it is at a version when one is expected.
 
         Raises:
             CallError: the value does not fit its type.
+            Conflict: the variable is at another version; nothing has changed.
         """
-        self._session.transport.set_variable(self.uuid, filter_value(self.type, value).copy())
+        given = filter_value(self.type, value).copy()
+        self._session.transport.set_variable(self.uuid, given, expected_version)
 
     def __repr__(self) -> str:
         return f"<{self.name or 'unnamed'} {self.type}{' updated' * self.updated}>"
@@ -62,10 +74,11 @@ class PublishedFunction:
         info: name, version, labels, types.
         session: where it runs.
         shared: the variables that it reads or updates.
+        trust_input: skip the checks of arguments; arrays must then have exactly the right type.
     """
 
     def __init__(self, session: Session, info: PublishedInfo) -> None:
-        self.session, self.info = session, info
+        self.session, self.info, self.trust_input = session, info, False
         self._slots, self._layout, self._outputs = read_form(info.form, info.inputs)
         self._run = session.transport.runner(info.handle, len(info.outputs))
         self.shared = tuple(
@@ -104,26 +117,92 @@ class PublishedFunction:
         """Runs the function and leaves its outputs where it runs, as buffers."""
         return self._layout.arrange(self._called(args, kwargs, keep=True))
 
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Sends a call after those submitted before; see `Function.submit`."""
+        return submitted(self._ready(args, kwargs), args, kwargs, keep=False)
+
+    def submit_keep(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        """The same; the outputs stay where the function runs, and the result is buffers."""
+        return submitted(self._ready(args, kwargs), args, kwargs, keep=True)
+
+    def batch(self, items: Iterable[Sequence[Any]], *, keep: bool = False) -> list[Any]:
+        """Runs the function over several tuples of arguments; see `Function.batch`."""
+        return batched([self._ready(tuple(item), {}) for item in items], keep=keep)
+
+    def repeat(
+        self,
+        steps: int,
+        *args: Any,
+        until: int | None = None,
+        every: int = 1,
+        on_progress: Callable[[Progress], object] | None = None,
+        stack: bool = False,
+        keep: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Runs the function several times where it lives; see `Function.repeat`."""
+        ready = self._ready(args, kwargs)
+        return repeated(ready, steps, until, every, on_progress, stack=stack, keep=keep)
+
+    def expecting(self, versions: Mapping[PublishedVariable, int]) -> Callable[..., Any]:
+        """This function for calls that run only if variables are at versions.
+
+        Args:
+            versions: variables of this function, and what `version` said of them.
+
+        Returns:
+            What is called like the function; it raises `Conflict` when a variable is at another
+            version, and nothing has changed then.
+        """
+        expected = tuple((variable.uuid, version) for variable, version in versions.items())
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self._layout.arrange(self._called(args, kwargs, keep=False, expected=expected))
+
+        return call
+
     def _called(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, keep: bool
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        keep: bool,
+        expected: Expected = (),
     ) -> Sequence[Any]:
-        given = self._given(args, kwargs)
-        values = [self._take(place, value) for place, value in enumerate(given)]
-        outputs, met = self._again_if_unknown(values, keep)
+        values = self._taken(args, kwargs)
+        try:
+            found = self._run(values, keep, expected)
+        except ExprdError as error:
+            self._explain(error)
+            raise
+        return self._finished(*found)
+
+    def _ready(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ready:
+        arrange, count = self._layout.arrange, self._outputs
+        return Ready(
+            loops=self.session.transport.loops,
+            handle=self.info.handle,
+            values=self._taken(args, kwargs),
+            outputs=len(self.info.outputs),
+            finish=lambda given: arrange(self._finished(*given)),
+            show=lambda outputs: arrange([np.array(x) for x in outputs[:count]]),
+            explain=self._explain,
+        )
+
+    def _explain(self, error: ExprdError) -> None:
+        """Says whose error it is; no line of the caller's has built the graph."""
+        error.add_note(f"in {self!r}")
+
+    def _finished(self, outputs: Sequence[OutputValue], met: Sequence[EventCount]) -> Sequence[Any]:
         found = [Buffer(self.session, x) if isinstance(x, RemoteBuffer) else x for x in outputs]
         if met:
             warn_of(met, ())
         return found[: self._outputs]
 
-    def _again_if_unknown(self, values: Sequence[Any], keep: bool) -> Any:
-        """The answer of a run; a server that has forgotten the function is asked for it again."""
-        try:
-            return self._run(values, keep)
-        except UnknownHandle:
-            found = self.session.transport.names.lookup(self.info.name, self.info.version, "")
-            if found.handle != self.info.handle:
-                raise
-            return self._run(values, keep)
+    def _taken(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sequence[InputValue]:
+        if self.trust_input and not kwargs and len(args) == len(self._slots):
+            return args
+        return [self._take(place, x) for place, x in enumerate(self._given(args, kwargs))]
 
     def _take(self, place: int, value: object) -> Any:
         slot = self._slots[place]

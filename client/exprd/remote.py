@@ -74,7 +74,8 @@ class RemoteTransport:
         self.client_id = self._connection.client_id
         self.ids = CallIds(self.client_id)
         self.healer = Healer(self._connection, self._connection.incarnation)
-        self.names = RemoteNames(self._connection.compiler, self._connection.call, self.client_id)
+        connection, found = self._connection, self.healer.found_function
+        self.names = RemoteNames(connection.compiler, connection.call, self.client_id, found)
         self._counting = threading.Lock()
         self._sent = self._received = 0
         self.loops = RemoteLoops(self, self._connection)

@@ -16,11 +16,11 @@ from exprd.calls import CallIds
 from exprd.connection import Connection, written_inputs
 from exprd.futures import Future
 from exprd.healing import Healer, Needs
-from exprd.looping import Given, RepeatJob
+from exprd.looping import Given, RepeatJob, kept_of
 from exprd.statuses import error_of_detail
 from exprd.streaming import CallStream, Request
 from exprd.transport import BufferRef, InputValue
-from exprd_compiler.errors import DeadlineExceeded, UnknownHandle
+from exprd_compiler.errors import DeadlineExceeded, ExprdError, UnknownHandle
 from exprd_proto import framing
 from exprd_proto.arrays import array_from_wire
 
@@ -65,6 +65,11 @@ class Line(Protocol):
     @property
     def healer(self) -> Healer:
         """The memory of what a restarted server is to be given again."""
+        ...
+
+    @property
+    def loops(self) -> RemoteLoops:
+        """The loops themselves."""
         ...
 
     def healed(self, needs: Needs, attempt: Callable[[], T]) -> T:
@@ -120,11 +125,16 @@ class RemoteLoops:
 
     # ---- submitted calls
     def submit(
-        self, handle: str, inputs: Sequence[InputValue], outputs: int, future: Future[Any]
+        self,
+        handle: str,
+        inputs: Sequence[InputValue],
+        outputs: int,
+        future: Future[Any],
+        *,
+        keep: bool = False,
     ) -> None:
         """Sends a call after those submitted before; the future gets its outputs and events."""
-        del outputs
-        self._submit(handle, inputs, (), future)
+        self._submit(handle, inputs, _kept(outputs) if keep else (), future)
 
     def call(self, handle: str, inputs: Sequence[InputValue], deliveries: Sequence[int]) -> Given:
         """The outputs and events of a call that goes the way of those submitted."""
@@ -185,24 +195,40 @@ class RemoteLoops:
 
     # ---- batches
     def batch(
-        self, handle: str, items: Sequence[Sequence[InputValue]], outputs: int
+        self,
+        handle: str,
+        items: Sequence[Sequence[InputValue]],
+        outputs: int,
+        *,
+        keep: bool = False,
     ) -> Sequence[Given]:
         """Runs a function over several lists of inputs, with as few messages as they fit into."""
-        del outputs
         found: list[Given] = []
-        while len(found) < len(items):
-            start = len(found)
-            part = items[start : start + max(1, _fitting(items, start))]
-            with contextlib.ExitStack() as stack:
-                ready = [stack.enter_context(self._line.sending(item)) for item in part]
-                found += self._part(handle, ready, start)
+        deliveries = _kept(outputs) if keep else ()
+        try:
+            while (start := len(found)) < len(items):
+                part = items[start : start + max(1, _fitting(items, start))]
+                with contextlib.ExitStack() as stack:
+                    ready = [stack.enter_context(self._line.sending(item)) for item in part]
+                    self._part(handle, ready, deliveries, found)
+        except ExprdError:
+            if kept := kept_of(found):
+                self._connection.free(kept)
+            raise
         return found
 
     def _part(
-        self, handle: str, items: Sequence[Sequence[InputValue]], start: int
-    ) -> Sequence[Given]:
-        line, connection = self._line, self._connection
+        self,
+        handle: str,
+        items: Sequence[Sequence[InputValue]],
+        deliveries: Sequence[int],
+        found: list[Given],
+    ) -> None:
+        """Adds what some items give, as many as one answer has."""
+        line, connection, start = self._line, self._connection, len(found)
         parts: list[framing.Part] = [framing.text_field(1, handle)]
+        if deliveries:
+            parts.append(framing.field(3, bytes(deliveries)))
         parts += [framing.field(2, framing.joined(written_inputs(1, item))) for item in items]
         needs = _needs(handle, [value for item in items for value in item])
         with line.ids.calls(len(items)) as call_id:
@@ -218,14 +244,16 @@ class RemoteLoops:
                     raise _item_error(last, start + len(reply.outcomes) - 1)
                 return reply
 
-            reply = line.healed(needs, attempt)
-        found: list[Given] = []
+            try:
+                reply = line.healed(needs, attempt)
+            except KeyboardInterrupt:
+                connection.stop(*range(call_id.seq, call_id.seq + len(items)))
+                raise
         for position, outcome in enumerate(reply.outcomes, start):
             if outcome.HasField("failure"):
                 raise _item_error(outcome, position)
             self._noted(outcome.response)
-            found.append(line.given(outcome.response, keep=False))
-        return found
+            found.append(line.given(outcome.response, keep=bool(deliveries)))
 
     # ---- repetitions
     def repeat(
@@ -243,6 +271,8 @@ class RemoteLoops:
             ).SerializeToString()
             number = framing.field(4, call_id.SerializeToString())
             call = [framing.text_field(1, handle), *written_inputs(2, sent), number]
+            if job.kept:
+                call.append(framing.field(3, bytes(_kept(outputs))))
 
             def attempt() -> wire.ExecuteResponse:
                 named = framing.text_field(32, line.healer.incarnation)
@@ -257,7 +287,7 @@ class RemoteLoops:
             except _ToldBadlyError as error:
                 raise error.error from None
         self._noted(reply)
-        return line.given(reply, keep=False)
+        return line.given(reply, keep=job.kept)
 
     def _followed(self, data: bytes, job: RepeatJob, timeout: float) -> wire.ExecuteResponse:
         """The answer at the end of a repetition; progress is told on the way."""
@@ -302,6 +332,10 @@ class _Unfinished(grpc.RpcError):
 
     def trailing_metadata(self) -> tuple[()]:
         return ()
+
+
+def _kept(outputs: int) -> list[int]:
+    return [wire.Delivery.DELIVERY_KEEP] * outputs
 
 
 def _needs(handle: str, values: Sequence[InputValue]) -> Needs:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import exprd_proto as wire
+from exprd.healing import Published
 from exprd.named import ParameterInfo, PublishedInfo, PublishJob
 from exprd_proto.decode import OwnLimits, decode_type
 
@@ -21,6 +22,7 @@ class RemoteNames:
         stub: of the compiler service.
         call: sends a request to a method and gives the answer, retries included.
         client_id: of the caller.
+        found: told of every function that was looked up.
     """
 
     def __init__(
@@ -28,8 +30,10 @@ class RemoteNames:
         stub: wire.CompilerServiceStub,
         call: Callable[[Callable[..., Any], Any], Any],
         client_id: str,
+        found: Callable[[Published], None],
     ) -> None:
         self._stub, self._call, self._me = stub, call, client_id
+        self._found = found
 
     def publish(self, job: PublishJob) -> PublishedInfo:
         """Gives a compiled function a name."""
@@ -47,7 +51,9 @@ class RemoteNames:
     def lookup(self, name: str, version: int, label: str) -> PublishedInfo:
         """A published function, held from now on."""
         request = wire.LookupRequest(client_id=self._me, name=name, version=version, label=label)
-        return _info(self._call(self._stub.Lookup, request).function)
+        info = _info(self._call(self._stub.Lookup, request).function)
+        self._found(Published(info.handle, info.name, info.version))
+        return info
 
     def page(self, prefix: str) -> Sequence[PublishedInfo]:
         """Every published version whose name begins so."""

@@ -98,6 +98,7 @@ class CallStream:
         self._window = _FIRST_WINDOW  # until the server tells
         self._settling = False  # answers have come that their futures do not have yet
         self._healing = False  # what was sent is made again; until that is done nothing is sent
+        self._unwanted: set[int] = set()  # numbers of calls that were sent and are to be stopped
         self._turn = 0  # of the stream that is open; older ones have no say
         self._progress = False  # whether this stream has answered anything
         self._runs = False
@@ -120,6 +121,7 @@ class CallStream:
             number = framing.field(4, framing.number_field(2, seq))
             named = framing.text_field(32, request.incarnation)
             data = framing.joined((*request.parts, number, named))
+            future.stopped_by(self.stop, seq)
             self._queued.append(_Call(seq, request, data, future))
             if len(self._queued) == 1:
                 self._changed.notify_all()
@@ -127,6 +129,14 @@ class CallStream:
                 self._runs = True
                 threading.Thread(target=self._run, name="exprd-session", daemon=True).start()
             return seq
+
+    def stop(self, seq: int) -> None:
+        """Has the server asked to stop a call that was sent; its answer tells what came of it."""
+        with self._changed:
+            if seq not in self._ids:
+                return
+            self._unwanted.add(seq)
+        self._connection.ask_to_stop((seq,))
 
     def keep(self, change: int) -> None:
         """Counts those who want the stream to stay open although it is idle."""
@@ -215,6 +225,7 @@ class CallStream:
                 calls = self._next_calls()
             if calls:
                 yield self._frame(calls)
+                self._stop_again(calls)
 
     def _can_send(self) -> bool:
         if self._closed:
@@ -248,6 +259,11 @@ class CallStream:
             self._changed.notify_all()
         return calls
 
+    def _stop_again(self, calls: Sequence[_Call]) -> None:
+        """Repeats the wish to stop calls that were sent again: another server has not heard it."""
+        if again := [call.seq for call in calls if call.seq in self._unwanted]:
+            self._connection.ask_to_stop(again)
+
     def _frame(self, calls: Sequence[_Call]) -> bytes:
         parts: list[framing.Part] = []
         for call in calls:
@@ -267,6 +283,7 @@ class CallStream:
             self._settle(call, outcome)
         self._ids.close([call.seq for call, _ in found])
         with self._changed:
+            self._unwanted.difference_update(call.seq for call, _ in found)
             self._settling = False
             self._healing = self._healing and bool(self._sent)
             self._changed.notify_all()
@@ -297,6 +314,7 @@ class CallStream:
         # All that is on its way meets the same; made again one by one, it keeps its order.
         with self._changed:
             self._healing = True
+        self._stop_again((call,))
         try:
             call.future.set_result(self._again(call.asked, call.seq))
         except ExprdError as last:
@@ -309,6 +327,7 @@ class CallStream:
             self._sent.clear()
             self._queued.clear()
             self._sent_bytes = 0
+            self._unwanted.clear()
             self._changed.notify_all()
         self._ids.close([call.seq for call in calls])
         for call in calls:

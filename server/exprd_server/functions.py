@@ -148,6 +148,7 @@ class FunctionTable:
                 f"no function {handle[:64]!r}; it was released, its lease has lapsed,"
                 " or the server was restarted",
                 hint="compile it again",
+                fields={"handle": handle[:64]},
             )
         return function
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 import exprd
 import exprd.tensor as T
 from exprd import function, shared
-from exprd.errors import ResultExpired, StateRolledBack
+from exprd.errors import ResultExpired, StateRolledBack, UnknownHandle
 from tests.client.restarts import KillAt, RestartableServer
 
 
@@ -111,3 +113,56 @@ def test_a_function_without_state_is_given_again(start) -> None:
         own.restart()
         futures = [double.submit(np.full(2, float(i))) for i in range(20)]
         assert [f.result().tolist() for f in futures] == [[2.0 * i] * 2 for i in range(20)]
+
+
+def test_a_call_is_stopped_although_the_server_was_restarted(start) -> None:
+    own = start()
+    with exprd.connect(own.target):
+        count, x = shared(0.0, "count", durability="durable"), T.dvector("x")
+        pairs = T.exp(x.dimshuffle(0, "x") * x.dimshuffle("x", 0))
+        work = function([x], count, updates=[(count, count + pairs.sum())])
+        future = work.submit(np.full(400_000, 1e-3))  # minutes
+        while not future.running():
+            threading.Event().wait(0.001)
+        own.kill()
+        future.cancel()  # nobody hears it
+        own.start()
+        with pytest.raises(concurrent.futures.CancelledError):
+            future.result(60)
+        assert count.get_value() == 0
+
+
+def test_functions_that_were_looked_up_go_on_after_kills(start) -> None:
+    own = start()
+    with exprd.connect(own.target):
+        add, count = counter()
+        exprd.publish("add", add)
+        with exprd.connect(own.target):
+            found = exprd.lookup("add")
+            assert found(1.0) == 0
+            own.restart()
+            assert found.submit(1.0).result(60) == 1
+            own.restart()
+            assert found.batch([(1.0,)] * 2) == [2, 3]
+            with KillAt(own, 50) as tell:
+                last = found.repeat(200, 1.0, on_progress=lambda made: tell(made.step))
+            assert last == 203
+        assert count.get_value() == 204
+
+
+def test_what_is_no_longer_published_is_said(start) -> None:
+    own = start(durable=False)
+    with exprd.connect(own.target):
+        x = T.dvector("x")
+        exprd.publish("double", function([x], x * 2))
+        with exprd.connect(own.target):
+            found = exprd.lookup("double")
+            own.restart()  # which takes the name along
+            for call in (lambda: found([1.0]), lambda: found.submit([1.0]).result(60)):
+                with pytest.raises(UnknownHandle, match="double"):
+                    call()
+            exprd.publish("double", function([x], x * 3))
+            with pytest.raises(UnknownHandle, match="is another function"):
+                found([1.0])
+            exprd.publish("again", function([x], x * 2))  # equal graphs are one function
+            assert found.submit([1.0]).result(60).tolist() == [2]

@@ -13,7 +13,7 @@ import pytest
 
 import exprd
 import exprd.tensor as T
-from exprd.errors import CallError, Conflict, UnknownHandle
+from exprd.errors import CallError, Conflict, IndexOutOfRange, UnknownHandle
 from exprd.session import current_session
 
 
@@ -187,6 +187,68 @@ def test_outputs_can_stay_where_they_are(mode, name):
     kept = exprd.lookup(name).keep([1.0, 2.0])
     assert isinstance(kept, exprd.Buffer)
     np.testing.assert_array_equal(exprd.lookup(name)(kept), [4, 8])
+
+
+def test_it_runs_many_times_as_a_compiled_one_does(mode, name):
+    total = exprd.shared(np.float64(0.0), name="total")
+    exprd.publish(name, counter(total))
+    f = exprd.lookup(name)
+    assert [float(x.result()) for x in [f.submit(1.0) for _ in range(20)]] == list(range(20))
+    assert [float(x) for x in f.batch([(1.0,)] * 5)] == [20, 21, 22, 23, 24]
+    told = []
+    last = f.repeat(10, x=2.0, every=5, on_progress=lambda p: told.append((p.step, p.outputs)))
+    assert (last, told) == (43, [(5, 33), (10, 43)])
+    assert f.repeat(3, 1.0, stack=True).tolist() == [45, 46, 47]
+    assert f.repeat(100, 1.0, until=0) == 48
+    with exprd.pipeline():
+        first = f.submit(1.0)
+        assert f(1.0) == 50
+    assert first.result() == 49
+    assert total.get_value() == 51
+    kept = f.submit_keep(1.0).result()
+    assert (kept.get(), f.repeat(2, 1.0, keep=True).get()) == (51, 53)
+    assert [x.get() for x in f.batch([(1.0,)] * 2, keep=True)] == [54, 55]
+
+
+def test_errors_of_many_calls_say_whose_they_are(mode, name):
+    x, i = T.dvector("x"), T.lscalar("i")
+    exprd.publish(name, exprd.function([x, i], x[i]))
+    f = exprd.lookup(name)
+    for call in (
+        lambda: f([1.0], 3),
+        lambda: f.submit([1.0], 3).result(),
+        lambda: f.batch([([1.0], 0), ([1.0], 3)]),
+        lambda: f.repeat(2, [1.0], 3),
+    ):
+        with pytest.raises(IndexOutOfRange) as caught:
+            call()
+        assert any(f"published function {name}" in note for note in caught.value.__notes__)
+    with pytest.raises(CallError, match="misses the input i"):
+        f.submit([1.0])
+
+
+def test_checks_can_be_left_out(mode, name):
+    exprd.publish(name, scaled())
+    f = exprd.lookup(name)
+    f.trust_input = True
+    np.testing.assert_array_equal(f(np.ones(2)), [2, 2])
+    np.testing.assert_array_equal(f.submit(np.ones(2)).result(), [2, 2])
+    with pytest.raises(CallError):  # native code, or the server, looks all the same
+        f(np.ones(2, dtype="float32"))
+
+
+def test_calls_may_expect_versions(mode, name):
+    exprd.publish(name, counter(exprd.shared(np.float64(1.0), name="total")))
+    f = exprd.lookup(name)
+    (total,) = f.shared
+    assert f.expecting({total: total.version})(4.0) == 1
+    seen = total.version
+    total.set_value(9.0, expected_version=seen)
+    with pytest.raises(Conflict):
+        f.expecting({total: seen})(1.0)
+    with pytest.raises(Conflict):
+        total.set_value(0.0, expected_version=seen)
+    assert total.get_value() == 9
 
 
 def test_prints_are_no_results(mode, name, capsys):

@@ -1,0 +1,117 @@
+"""Runs: the ways to run a function more than once, for compiled and for looked-up functions alike.
+
+A function says how it takes arguments and arranges results; where it runs, `Loops` does the rest.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from exprd.buffers import Buffer
+from exprd.futures import Future
+from exprd.looping import Given, Loops, Progress, RepeatJob, check_job
+from exprd.transport import InputValue
+from exprd_compiler.errors import ExprdError
+
+__all__ = ["Ready", "batched", "repeated", "submitted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A call that can be made.
+
+    Attributes:
+        loops: of the transport that makes it.
+        handle: of the compiled function.
+        values: its inputs.
+        outputs: how many it has where it runs.
+        finish: makes the user's result of what a call gives.
+        show: makes of the arrays of one step what its result would be; prints nothing.
+        explain: adds what the client knows to an error.
+    """
+
+    loops: Loops
+    handle: str
+    values: Sequence[InputValue]
+    outputs: int
+    finish: Callable[[Given], Any]
+    show: Callable[[Sequence[Any]], Any]
+    explain: Callable[[ExprdError], None]
+
+
+def submitted(
+    ready: Ready, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, keep: bool
+) -> Future[Any]:
+    """The result to be of a call that was sent after those submitted before it.
+
+    Args:
+        ready: the call.
+        args: the user's arguments; buffers among them live until the answer is there.
+        kwargs: as `args`.
+        keep: leave the outputs where the function runs, as buffers.
+    """
+    held = [x for x in (*args, *kwargs.values()) if isinstance(x, Buffer)]
+    future: Future[Any] = Future(ready.finish, ready.explain, held)
+    ready.loops.submit(ready.handle, ready.values, ready.outputs, future, keep=keep)
+    if keep:  # a buffer that nobody asks for is freed all the same
+        future.add_done_callback(_brought)
+    return future
+
+
+def batched(ready: Sequence[Ready], *, keep: bool) -> list[Any]:
+    """The results of calls of one function, in order.
+
+    Raises:
+        ExprdError: what the first call that failed raises, whose field "item" says which.
+    """
+    if not ready:
+        return []
+    first, values = ready[0], [call.values for call in ready]
+    try:
+        found = first.loops.batch(first.handle, values, first.outputs, keep=keep)
+    except ExprdError as error:
+        ready[int(error.fields.get("item", 0))].explain(error)
+        raise
+    return [call.finish(given) for call, given in zip(ready, found, strict=True)]
+
+
+def repeated(
+    ready: Ready,
+    steps: int,
+    until: int | None,
+    every: int,
+    on_progress: Callable[[Progress], object] | None,
+    *,
+    stack: bool,
+    keep: bool,
+) -> Any:
+    """The result of the last of several steps; the arguments are those of `Function.repeat`."""
+
+    def tell(step: int, outputs: Sequence[Any]) -> None:
+        assert on_progress is not None
+        on_progress(Progress(step, ready.show(outputs)))
+
+    job = RepeatJob(
+        steps=steps,
+        until=until,
+        every=every if on_progress is not None else min(every, 0),
+        stacked=stack,
+        kept=keep,
+        tell=None if on_progress is None else tell,
+    )
+    check_job(job)
+    try:
+        given = ready.loops.repeat(ready.handle, ready.values, ready.outputs, job)
+    except ExprdError as error:
+        ready.explain(error)
+        raise
+    return ready.finish(given)
+
+
+def _brought(future: concurrent.futures.Future[Any]) -> None:
+    """Has the buffers of a kept result made, which then are freed as all others are."""
+    if not future.cancelled():
+        future.exception()
