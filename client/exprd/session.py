@@ -188,7 +188,7 @@ def _open(target: str, **given: str | bool | None) -> Session:
             f"no target is set, and compiling in this process needs {error.name}",
             hint="pip install 'exprd[server]', or exprd.connect('host:port') to a server",
         ) from error
-    return Session(EmbeddedTransport(config.cache_folder()))
+    return Session(EmbeddedTransport(config.cache_folder(), config.memory_limit))
 
 
 _SESSIONS = _Sessions()

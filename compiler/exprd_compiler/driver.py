@@ -37,12 +37,13 @@ from exprd_compiler.ir.node import Array
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.kernel.form import Counter, Site
 from exprd_compiler.kernel.listing import Listed, listing
+from exprd_compiler.kernel.memory import MemoryPlan, memory_plan
 from exprd_compiler.kernel.plan import make_plan
 from exprd_compiler.kernel.writes import Write, Writer, split_writes
 from exprd_compiler.options import CompileOptions
 from exprd_compiler.passes.levels import optimize
 
-_MAGIC = b"exprd artifact 4\n"
+_MAGIC = b"exprd artifact 5\n"
 _WRITE_OF = {"gather": "scatter", "subtensor": "assign"}
 
 
@@ -118,6 +119,7 @@ class Artifact:
             "sites": [asdict(site) for site in self.interface.sites],
             "counters": [asdict(counter) for counter in self.interface.counters],
             "slots": self.interface.slots,
+            "memory": self.interface.memory.to_json(),
             "constants": len(self.interface.constants),
             "listing": [asdict(item) for item in self.listing],
             "timings": self.timings,
@@ -159,6 +161,7 @@ class Artifact:
             sites=tuple(Site(**site) for site in head["sites"]),
             counters=tuple(Counter(**counter) for counter in head["counters"]),
             slots=head["slots"],
+            memory=MemoryPlan.from_json(head["memory"]),
             constants=tuple(read_array(arrays) for _ in range(head["constants"])),
         )
         return Artifact(
@@ -257,6 +260,7 @@ def _compiled(
         sites=plan.sites,
         counters=plan.counters,
         slots=plan.slots,
+        memory=memory_plan(plan),
         constants=plan.constants,
     )
     return Artifact(
@@ -279,9 +283,9 @@ def _compiled_writer(
     )
 
 
-def link(artifact: Artifact) -> Function:
-    """The artifact's code in this process."""
-    executable = Executable(artifact.image, artifact.interface)
+def link(artifact: Artifact, room: int = 0) -> Function:
+    """The artifact's code in this process; a call may take `room` bytes, or what there is for 0."""
+    executable = Executable(artifact.image, artifact.interface, room)
     if not artifact.writers:
         return executable
     writers = [
@@ -299,11 +303,13 @@ class Compiled:
     executable: Function
 
 
-def compile_graph(graph: Graph, options: CompileOptions, cache: Path | None = None) -> Compiled:
-    """Compile and link in this process; see `compile_artifact`."""
+def compile_graph(
+    graph: Graph, options: CompileOptions, cache: Path | None = None, room: int = 0
+) -> Compiled:
+    """Compile and link in this process; see `compile_artifact` and `link`."""
     artifact = compile_artifact(graph, options, cache)
     start = time.perf_counter()
-    executable = link(artifact)
+    executable = link(artifact, room)
     timings = {**artifact.timings, "link": time.perf_counter() - start}
     return Compiled(artifact=replace(artifact, timings=timings), executable=executable)
 

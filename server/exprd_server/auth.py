@@ -87,7 +87,16 @@ METHODS: Final[Mapping[str, str]] = MappingProxyType(
 )
 _BEARER: Final = "bearer "
 _QUOTAS: Final = frozenset(
-    {"functions", "buffers", "variables", "published", "clients", "client_bytes", "tensor_bytes"}
+    {
+        "functions",
+        "buffers",
+        "variables",
+        "published",
+        "clients",
+        "client_bytes",
+        "call_bytes",
+        "tensor_bytes",
+    }
 )
 _TOKEN_KEYS: Final = frozenset({"token", "sha256", "namespace", "scopes", "expires"})
 _LENGTH: Final = 64  # of a namespace, which is also the name of a folder

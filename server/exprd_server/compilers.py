@@ -66,10 +66,16 @@ def options_of(choices: CompileChoices) -> CompileOptions:
 
 
 class InProcessCompiler:
-    """The compiler of embedded use: everything happens in the caller's process."""
+    """The compiler of embedded use: everything happens in the caller's process.
 
-    def __init__(self, cache: Path | None = None) -> None:
+    Args:
+        cache: directory of the object cache; none when not given.
+        room: bytes that one call of native code may take; 0 is as many as there are.
+    """
+
+    def __init__(self, cache: Path | None = None, room: int = 0) -> None:
         self._cache = cache
+        self._room = room
         self._alarm = Alarm()
 
     def compile(
@@ -80,7 +86,7 @@ class InProcessCompiler:
         options = options_of(choices)
         if options.target == REFERENCE:
             return Compiled(run=_Interpreted(graph), plan=(), timings=())
-        compiled = driver.compile_graph(graph, options, self._cache)
+        compiled = driver.compile_graph(graph, options, self._cache, self._room)
         return Compiled(
             run=_Native(compiled.executable, self._alarm),
             plan=plan_of(compiled.artifact.listing),
@@ -100,14 +106,26 @@ class InProcessCompiler:
 
 
 class WorkerCompiler:
-    """The compiler of a server: graphs go to worker processes as text, artifacts come back."""
+    """The compiler of a server: graphs go to worker processes as text, artifacts come back.
+
+    Args:
+        pool: of the workers, which compilers of several namespaces may share.
+        settings: of the workers.
+        cache: directory of the object cache; none when not given.
+        room: bytes that one call of native code may take; 0 is as many as there are.
+    """
 
     def __init__(
-        self, pool: WorkerPool, settings: WorkerSettings, cache: Path | None = None
+        self,
+        pool: WorkerPool,
+        settings: WorkerSettings,
+        cache: Path | None = None,
+        room: int = 0,
     ) -> None:
         self._pool = pool
         self._settings = settings
         self._cache = cache
+        self._room = room
         self._alarm = Alarm()
 
     def compile(
@@ -120,7 +138,7 @@ class WorkerCompiler:
         _, data = self._ask({"task": "compile"}, options, _text(graph), deadline)
         start = time.perf_counter()
         artifact = driver.Artifact.from_bytes(data)
-        executable = driver.link(artifact)
+        executable = driver.link(artifact, self._room)
         linked = ("link", time.perf_counter() - start)
         return Compiled(
             run=_Native(executable, self._alarm),

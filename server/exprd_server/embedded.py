@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 _UNBOUNDED = 1 << 62
 
 
-def embedded_engine(settings: Settings | None = None, *, cache: Path | None = None) -> LocalEngine:
+def embedded_engine(
+    settings: Settings | None = None, *, cache: Path | None = None, room: int = 0
+) -> LocalEngine:
     """A new engine whose only caller is this process.
 
     Args:
         settings: limits; none that protect a server from its clients when not given.
         cache: directory of the object cache; none when not given.
+        room: bytes that one call of native code may take; 0 is as many as there are.
     """
     # The caller's own memory needs no quota, and its leases never lapse.
     limits = Limits(
@@ -36,4 +39,4 @@ def embedded_engine(settings: Settings | None = None, *, cache: Path | None = No
         published=_UNBOUNDED,
     )
     chosen = settings or Settings(lease_seconds=math.inf, limits=limits)
-    return LocalEngine(chosen, InProcessCompiler(cache), MemoryStore())
+    return LocalEngine(chosen, InProcessCompiler(cache, room), MemoryStore())

@@ -30,6 +30,8 @@ class Limits:
         name_length: characters of any name or identifier.
         attributes: attributes of one node.
         client_bytes: memory that one client may hold in buffers and variables.
+        call_bytes: memory that one call may take while it runs: its temporaries, outputs and new
+            values. Estimated before it runs as far as its arguments tell, else checked as it goes.
         functions: compiled functions kept at a time.
         buffers: buffers kept at a time.
         variables: shared variables kept at a time.
@@ -54,6 +56,7 @@ class Limits:
     name_length: int = 1024
     attributes: int = 64
     client_bytes: int = 4 * GIB
+    call_bytes: int = 4 * GIB
     functions: int = 1_000
     buffers: int = 10_000
     variables: int = 10_000

@@ -42,12 +42,13 @@ def run_server(settings: Settings, log: Logger, announce: Callable[[str], None])
     pool = WorkerPool(settings.workers)
     try:
         bound_memory(settings.memory_bytes)
-        compiler = WorkerCompiler(pool, settings.workers, usable_cache(settings.cache, log))
+        cache = usable_cache(settings.cache, log)
         with contextlib.ExitStack() as stores:
 
             def engine_of(own: Settings) -> LocalEngine:
                 store = open_store(own, log)
                 stores.callback(store.close)
+                compiler = WorkerCompiler(pool, own.workers, cache, own.limits.call_bytes)
                 engine = LocalEngine(own, compiler, store)
                 if own.state is not None and own.checkpoint_seconds > 0:
                     schedule = CheckpointSchedule(

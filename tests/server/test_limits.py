@@ -14,6 +14,10 @@ import pytest
 
 import exprd_proto as wire
 from exprd_compiler.errors import DeadlineExceeded, ExprdError, LimitExceeded
+from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.type import TensorType
+from exprd_compiler.ops.arithmetic import neg
+from exprd_compiler.ops.leaves import input_
 from exprd_server import decode, naming, requests
 from exprd_server.compilers import InProcessCompiler
 from exprd_server.deadline import Deadline
@@ -22,7 +26,7 @@ from exprd_server.log import make_logger
 from exprd_server.serve import Server
 from exprd_server.settings import GIB, MIB, Limits, Settings, WorkerSettings
 from exprd_server.store import MemoryStore
-from exprd_server.values import CompileCall, CompileChoices, SetCall
+from exprd_server.values import CompileCall, CompileChoices, ExecuteCall, SetCall
 from exprd_server.variables import NewVariable
 from exprd_server.versions import PublishCall
 from exprd_server.workers import WorkerPool
@@ -98,6 +102,14 @@ def tensor_bytes_of_a_variable(count: int) -> None:
     engine_with(tensor_bytes=3).create_variable(ME, NewVariable(value=np.zeros(count, np.int8)))
 
 
+def call_bytes(count: int) -> None:
+    engine = LocalEngine(Settings(), InProcessCompiler(room=3), MemoryStore())
+    x = input_(type=TensorType("int8", (None,)))
+    call = CompileCall(client_id=ME, graph=Graph((x,), (neg(x),)))
+    handle = engine.compile(call).handle
+    engine.execute(ExecuteCall(handle=handle, inputs=(np.zeros(count, np.int8),)))
+
+
 def graph_nodes(count: int) -> None:
     # The graph itself counts as well, so that empty ones are not free.
     decode.decode_bundle(bundle(graphs.chain(count - 2)), (), Limits(graph_nodes=3))
@@ -144,6 +156,7 @@ LIMITS: dict[str, tuple[Callable[[int], Any], str]] = {
     "bytes of an update": (client_bytes_of_an_update, "client_bytes"),
     "bytes of a buffer": (tensor_bytes_of_a_buffer, "tensor_bytes"),
     "bytes of a variable": (tensor_bytes_of_a_variable, "tensor_bytes"),
+    "bytes of a call": (call_bytes, "call_bytes"),
     "nodes": (graph_nodes, "graph_nodes"),
     "rank": (rank, "rank"),
     "doc": (doc_length, "doc_length"),
@@ -263,6 +276,7 @@ def test_the_defaults():
         "name_length": 1_024,
         "attributes": 64,
         "client_bytes": 4 * GIB,
+        "call_bytes": 4 * GIB,
         "functions": 1_000,
         "buffers": 10_000,
         "variables": 10_000,

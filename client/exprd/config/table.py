@@ -115,6 +115,12 @@ OPTIONS: Final = (
         doc="Seconds for which calls wait for a server that is away or full.",
     ),
     Option(
+        name="memory_limit",
+        default=0,
+        doc="Bytes that one call may take in this process, read when an engine starts;"
+        " 0 is as many as there are.",
+    ),
+    Option(
         name="target",
         default="",
         doc="Server to use: host:port or unix:///path; empty means this process.",

@@ -23,6 +23,7 @@ from exprd_compiler.backends.addresses import data_address
 from exprd_compiler.backends.llvm import layout
 from exprd_compiler.backends.llvm.blas import host_blas
 from exprd_compiler.backends.llvm.jit import Linked
+from exprd_compiler.backends.native_call import Bind, binder, is_owner
 from exprd_compiler.backends.patch import Patch
 from exprd_compiler.errors import CallError, CompilerBug, ExprdError, ShapeError
 from exprd_compiler.ir.counts import EventCount
@@ -30,11 +31,15 @@ from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.node import Array
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.kernel.form import Counter, Site
+from exprd_compiler.kernel.memory import NO_MEMORY, MemoryPlan, Need
 
 _WORD: Final = 8  # bytes of an address or extent
 _PLAIN: Final = 0x0101  # numpy's flags C_CONTIGUOUS and ALIGNED
 _LIBC = ctypes.CDLL(None)
+_ALL_ONES: Final = 2**64 - 1
 _as_array: Final[Callable[..., Array]] = np.asarray
+# Distinct shapes of one function whose needs are remembered; then all are worked out anew.
+_SHAPES: Final = 256
 _free = _LIBC.free
 _free.argtypes = (ctypes.c_void_p,)
 _free.restype = None
@@ -67,11 +72,17 @@ class _Memory:
 
 
 class _Context:
-    """One execution context: what a call passes, error record, cancel flag, temporaries' memory."""
+    """One execution context: what a call passes, error record, cancel flag, temporaries' memory.
 
-    __slots__ = ("address", "buffer", "call", "passed", "slots")
+    Attributes:
+        steps: the native side of its calls, if there is one.
+    """
 
-    def __init__(self, slots: int, counters: int, frame: _Frame) -> None:
+    __slots__ = ("address", "buffer", "call", "passed", "slots", "steps")
+
+    def __init__(
+        self, slots: int, counters: int, frame: _Frame, room: int, bind: Bind | None
+    ) -> None:
         size = layout.counters_offset(slots) + counters * layout.COUNTER_BYTES
         self.buffer = (ctypes.c_char * size)()
         self.address = ctypes.addressof(self.buffer)
@@ -79,7 +90,9 @@ class _Context:
         first = ctypes.addressof(self.call)
         places = (self.address, first + frame.pointers, first, first + frame.results)
         self.passed = tuple(map(ctypes.c_void_p, places))
+        self.steps = None if bind is None else bind(places)
         self.slots = slots
+        ctypes.c_int64.from_address(self.address + layout.ROOM_OFFSET).value = room
 
     def cancel(self) -> None:
         """Ask the running call to stop at its next cancel point."""
@@ -97,6 +110,14 @@ class _Context:
     def site(self) -> int:
         """The site of the last failure."""
         return ctypes.c_int32.from_address(self.address + layout.SITE_OFFSET).value
+
+    def memory(self) -> tuple[int, int]:
+        """Bytes that the last call had when it ended, and that it was allowed to have."""
+        taken, held, room = (
+            ctypes.c_int64.from_address(self.address + offset).value
+            for offset in (layout.TAKEN_OFFSET, layout.HELD_OFFSET, layout.ROOM_OFFSET)
+        )
+        return taken + held, room
 
     def values(self) -> list[int]:
         """The values recorded with the last failure."""
@@ -118,7 +139,7 @@ class _Frame:
         found: per output its address and its extents.
     """
 
-    __slots__ = ("constants", "found", "given", "pointers", "results", "size")
+    __slots__ = ("_given_extents", "constants", "found", "given", "pointers", "results", "size")
 
     def __init__(self, interface: Interface) -> None:
         extents = sum(t.ndim for t in interface.arguments)
@@ -126,13 +147,18 @@ class _Frame:
         self.pointers = _WORD * extents
         self.results = self.pointers + _WORD * (count + fixed)
         self.given = struct.Struct(f"<{extents}q{count}Q")
+        self._given_extents = struct.Struct(f"<{extents}q")
         self.constants = struct.Struct(f"<{fixed}Q")
         self.found = struct.Struct("<" + "".join(f"Q{t.ndim}q" for t in interface.outputs))
         self.size = self.results + self.found.size + _WORD
 
-    def context(self, interface: Interface) -> _Context:
+    def extents(self, context: _Context) -> tuple[int, ...]:
+        """The extents of the arguments that a context was given."""
+        return self._given_extents.unpack_from(context.call)
+
+    def context(self, interface: Interface, room: int, bind: Bind | None) -> _Context:
         """A context with the addresses of the constants in place."""
-        made = _Context(interface.slots, len(interface.counters), self)
+        made = _Context(interface.slots, len(interface.counters), self, room, bind)
         addresses = [data_address(c) for c in interface.constants]
         self.constants.pack_into(made.call, self.given.size, *addresses)
         return made
@@ -150,6 +176,7 @@ class Interface:
         slots: temporary slots of a context.
         constants: arrays passed behind the arguments.
         counters: what a call counts.
+        memory: what a call takes.
     """
 
     arguments: tuple[TensorType, ...]
@@ -159,24 +186,37 @@ class Interface:
     slots: int
     constants: tuple[Array, ...]
     counters: tuple[Counter, ...] = ()
+    memory: MemoryPlan = NO_MEMORY
 
 
 class Executable:
     """A compiled graph, ready to be called.
 
+    Args:
+        image: the relocatable object.
+        interface: what calling it takes.
+        room: bytes that the temporaries and results of one call may take together; 0 is as many as
+            the system gives.
+
     Attributes:
         interface: types and error sites.
     """
 
-    def __init__(self, image: bytes, interface: Interface) -> None:
+    def __init__(self, image: bytes, interface: Interface, room: int = 0) -> None:
         self.interface = interface
+        self._limit = room
+        self._room = room or layout.UNBOUNDED
+        self._needs: dict[tuple[int, ...], Need] = {}
         self._linked = Linked(image, (layout.ENTRY,), host_blas().symbols)
         signature = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 4)
-        self._entry = signature(self._linked.address(layout.ENTRY))
+        entry = self._linked.address(layout.ENTRY)
+        self._entry = signature(entry)
         self._frame = _Frame(interface)
         self._wanted = [(numpy_dtype(t.dtype), t.ndim, _known(t)) for t in interface.arguments]
         made = [(numpy_dtype(t.dtype), t.ndim) for t in interface.outputs]
         self._made = [(dtype.str, rank, dtype) for dtype, rank in made]
+        wanted = [(numpy_dtype(t.dtype), t.shape) for t in interface.arguments]
+        self._bind = binder(entry, wanted, made)
         self._idle: deque[_Context] = deque()
 
     def __call__(self, arguments: Sequence[Array]) -> list[Array]:
@@ -194,22 +234,29 @@ class Executable:
 
         Raises:
             CallError: count, dtype, rank or a static extent differs.
+            LimitExceeded: it needs more memory than it may take, or than there is.
             ShapeError, IndexOutOfRange: what native code found.
             Cancelled: the guard stopped it.
         """
-        frame = self._frame
-        arrays, extents = self._checked(arguments)
         try:
             context = self._idle.pop()
         except IndexError:
-            context = frame.context(self.interface)
-        frame.given.pack_into(context.call, 0, *extents, *map(data_address, arrays))
-        status = (
-            self._entry(*context.passed) if guard is None else self._guarded(guard, context, arrays)
-        )
-        outputs = self._collected(frame.found.unpack_from(context.call, frame.results))
+            context = self._frame.context(self.interface, self._room, self._bind)
+        steps = context.steps
+        if steps is not None and steps.take(*arguments):
+            arrays = arguments
+        else:
+            arrays = self._packed(context, arguments)
+        if self._limit:
+            self._check_need(self._frame.extents(context))
+        if guard is not None:
+            status = self._guarded(guard, context, arrays)
+        else:
+            status = self._native(context, arrays)
         if status != layout.OK:
+            self._collected(context)  # and so freed
             raise self._error(status, context)
+        outputs = self._collected(context) if steps is None else steps.give()
         counts = self._counted(context) if self.interface.counters else ()
         self._idle.append(context)
         return outputs, counts
@@ -220,6 +267,20 @@ class Executable:
         """The same: all new values are whole."""
         return self.run(arguments, guard)
 
+    def need(self, extents: tuple[int, ...]) -> Need:
+        """What a call with these extents of all arguments takes, as far as they tell."""
+        found = self._needs.get(extents)
+        if found is None:
+            if len(self._needs) >= _SHAPES:
+                self._needs.clear()
+            found = self._needs[extents] = self.interface.memory.need(extents)
+        return found
+
+    def _check_need(self, extents: tuple[int, ...]) -> None:
+        need = self.need(extents)
+        if need.nbytes > self._limit:
+            raise need.error(self._limit)
+
     def _guarded(self, guard: Guard, context: _Context, arrays: Sequence[Array]) -> int:
         # the arrays are an argument, so that they live as long as native code can run
         native = partial(self._native, context, arrays)
@@ -228,8 +289,15 @@ class Executable:
         return status
 
     def _native(self, context: _Context, _arrays: Sequence[Array]) -> int:
-        status: int = self._entry(*context.passed)
+        steps = context.steps
+        status: int = self._entry(*context.passed) if steps is None else steps.go()
         return status
+
+    def _packed(self, context: _Context, arguments: Sequence[Array]) -> list[Array]:
+        """The arguments as they are passed, which has been noted in the context."""
+        arrays, extents = self._checked(arguments)
+        self._frame.given.pack_into(context.call, 0, *extents, *map(data_address, arrays))
+        return arrays
 
     def _counted(self, context: _Context) -> tuple[EventCount, ...]:
         counters = self.interface.counters
@@ -265,8 +333,9 @@ class Executable:
         name = self.interface.names[place]
         return f"argument {place} ({name!r})" if name else f"argument {place}"
 
-    def _collected(self, results: tuple[int, ...]) -> list[Array]:
+    def _collected(self, context: _Context) -> list[Array]:
         """Arrays over the memory that the entry handed out, those before a failure included."""
+        results = self._frame.found.unpack_from(context.call, self._frame.results)
         out: list[Array] = []
         place = 0
         for typestr, rank, dtype in self._made:
@@ -280,7 +349,7 @@ class Executable:
 
     def _error(self, status: int, context: _Context) -> ExprdError:
         if status == layout.NO_MEMORY:
-            return errors.LimitExceeded("a buffer of this call is larger than memory allows")
+            return self._refused(context)
         if status == layout.CANCELLED:
             return errors.Cancelled("the call was cancelled")
         if status != layout.FAILED:
@@ -291,10 +360,24 @@ class Executable:
         nodes = (site.origin,) if site.origin >= 0 else ()
         return kind(site.message.format(*values), op=site.op, nodes=nodes)
 
+    def _refused(self, context: _Context) -> ExprdError:
+        """The error of a call that was refused memory while it ran."""
+        size, *extents = context.values()
+        size &= _ALL_ONES  # what is larger than any memory is all ones
+        before, room = context.memory()
+        piece = self.interface.memory.piece(context.site())
+        shape = tuple(extents[: len(piece.extents)])
+        if before + size > room and size <= layout.LARGEST:
+            return Need(before + size, piece, shape).error(room, late=True)
+        return errors.LimitExceeded(
+            f"{piece.dtype}{list(shape)} is larger than memory allows", op=piece.op
+        )
+
 
 def owns_memory(array: Array) -> bool:
     """Whether an array has its memory to itself, but for what it is the base of."""
-    return bool(array.flags.owndata) or isinstance(array.base, _Memory)
+    base: object = array.base
+    return bool(array.flags.owndata) or isinstance(base, _Memory) or is_owner(base)
 
 
 def _known(t: TensorType) -> tuple[tuple[int, int], ...]:

@@ -7,13 +7,13 @@ plain constants. Values are int64 with wrap-around; nothing here knows of tensor
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
 IntLike: TypeAlias = "IntExpr | int"
 
-_BINARY: Final[dict[str, Callable[[int, int], int]]] = {
+_BINARY: Final[Mapping[str, Callable[[int, int], int]]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
@@ -23,6 +23,8 @@ _BINARY: Final[dict[str, Callable[[int, int], int]]] = {
     "lt": lambda a, b: int(a < b),
     "eq": lambda a, b: int(a == b),
 }
+# What the operations on two integers give, but for wrap-around; `select` takes three.
+OPERATIONS: Final = MappingProxyType(_BINARY)
 _COMMUTATIVE: Final = frozenset(("add", "mul", "min", "max", "eq"))
 
 

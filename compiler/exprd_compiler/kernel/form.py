@@ -30,6 +30,8 @@ class Buffer:
         dtype: element type.
         extents: its extents.
         place: where the storage comes from; `index` counts within the place.
+        op: what computes the value, for messages; "" for what serves one step alone.
+        origin: the node that the value stems from, or -1.
     """
 
     number: int
@@ -37,6 +39,8 @@ class Buffer:
     extents: tuple[IntExpr, ...]
     place: Place
     index: int
+    op: str = ""
+    origin: int = -1
 
 
 # ---- values of a kernel

@@ -105,10 +105,10 @@ class _Planner:
             new = new.inputs[0]
 
     # ---- buffers
-    def _new_buffer(
-        self, dtype: str, extents: tuple[IntExpr, ...], place: Place, index: int
-    ) -> Buffer:
-        buffer = Buffer(len(self.buffers), dtype, extents, place, index)
+    def _new_buffer(self, node: Node, place: Place, index: int) -> Buffer:
+        origin = node.origin if isinstance(node.origin, int) else -1
+        number, extents = len(self.buffers), self.shapes[node]
+        buffer = Buffer(number, node.dtype, extents, place, index, node.op.name, origin)
         self.buffers.append(buffer)
         return buffer
 
@@ -124,14 +124,15 @@ class _Planner:
             else:
                 place, index = "temporary", self.temporaries
                 self.temporaries += 1
-            extents = self.shapes[node]
-            self.buffer_of[node] = self._new_buffer(node.dtype, extents, place, index)
+            self.buffer_of[node] = self._new_buffer(node, place, index)
         return self.buffer_of[node]
 
     def _temporary(self, dtype: str, extents: tuple[IntExpr, ...]) -> Buffer:
         """Storage for one step alone."""
+        number, index = len(self.buffers), self.temporaries
         self.temporaries += 1
-        return self._new_buffer(dtype, extents, "temporary", self.temporaries - 1)
+        self.buffers.append(Buffer(number, dtype, extents, "temporary", index))
+        return self.buffers[-1]
 
     def _builder(self, axes: Iterable[IntExpr]) -> KernelBuilder:
         return KernelBuilder(tuple(axes), self.shapes, self.storage, self.grouping, self._buffer)
@@ -174,8 +175,7 @@ class _Planner:
         """One buffer per root; a root that is stored nowhere else is computed straight into it."""
         out: list[Buffer] = []
         for index, root in enumerate(self.returned):
-            extents = self.shapes[root]
-            buffer = self._new_buffer(root.dtype, extents, "output", index)
+            buffer = self._new_buffer(root, "output", index)
             out.append(buffer)
             owned = self.storage.base(root) is root and not isinstance(
                 root.op.lowering, Leaf | Host

@@ -69,6 +69,8 @@ class _EntryWriter:
     def write(self) -> None:
         for place in self._result:  # after a failure the caller frees what is not null
             self._put(place, "ptr null")
+        taken = self._context_field(layout.TAKEN_OFFSET)
+        self.function.line(f"store i64 0, ptr {taken.text}, align 8")
         self._clear_counters()
         for step in self.plan.steps:
             for buffer in buffers_of(step):
@@ -195,23 +197,36 @@ class _EntryWriter:
         slot = self.plan.slot_of[buffer.number]
         size = self._bytes(buffer)
         place = self._context_field(layout.SLOTS_OFFSET + slot * layout.SLOT_BYTES)
-        text = f"call ptr @exprd.slot(ptr {place.text}, {size.typed})"
-        return self._allocated(self.function.emit(text, "ptr"))
+        text = f"call ptr @exprd.slot({self.context.typed}, ptr {place.text}, {size.typed})"
+        return self._allocated(buffer, self.function.emit(text, "ptr"))
 
-    def _allocated(self, pointer: Value) -> Value:
+    def _allocated(self, buffer: Buffer, pointer: Value) -> Value:
+        """The address of a buffer; without one the call ends, and the record says for which."""
+        extents = [self._integer(extent) for extent in buffer.extents[: layout.VALUES - 1]]
         missing = self.function.emit(f"icmp eq ptr {pointer.text}, null", "bool")
-        self._exit_if(missing, layout.NO_MEMORY)
+        leave, stay = self.function.label("leave"), self.function.label("stay")
+        self.function.branch(missing, leave, stay)
+        self.function.begin(leave)
+        site = self._context_field(layout.SITE_OFFSET)
+        self.function.line(f"store i32 {buffer.number}, ptr {site.text}, align 4")
+        for number, extent in enumerate(extents, 1):
+            place = self._context_field(layout.VALUES_OFFSET + 8 * number)
+            self.function.line(f"store {extent.typed}, ptr {place.text}, align 8")
+        self.function.line(f"ret i32 {layout.NO_MEMORY}")
+        self.function.begin(stay)
         return pointer
 
     def _output(self, buffer: Buffer) -> Value:
         """Fresh memory that the caller will own, and its extents in the results."""
         size = self._bytes(buffer)
-        pointer = self.function.emit(f"call ptr @exprd.fresh({size.typed})", "ptr")
+        pointer = self.function.emit(
+            f"call ptr @exprd.fresh({self.context.typed}, {size.typed})", "ptr"
+        )
         place = self._result[buffer.index]
         self._put(place, f"ptr {pointer.text}")
         for axis, extent in enumerate(buffer.extents):
             self._put(place + 1 + axis, self._integer(extent).typed)
-        return self._allocated(pointer)
+        return self._allocated(buffer, pointer)
 
     def _put(self, place: int, typed: str) -> None:
         offset = place * _POINTER_BYTES

@@ -11,23 +11,31 @@ from __future__ import annotations
 
 from typing import Final
 
-# the context: i32 site | i32 cancel | i64 values[VALUES] | {ptr, i64 capacity} slots[]
-#              | i64 counters[]
+# the context: i32 site | i32 cancel | i64 values[VALUES] | i64 room | i64 taken | i64 held
+#              | {ptr, i64 capacity} slots[] | i64 counters[]
+#
+# `held` is what the slots have, `taken` what results of this call have; together they stay within
+# `room`, which the caller sets.
 SITE_OFFSET: Final = 0
 CANCEL_OFFSET: Final = 4
 VALUES_OFFSET: Final = 8
 VALUES: Final = 6
-SLOTS_OFFSET: Final = 64
+ROOM_OFFSET: Final = 56
+TAKEN_OFFSET: Final = 64
+HELD_OFFSET: Final = 72
+SLOTS_OFFSET: Final = 80
 SLOT_BYTES: Final = 16
 COUNTER_BYTES: Final = 8
 
 OK: Final = 0
 FAILED: Final = 1  # the site and its values tell why
 CANCELLED: Final = 2
+# The site is the number of the buffer that was refused; the values are its size and first extents.
 NO_MEMORY: Final = 3
 
 ALIGNMENT: Final = 64
 LARGEST: Final = 2**46  # bytes of one allocation; more is refused before asking the system
+UNBOUNDED: Final = 2**62  # the room of a call that has no limit
 HUGE_PAGE: Final = 2**21
 HUGE_FROM: Final = 2**22  # bytes of an allocation that asks for huge pages
 MADV_HUGEPAGE: Final = 14  # Linux's number

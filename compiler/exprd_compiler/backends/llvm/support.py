@@ -1,8 +1,9 @@
 """Functions that every module brings along: sizes that saturate, and memory that is reused.
 
-i64 exprd.bytes(i64 size, i64 extent)   product, all ones if it does not fit
-ptr exprd.fresh(i64 size)               aligned memory for an output, or null
-ptr exprd.slot(ptr slot, i64 size)      a temporary's memory, grown if need be, or null
+i64 exprd.bytes(i64 size, i64 extent)           product, all ones if it does not fit
+ptr exprd.memory(ptr context, i64 size)         aligned memory, or null when there is no room
+ptr exprd.fresh(ptr context, i64 size)          the same for an output
+ptr exprd.slot(ptr context, ptr slot, i64 size) a temporary's memory, grown if need be, or null
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ from typing import TYPE_CHECKING
 
 from exprd_compiler.backends.llvm.layout import (
     ALIGNMENT,
+    HELD_OFFSET,
     HUGE_FROM,
     HUGE_PAGE,
     LARGEST,
     MADV_HUGEPAGE,
+    ROOM_OFFSET,
+    TAKEN_OFFSET,
+    VALUES_OFFSET,
 )
 from exprd_compiler.backends.llvm.scalar import LLVMBuilder
 from exprd_compiler.backends.llvm.text import Value, constant
@@ -24,8 +29,9 @@ if TYPE_CHECKING:
 
 
 def bytes_function(module: ModuleText) -> None:
-    """Define `exprd.bytes` and `exprd.fresh`."""
+    """Define `exprd.bytes`, `exprd.memory` and `exprd.fresh`."""
     module.define_once("exprd.bytes", lambda: _define_bytes(module))
+    module.define_once("exprd.memory", lambda: _define_memory(module))
     module.define_once("exprd.fresh", lambda: _define_fresh(module))
 
 
@@ -46,15 +52,41 @@ def _define_bytes(module: ModuleText) -> None:
     f.line("ret i64 %result")
 
 
-def _define_fresh(module: ModuleText) -> None:
-    size = Value("%size", "int64", 1)
-    f = module.function("exprd.fresh", (size,), result="ptr", linkage="internal")
-    refuse, allow = f.label("refuse"), f.label("allow")
-    f.branch(f.emit(f"icmp ugt i64 %size, {LARGEST}", "bool"), refuse, allow)
+def _define_memory(module: ModuleText) -> None:
+    context, size = Value("%context", "ptr", 1), Value("%size", "int64", 1)
+    f = module.function("exprd.memory", (context, size), result="ptr", linkage="internal")
+    refuse, ask, allow = f.label("refuse"), f.label("ask"), f.label("allow")
+    f.branch(f.emit(f"icmp ugt i64 %size, {LARGEST}", "bool"), refuse, ask)
+    f.begin(ask)
+    room, taken, held = (_load(f, offset) for offset in (ROOM_OFFSET, TAKEN_OFFSET, HELD_OFFSET))
+    k = LLVMBuilder(f, 1)
+    whole = k.add(k.add(taken, held), size)  # no wrap: all of them are far below 2**62
+    f.branch(f.emit(f"icmp ugt i64 {whole.text}, {room.text}", "bool"), refuse, allow)
     f.begin(refuse)
+    f.line(f"store i64 %size, ptr {_field(f, VALUES_OFFSET).text}, align 8")
     f.line("ret ptr null")
     f.begin(allow)
+    f.line(f"store i64 %size, ptr {_field(f, VALUES_OFFSET).text}, align 8")
     f.line(f"ret ptr {_aligned(f, size).text}")
+
+
+def _define_fresh(module: ModuleText) -> None:
+    context, size = Value("%context", "ptr", 1), Value("%size", "int64", 1)
+    f = module.function("exprd.fresh", (context, size), result="ptr", linkage="internal")
+    pointer = f.emit(f"call ptr @exprd.memory({context.typed}, {size.typed})", "ptr")
+    missing = f.emit(f"icmp eq ptr {pointer.text}, null", "bool")
+    more = f.emit(f"select i1 {missing.text}, i64 0, {size.typed}", "int64")
+    taken = LLVMBuilder(f, 1).add(_load(f, TAKEN_OFFSET), more)
+    f.line(f"store {taken.typed}, ptr {_field(f, TAKEN_OFFSET).text}, align 8")
+    f.line(f"ret ptr {pointer.text}")
+
+
+def _field(f: FunctionText, offset: int) -> Value:
+    return f.emit(f"getelementptr i8, ptr %context, i64 {offset}", "ptr")
+
+
+def _load(f: FunctionText, offset: int) -> Value:
+    return f.emit(f"load i64, ptr {_field(f, offset).text}, align 8", "int64")
 
 
 def _aligned(f: FunctionText, size: Value) -> Value:
@@ -81,9 +113,10 @@ def _aligned(f: FunctionText, size: Value) -> Value:
 
 
 def _define_slot(module: ModuleText) -> None:
-    slot, size = Value("%slot", "ptr", 1), Value("%size", "int64", 1)
-    f = module.function("exprd.slot", (slot, size), result="ptr", linkage="internal")
-    enough, grow, done = f.label("enough"), f.label("grow"), f.label("done")
+    context, slot = Value("%context", "ptr", 1), Value("%slot", "ptr", 1)
+    size = Value("%size", "int64", 1)
+    f = module.function("exprd.slot", (context, slot, size), result="ptr", linkage="internal")
+    enough, grow = f.label("enough"), f.label("grow")
     old = f.emit("load ptr, ptr %slot, align 8", "ptr")
     place = f.emit("getelementptr i8, ptr %slot, i64 8", "ptr")
     capacity = f.emit(f"load i64, ptr {place.text}, align 8", "int64")
@@ -95,11 +128,13 @@ def _define_slot(module: ModuleText) -> None:
     f.begin(grow)
     module.declare("free", "void", ["ptr"])
     f.line(f"call void @free(ptr {old.text})")
-    fresh = f.emit(f"call ptr @exprd.fresh({need.typed})", "ptr")
-    f.line(f"store ptr {fresh.text}, ptr %slot, align 8")
-    missing = f.emit(f"icmp eq ptr {fresh.text}, null", "bool")
-    kept = f.emit(f"select i1 {missing.text}, i64 0, {need.typed}", "int64")
-    f.line(f"store i64 {kept.text}, ptr {place.text}, align 8")
-    f.jump(done)
-    f.begin(done)
-    f.line(f"ret ptr {fresh.text}")
+    rest = LLVMBuilder(f, 1).sub(_load(f, HELD_OFFSET), capacity)
+    f.line(f"store {rest.typed}, ptr {_field(f, HELD_OFFSET).text}, align 8")
+    pointer = f.emit(f"call ptr @exprd.memory({context.typed}, i64 {need.text})", "ptr")
+    f.line(f"store ptr {pointer.text}, ptr %slot, align 8")
+    missing = f.emit(f"icmp eq ptr {pointer.text}, null", "bool")
+    kept = f.emit(f"select i1 {missing.text}, i64 0, i64 {need.text}", "int64")
+    f.line(f"store {kept.typed}, ptr {place.text}, align 8")
+    held = LLVMBuilder(f, 1).add(rest, kept)
+    f.line(f"store {held.typed}, ptr {_field(f, HELD_OFFSET).text}, align 8")
+    f.line(f"ret ptr {pointer.text}")
