@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from exprd_compiler.ops.eigen import eig_values
 from exprd_compiler.ops.einsum import einsum
 from exprd_compiler.ops.factorizations import householder
 from exprd_compiler.ops.index import NEXT, assign, gather, scatter, subtensor
-from exprd_compiler.ops.inverses import det, matrix_inverse
+from exprd_compiler.ops.inverses import det, matrix_inverse, solve_triangular
 from exprd_compiler.ops.leaves import const, input_
 from exprd_compiler.ops.linalg import dot
 from exprd_compiler.ops.matrix_functions import expm, squarings
@@ -165,3 +166,16 @@ def test_sums_of_products_do_not_broadcast(rank: int, dtype: str) -> None:
 def test_a_square_matrix_of_which_one_side_is_known_has_both() -> None:
     x = input_(type=TensorType("float64", (1, None)))
     assert_agree([x], [expm(x)], [np.ones((1, 1))])
+
+
+@pytest.mark.parametrize("flags", list(product((False, True), repeat=3)), ids=str)
+def test_triangles_are_solved_by_substitution_alone(flags: tuple[bool, ...]) -> None:
+    """Neither pivots nor the other triangle nor an implied diagonal decide what is singular."""
+    a, b = leaf(3), leaf(3)
+    names = ("lower", "trans", "unit_diagonal")
+    y = solve_triangular(a, b, **dict(zip(names, flags, strict=True)))
+    sample = np.arange(1.0, 10).reshape(3, 3)
+    stack = [np.full((3, 3), np.nan), sample + np.diag([np.nan, 0, 0]), sample]
+    stack[2][0, 1] = stack[2][1, 0] = np.inf
+    assert_agree([a, b], [y], [np.stack(stack), np.ones((3, 3, 2))])
+    assert_agree([a, b], [y], [np.stack([sample, np.zeros((3, 3))]), np.ones((2, 3, 2))])

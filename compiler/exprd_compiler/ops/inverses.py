@@ -225,7 +225,17 @@ def _triangular_numpy(
     kept = _kept(a, lower=lower, unit_diagonal=unit_diagonal)
     if (np.diagonal(kept, axis1=-2, axis2=-1) == 0).any():
         raise LinAlgError("the triangle is singular", op="solve_triangular")
-    return np.linalg.solve(np.swapaxes(kept, -2, -1) if trans else kept, b)
+    return _substituted(np.swapaxes(kept, -2, -1) if trans else kept, b, down=lower != trans)
+
+
+def _substituted(a: Array, b: Array, *, down: bool) -> Array:
+    """The solution row by row, so that no pivot is looked for where there is nothing to choose."""
+    out, n = b.copy(), a.shape[-1]
+    for row in range(n) if down else reversed(range(n)):
+        before = slice(0, row) if down else slice(row + 1, n)
+        known = np.matmul(a[..., row, None, before], out[..., before, :])[..., 0, :]
+        out[..., row, :] = (out[..., row, :] - known) / a[..., row, row, None]
+    return out
 
 
 def _triangular_grad(
