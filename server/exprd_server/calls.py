@@ -122,7 +122,7 @@ class Runner:
             check_expected_versions(function, call, snapshot)
             run = self._run(function, call, snapshot, deadline)
             check(deadline, "its results were committed")
-            return self._finish(call, run, attempt)
+            return self._finish(function, call, run, attempt)
 
     def _run(
         self, function: Function, call: ExecuteCall, snapshot: Snapshot, deadline: Deadline | None
@@ -137,7 +137,9 @@ class Runner:
         updates = tuple(zip(function.written, results[count:], strict=True))
         return _Run(results[:count], updates, seconds, tuple(met))
 
-    def _finish(self, call: ExecuteCall, run: _Run, attempt: Attempt | None) -> ExecuteReply:
+    def _finish(
+        self, function: Function, call: ExecuteCall, run: _Run, attempt: Attempt | None
+    ) -> ExecuteReply:
         outputs = self.deliver(call, run.outputs)
         try:
             reply = ExecuteReply(
@@ -148,7 +150,7 @@ class Runner:
             )
             record = None if attempt is None else attempt.record_of(reply, _inline_bytes(outputs))
             if run.updates or record is not None:
-                self._variables.commit(run.updates, record)
+                self._variables.commit(run.updates, record, function.policy)
         except BaseException:
             self.withdraw(outputs)
             raise

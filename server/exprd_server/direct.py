@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class DirectCall:
     """A compiled function bound to its variables. Thread safe."""
 
-    __slots__ = ("_count", "_read", "_run", "_shared", "_variables", "_written")
+    __slots__ = ("_count", "_policy", "_read", "_run", "_shared", "_variables", "_written")
 
     def __init__(self, function: Function, variables: VariableTable) -> None:
         self._run = function.compiled.run
@@ -39,6 +39,7 @@ class DirectCall:
             else ()
         )
         self._count = len(function.graph.outputs)
+        self._policy = function.policy
 
     def __call__(
         self, inputs: Sequence[Array], deadline: Deadline | None = None
@@ -53,5 +54,5 @@ class DirectCall:
                 return results, met
             check(deadline, "its results were committed")
             new = results[self._count :]
-            self._variables.commit(tuple(zip(self._written, new, strict=True)), None)
+            self._variables.commit(tuple(zip(self._written, new, strict=True)), None, self._policy)
             return results[: self._count], met

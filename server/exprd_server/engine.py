@@ -21,6 +21,7 @@ from exprd_server.flight import SingleFlight
 from exprd_server.functions import Compiled, Compiler, Function, FunctionTable, form_of
 from exprd_server.keeping import damaged
 from exprd_server.leases import LeaseTable, check_client_id
+from exprd_server.policy import parse_policy
 from exprd_server.published import PublishedTable
 from exprd_server.publishing import Publisher
 from exprd_server.repeat import Repeater
@@ -121,7 +122,7 @@ class LocalEngine:
         variables = self._bind(graph, call.bindings)
         digest = graph_digest(graph)
         content = content_key(digest, call.choices)
-        handle = function_handle(content, call.bindings)
+        handle = function_handle(content, call.bindings, call.choices.durability)
         held = self._functions.hold(handle, call.client_id)
         signature = signature_of(graph, variables)
         if held is not None:
@@ -154,6 +155,10 @@ class LocalEngine:
     def direct(self, handle: str) -> DirectCall:
         """A function for callers in this process, which outlive their calls."""
         return DirectCall(self._functions.get(handle), self._variables)
+
+    def function(self, handle: str) -> Function:
+        """A function, for callers that prepare their calls of it."""
+        return self._functions.get(handle)
 
     def release_functions(self, client_id: str, handles: Iterable[str]) -> int:
         """Gives a client's hold on functions up; the count of those it held."""
@@ -207,6 +212,10 @@ class LocalEngine:
         """Frees buffers; the count of those that existed."""
         self._leases.touch(client_id)
         return self._buffers.release(handles)
+
+    def lend(self, client_id: str, nbytes: int) -> None:
+        """Charges a client for memory that is lent to it; a negative size gives it back."""
+        self._leases.adjust(client_id, nbytes)
 
     # -- shared variables
 
@@ -342,7 +351,7 @@ class LocalEngine:
         variables = self._bind(graph, kept.bindings)
         digest = graph_digest(graph)
         content = content_key(digest, kept.choices)
-        if function_handle(content, kept.bindings) != handle:
+        if function_handle(content, kept.bindings, kept.choices.durability) != handle:
             raise damaged(handle, ValueError("its content has another hash"))
         compiled = self._compiled(content, graph, kept.choices, None)
         info = FunctionInfo(
@@ -414,6 +423,7 @@ def function_of(
         variables=variables,
         written=tuple(variables[slot] for slot, _ in graph.updates),
         forms=tuple(form_of(node.type) for node in graph.inputs),
+        policy=parse_policy(info.choices.durability) if info.choices.durability else None,
     )
 
 

@@ -30,7 +30,10 @@ def content_key(digest: bytes, choices: CompileChoices) -> str:
     return sha256(_SEPARATOR.join((digest, repr(choices).encode()))).hexdigest()
 
 
-def function_handle(content: str, bindings: Sequence[str]) -> str:
-    """The handle of compiled content that is bound to variables."""
-    parts = [content, *bindings]
+def function_handle(content: str, bindings: Sequence[str], durability: str = "") -> str:
+    """The handle of compiled content that is bound to variables, and to a policy unless it is "".
+
+    A policy has an = or is a word, and so is no uuid.
+    """
+    parts = [content, *bindings, *([durability] if durability else [])]
     return f"fn-{sha256(_SEPARATOR.join(part.encode() for part in parts)).hexdigest()[:40]}"

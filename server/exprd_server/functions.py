@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from exprd_compiler.ir.graph import Graph
     from exprd_compiler.ir.type import TensorType
     from exprd_server.deadline import Deadline
+    from exprd_server.policy import Policy
     from exprd_server.settings import Limits
     from exprd_server.store import Store
     from exprd_server.values import CompileChoices, FunctionInfo, PlanStep
@@ -98,6 +99,7 @@ class Function:
     variables: tuple[Variable, ...]
     written: tuple[Variable, ...]  # those a call assigns, in the order of its update values
     forms: tuple[Form, ...]  # of the inputs, ready for comparison
+    policy: Policy | None = None  # of its commits; the server's when there is none
     holders: set[str] = field(default_factory=set[str])
 
 

@@ -129,4 +129,5 @@ def _choices(facts: dict[str, Any]) -> CompileChoices:
         excluding=tuple(facts["excluding"]),
         allow_unsafe=facts["allow_unsafe"],
         settings=settings,
+        durability=facts.get("durability", ""),
     )

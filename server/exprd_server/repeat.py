@@ -2,12 +2,13 @@
 
 Invariant: every step is a commit of its own, and the record of the call goes with each of them: it
 says how many steps are done. A repetition that ends early leaves its steps done, and the same call
-made again goes on after them, so that no step is done twice.
+made again goes on after them, so that no step is done twice. One that commits once holds its locks
+from the first step to the last, and leaves nothing when it ends early.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,6 +30,7 @@ from exprd_server.calls import (
 )
 from exprd_server.deadline import check
 from exprd_server.locks import Hold
+from exprd_server.unpublished import Unpublished
 from exprd_server.values import Delivery, ExecuteReply, VariableRef
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from exprd_server.calls import Runner
     from exprd_server.deadline import Deadline
     from exprd_server.functions import Function
+    from exprd_server.policy import Policy
     from exprd_server.replay import Attempt, ReplayWindow
     from exprd_server.settings import Limits
     from exprd_server.store import CallRecord
@@ -57,6 +60,7 @@ class RepeatCall:
         every: progress is told after each so many steps; 0 tells none.
         watched: positions of the outputs that progress shows.
         stacked: answer with the outputs of all steps, along a new first axis.
+        once: commit all steps together at the end.
     """
 
     call: ExecuteCall
@@ -65,6 +69,7 @@ class RepeatCall:
     every: int = 0
     watched: tuple[int, ...] = ()
     stacked: bool = False
+    once: bool = False
 
 
 class Progress(NamedTuple):
@@ -132,19 +137,30 @@ class Repeater:
             yield attempt
 
     def commit(
-        self, updates: Sequence[tuple[Variable, Array | Patch]], record: CallRecord | None
+        self,
+        updates: Sequence[tuple[Variable, Array | Patch]],
+        record: CallRecord | None,
+        policy: Policy | None,
     ) -> tuple[tuple[str, int], ...]:
         """Publishes what a step has computed, and remembers how far the repetition is."""
         if updates or record is not None:
-            return self._variables.commit(updates, record)
+            return self._variables.commit(updates, record, policy)
         return ()
 
-    def compute(self, function: Function, call: ExecuteCall, deadline: Deadline | None) -> _Step:
-        """Runs native code on what is published; the caller holds the locks."""
+    def compute(
+        self,
+        function: Function,
+        call: ExecuteCall,
+        deadline: Deadline | None,
+        unpublished: Unpublished | None,
+    ) -> _Step:
+        """Runs native code on what is published, or on what replaces it, under the locks."""
         bound = function.variables
         referred = [self._variables.find(x.uuid) for x in call.inputs if isinstance(x, VariableRef)]
         held = bool(function.written)
-        values = self._variables.snapshot((*bound, *referred), held=held).values
+        values: Sequence[Array] = self._variables.snapshot((*bound, *referred), held=held).values
+        if unpublished is not None:
+            values = unpublished.over((*bound, *referred), values)
         inputs = self._runner.inputs_of(function, call, values[len(bound) :])
         results, met = function.compiled.run([*inputs, *values[: len(bound)]], deadline)
         count = len(function.graph.outputs)
@@ -159,10 +175,11 @@ class Repeater:
         read = [v for v in (*function.variables, *referred) if not is_fixed(v)]
         return Hold(function.written, read, deadline)
 
-    def check_versions(self, function: Function, call: ExecuteCall) -> None:
+    def check_versions(self, function: Function, call: ExecuteCall, *, held: bool) -> None:
         """Returns if the variables are at the versions that the caller expects at the start."""
         if call.expected:
-            snapshot = self._variables.snapshot(function.variables)
+            held = held and bool(function.written)
+            snapshot = self._variables.snapshot(function.variables, held=held)
             check_expected_versions(function, call, snapshot)
 
     def reply(
@@ -207,6 +224,7 @@ class _Loop:
         self._attempt = attempt
         self._kept: list[Sequence[Array]] = []
         self._met: dict[tuple[str, str, int], EventCount] = {}
+        self._unpublished = Unpublished() if job.once else None
 
     def run(self, done: int) -> Generator[Progress | ExecuteReply]:
         """The steps after those that are done."""
@@ -217,8 +235,13 @@ class _Loop:
                 hint="read the state to see their effect",
                 fields={"steps": str(done)},
             )
+        with self._locks() if job.once else nullcontext():
+            yield from self._steps(done)
+
+    def _steps(self, done: int) -> Generator[Progress | ExecuteReply]:
+        job = self._job
         if not done:
-            self._repeater.check_versions(self._function, job.call)
+            self._repeater.check_versions(self._function, job.call, held=job.once)
         step, reply = done, None
         while reply is None:
             step += 1
@@ -231,16 +254,18 @@ class _Loop:
         try:
             return self._made(step)
         except (Cancelled, DeadlineExceeded) as error:
-            raise _broken_off(error, step - 1) from None
+            raise _broken_off(error, step, once=self._job.once) from None
         except ExprdError as error:
-            error.fields = _with_steps(error, step - 1)
+            error.fields = _with_steps(error, 0 if self._job.once else step - 1)
             raise
 
     def _made(self, step: int) -> tuple[Sequence[Array], ExecuteReply | None]:
         repeater, job, deadline = self._repeater, self._job, self._deadline
-        with repeater.hold(self._function, job.call, deadline):
+        with nullcontext() if job.once else self._locks():
             check(deadline, f"step {step}")
-            found = repeater.compute(self._function, job.call, deadline)
+            found = repeater.compute(self._function, job.call, deadline, self._unpublished)
+            if self._unpublished is not None:
+                self._unpublished.take(found.updates, found.outputs)
             check(deadline, f"step {step} was committed")
             if found.met:
                 self._note(found.met)
@@ -248,12 +273,15 @@ class _Loop:
                 if not self._kept:
                     repeater.check_size(job, found.outputs)
                 self._kept.append(found.outputs)
-            if step < job.steps and not self._is_last(found.outputs):
+            if step == job.steps or self._is_last(found.outputs):
+                return found.outputs, self._finish(found, step)
+            if not job.once:
                 self._commit(found, ExecuteReply(outputs=(), steps=step, unfinished=True), 0)
-                return found.outputs, None
-            return found.outputs, self._finish(found, step)
+            return found.outputs, None
 
     def _finish(self, found: _Step, step: int) -> ExecuteReply:
+        if self._unpublished is not None:
+            found = found._replace(updates=self._unpublished.updates())
         outputs = _stack(self._kept) if self._job.stacked else found.outputs
         reply = self._repeater.reply(self._job, outputs, step, tuple(self._met.values()))
         try:
@@ -269,9 +297,12 @@ class _Loop:
     def _commit(self, found: _Step, reply: ExecuteReply, nbytes: int) -> None:
         attempt = self._attempt
         record = None if attempt is None else attempt.record_of(reply, nbytes)
-        self._repeater.commit(found.updates, record)
+        self._repeater.commit(found.updates, record, self._function.policy)
         if attempt is not None and record is not None:
             attempt.committed(record)
+
+    def _locks(self) -> Hold:
+        return self._repeater.hold(self._function, self._job.call, self._deadline)
 
     def _is_last(self, outputs: Sequence[Array]) -> bool:
         until = self._job.until
@@ -289,13 +320,14 @@ def _with_steps(error: ExprdError, done: int) -> dict[str, str]:
     return {**error.fields, "steps": str(done)}
 
 
-def _broken_off(error: ExprdError, done: int) -> ExprdError:
+def _broken_off(error: ExprdError, step: int, *, once: bool) -> ExprdError:
     """The error of a repetition: that of its last step speaks of that step alone."""
     why = "was cancelled" if isinstance(error, Cancelled) else "ran out of time"
+    left = "nothing has changed" if once else f"the {step - 1} steps before it are done"
     return type(error)(
-        f"the repetition {why} in step {done + 1}; the {done} steps before it are done",
+        f"the repetition {why} in step {step}; {left}",
         hint=error.hint,
-        fields=_with_steps(error, done),
+        fields=_with_steps(error, 0 if once else step - 1),
     )
 
 
@@ -323,5 +355,5 @@ def _check(function: Function, job: RepeatCall) -> None:
 
 
 def _digest(job: RepeatCall) -> bytes:
-    facts = f"{job.steps} {job.until} {job.stacked}"
+    facts = f"{job.steps} {job.until} {job.stacked}{' once' if job.once else ''}"
     return digest_of_call(job.call, facts)

@@ -116,7 +116,11 @@ class PlanStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileChoices:
-    """Mode, target and pass options of a compilation."""
+    """Mode, target and pass options of a compilation.
+
+    `durability` is the policy of the function's commits, "" the server's. It is no part of what
+    decides on native code, and so not of the text that is hashed for it.
+    """
 
     mode: str = "FAST_RUN"
     target: str = "cpu"
@@ -124,6 +128,7 @@ class CompileChoices:
     excluding: tuple[str, ...] = ()
     allow_unsafe: bool = False
     settings: tuple[tuple[str, str], ...] = ()
+    durability: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

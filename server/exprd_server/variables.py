@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from exprd_server.leases import LeaseTable
+    from exprd_server.policy import Policy
     from exprd_server.settings import Limits
     from exprd_server.store import CallRecord, Store
     from exprd_server.values import BufferRef
@@ -203,18 +204,24 @@ class VariableTable:
         return frozenset(name for name in names if name in self._variables)
 
     def commit(
-        self, new: Sequence[tuple[Variable, NDArray[Any] | Patch]], record: CallRecord | None
+        self,
+        new: Sequence[tuple[Variable, NDArray[Any] | Patch]],
+        record: CallRecord | None,
+        policy: Policy | None = None,
     ) -> tuple[tuple[str, int], ...]:
         """Publishes new values together, or none of them; the caller holds the write locks.
+
+        Record and policy are those of `Store.commit`.
 
         Returns:
             The uuids and their new versions.
         """
-        whole = [(v, x) for v, x in new if not isinstance(x, Patch)]
-        for variable, value in whole:
+        given = [(v, x) for v, x in new if not isinstance(x, Patch)]
+        for variable, value in given:
             check_value(variable, value)
+        whole = [Patched(v, _frozen(x), None) for v, x in given]
         if len(whole) == len(new):
-            self._publish([Patched(v, _frozen(x), None) for v, x in whole], record)
+            self._publish(whole, record, policy)
         else:
             patches = [(v, x) for v, x in new if isinstance(x, Patch)]
             with Patching(self._settled, patches, self._store) as patched:
@@ -222,21 +229,24 @@ class VariableTable:
                     p if p.value is p.variable.value else p._replace(value=_frozen(p.value))
                     for p in patched
                 ]
-                self._publish([*(Patched(v, _frozen(x), None) for v, x in whole), *made], record)
+                self._publish([*whole, *made], record, policy)
         return tuple((variable.uuid, variable.version) for variable, _ in new)
 
-    def _publish(self, new: Sequence[Patched], record: CallRecord | None) -> None:
+    def _publish(
+        self, new: Sequence[Patched], record: CallRecord | None, policy: Policy | None
+    ) -> None:
         grown = [(variable, value) for variable, value, _ in new]
         self._charge(grown)
         changes = [Change(v.uuid, v.version, value, dirty) for v, value, dirty in new]
         try:
-            self._store.commit(changes, record)
+            self._store.commit(changes, record, policy)
         except BaseException:
             self._refund(grown)
             raise
         with self._lock:
             for variable, value, _ in new:
-                _publish(variable, value)
+                variable.value = value
+                variable.version += 1
 
     def delete(self, names: Iterable[str]) -> int:
         """Removes variables; the count of those that existed."""
@@ -451,11 +461,6 @@ def _check_alive(variable: Variable) -> None:
         raise UnknownHandle(
             f"shared variable {variable.uuid} was deleted", fields={"uuid": variable.uuid}
         )
-
-
-def _publish(variable: Variable, value: NDArray[Any]) -> None:
-    variable.value = value
-    variable.version += 1
 
 
 def _frozen(value: NDArray[Any]) -> NDArray[Any]:

@@ -150,6 +150,7 @@ def _choices(facts: Mapping[str, Any]) -> CompileChoices:
         excluding=tuple(facts["excluding"]),
         allow_unsafe=facts["allow_unsafe"],
         settings=tuple((key, value) for key, value in facts["settings"]),
+        durability=facts.get("durability", ""),
     )
 
 
