@@ -3,7 +3,7 @@
 i32 exprd.panels.dgemm(ptr context, the arguments of the routine)      OK or CANCELLED
 
 A call of the library cannot be stopped. So a product beyond a limit is cut into tiles of the
-result, each over the whole inner extent. Small ones pass through.
+result, and a tile over a long inner extent into parts that are added up. Small ones pass through.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from exprd_compiler.backends.llvm.text import Value, constant
 if TYPE_CHECKING:
     from exprd_compiler.backends.llvm.text import FunctionText, ModuleText
 
-# Multiplications of one call: 40 to 50 ms on one core (gemv waits for memory).
-LIMIT: Final = {"gemm": 1 << 30, "gemv": 1 << 26}
+# Multiplications of one call: about 20 ms on a core of its own (gemv waits for memory).
+LIMIT: Final = {"gemm": 1 << 29, "gemv": 1 << 25}
 # A tile is no narrower than this, since packing its operands would take longer than multiplying.
 LEAST: Final = {"gemm": 256, "gemv": 1}
+DEPTH: Final = LIMIT["gemm"] // LEAST["gemm"] ** 2  # of the smallest tile within the limit
 _BLOCK: Final = 16  # lines that the library's inner loops take together
 
 _PARAMETERS: Final = {
@@ -99,23 +100,36 @@ class _Writer:
     def _tiles(self, m: Value, n: Value, inner: Value) -> None:
         """Whole rows as long as many of them make a call, else squares: both packs least."""
         k = self.k
-        rows = self._even(m, k.maximum(self._fit(k.mul(n, inner)), self._side(inner)))
-        columns = self._even(n, self._fit(k.mul(rows, inner)))
+        depth = k.minimum(inner, self._even(inner, self._constant(DEPTH)))
+        rows = self._even(m, k.maximum(self._fit(k.mul(n, depth)), self._side(depth)))
+        columns = self._even(n, self._fit(k.mul(rows, depth)))
         flags = [self._transposed("ta"), self._transposed("tb")]
         lda, ldb, ldc = (self._wide(name) for name in ("lda", "ldb", "ldc"))
-        one = self._constant(1)
+        whole = k.const(1.0, self.dtype)
 
         def tile(i: Value, height: Value, j: Value, width: Value) -> None:
-            cancel_point(self.function, self.given["context"])
-            a = self._shifted("a", k.mul(i, k.select(flags[0], one, lda)))
-            b = self._shifted("b", k.mul(j, k.select(flags[1], ldb, one)))
             c = self._shifted("c", k.add(k.mul(i, ldc), j))
-            self._call({"m": height, "n": width, "a": a, "b": b, "c": c})
+
+            def part(p: Value, size: Value) -> None:
+                cancel_point(self.function, self.given["context"])
+                a = self._shifted("a", self._at(i, p, lda, turned=flags[0]))
+                b = self._shifted("b", self._at(p, j, ldb, turned=flags[1]))
+                beta = k.select(k.compare("eq", p, self._constant(0)), self.given["beta"], whole)
+                sizes = {"m": height, "n": width, "k": size}
+                self._call({**sizes, "a": a, "b": b, "c": c, "beta": beta})
+
+            self._each(inner, depth, part)
 
         def row(i: Value, height: Value) -> None:
             self._each(n, columns, lambda j, width: tile(i, height, j, width))
 
         self._each(m, rows, row)
+
+    def _at(self, row: Value, column: Value, lead: Value, *, turned: Value) -> Value:
+        """The offset of an element of a matrix that may be stored transposed."""
+        k = self.k
+        first, second = k.select(turned, column, row), k.select(turned, row, column)
+        return k.add(k.mul(first, lead), second)
 
     def _strips(self, m: Value, n: Value) -> None:
         """Strips of the result; for a transposed matrix they are columns of what is stored."""
