@@ -41,6 +41,12 @@ class CallIds:
         finally:
             self.close(seqs)
 
+    def take(self) -> tuple[int, int]:
+        """The number of a new call, open until `close` is told, and what is acknowledged."""
+        with self._lock:
+            acked = self._acked()
+            return self._take(), acked
+
     def open(self) -> int:
         """The number of a new call, open until `close` is told."""
         with self._lock:

@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 import exprd_proto as wire
+from exprd.bells import Bells
 from exprd.calls import CallIds
 from exprd.connection import Connection, write_source, written_inputs
 from exprd.healing import Healer, Needs, VariableFacts
@@ -79,6 +80,7 @@ class RemoteTransport:
         self._counting = threading.Lock()
         self._sent = self._received = 0
         self.loops = RemoteLoops(self, self._connection)
+        self._bells = Bells(self, self._connection)
 
     @property
     def target(self) -> str:
@@ -88,8 +90,9 @@ class RemoteTransport:
     @property
     def traffic(self) -> tuple[int, int]:
         """Bytes of execute messages sent and received so far, without gRPC's own framing."""
+        sent, received = self._bells.traffic
         with self._counting:
-            return self._sent, self._received
+            return self._sent + sent, self._received + received
 
     def count(self, sent: int, received: int) -> None:
         """Notes what has travelled."""
@@ -116,6 +119,7 @@ class RemoteTransport:
     def close(self) -> None:
         """Gives up the lease, best effort, and the channel."""
         self.loops.close()
+        self._bells.close()
         self._connection.close()
 
     # ---- functions
@@ -162,7 +166,7 @@ class RemoteTransport:
                     lambda: self.healed(needs, lambda: self._run(request, sending, keep))
                 )
 
-        return run
+        return self._bells.runner(handle, outputs, run)
 
     def _run(
         self, request: wire.ExecuteRequest, sending: _Sending, keep: bool

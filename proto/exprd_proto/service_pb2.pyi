@@ -632,6 +632,58 @@ class DataServicePutRequest(_message.Message):
     chunk: _graph_pb2.ArrayChunk
     def __init__(self, header: _Optional[_Union[PutHeader, _Mapping]] = ..., chunk: _Optional[_Union[_graph_pb2.ArrayChunk, _Mapping]] = ...) -> None: ...
 
+class OpenDoorbellRequest(_message.Message):
+    __slots__ = ("client_id",)
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    def __init__(self, client_id: _Optional[str] = ...) -> None: ...
+
+class OpenDoorbellResponse(_message.Message):
+    __slots__ = ("ticket", "incarnation", "region_bytes", "calls")
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    REGION_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    ticket: bytes
+    incarnation: str
+    region_bytes: int
+    calls: int
+    def __init__(self, ticket: _Optional[bytes] = ..., incarnation: _Optional[str] = ..., region_bytes: _Optional[int] = ..., calls: _Optional[int] = ...) -> None: ...
+
+class DoorbellInput(_message.Message):
+    __slots__ = ("array", "buffer")
+    ARRAY_FIELD_NUMBER: _ClassVar[int]
+    BUFFER_FIELD_NUMBER: _ClassVar[int]
+    array: _graph_pb2.TensorType
+    buffer: _graph_pb2.NoneValue
+    def __init__(self, array: _Optional[_Union[_graph_pb2.TensorType, _Mapping]] = ..., buffer: _Optional[_Union[_graph_pb2.NoneValue, _Mapping]] = ...) -> None: ...
+
+class DoorbellCall(_message.Message):
+    __slots__ = ("handle", "inputs", "deliveries")
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    DELIVERIES_FIELD_NUMBER: _ClassVar[int]
+    handle: str
+    inputs: _containers.RepeatedCompositeFieldContainer[DoorbellInput]
+    deliveries: _containers.RepeatedScalarFieldContainer[Delivery]
+    def __init__(self, handle: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[DoorbellInput, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, str]]] = ...) -> None: ...
+
+class DoorbellReady(_message.Message):
+    __slots__ = ("outputs", "updated")
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_FIELD_NUMBER: _ClassVar[int]
+    outputs: _containers.RepeatedCompositeFieldContainer[_graph_pb2.TensorType]
+    updated: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, outputs: _Optional[_Iterable[_Union[_graph_pb2.TensorType, _Mapping]]] = ..., updated: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class DoorbellArray(_message.Message):
+    __slots__ = ("handle", "header")
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    handle: str
+    header: _graph_pb2.ArrayHeader
+    def __init__(self, handle: _Optional[str] = ..., header: _Optional[_Union[_graph_pb2.ArrayHeader, _Mapping]] = ...) -> None: ...
+
 class DataServicePutResponse(_message.Message):
     __slots__ = ("buffer",)
     BUFFER_FIELD_NUMBER: _ClassVar[int]

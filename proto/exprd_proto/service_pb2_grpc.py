@@ -442,6 +442,11 @@ class ExecutorServiceStub(object):
                 request_serializer=exprd__proto_dot_service__pb2.RepeatRequest.SerializeToString,
                 response_deserializer=exprd__proto_dot_service__pb2.RepeatResponse.FromString,
                 _registered_method=True)
+        self.OpenDoorbell = channel.unary_unary(
+                '/exprd.v1.ExecutorService/OpenDoorbell',
+                request_serializer=exprd__proto_dot_service__pb2.OpenDoorbellRequest.SerializeToString,
+                response_deserializer=exprd__proto_dot_service__pb2.OpenDoorbellResponse.FromString,
+                _registered_method=True)
 
 
 class ExecutorServiceServicer(object):
@@ -479,6 +484,15 @@ class ExecutorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OpenDoorbell(self, request, context):
+        """OpenDoorbell lets a client on the server's own host connect to its doorbell, a Unix
+        socket beside the one it listens on: calls go over it in frames, and arrays through
+        shared memory. docs/protocol.md has the frames.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExecutorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -501,6 +515,11 @@ def add_ExecutorServiceServicer_to_server(servicer, server):
                     servicer.Repeat,
                     request_deserializer=exprd__proto_dot_service__pb2.RepeatRequest.FromString,
                     response_serializer=exprd__proto_dot_service__pb2.RepeatResponse.SerializeToString,
+            ),
+            'OpenDoorbell': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenDoorbell,
+                    request_deserializer=exprd__proto_dot_service__pb2.OpenDoorbellRequest.FromString,
+                    response_serializer=exprd__proto_dot_service__pb2.OpenDoorbellResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -612,6 +631,33 @@ class ExecutorService(object):
             '/exprd.v1.ExecutorService/Repeat',
             exprd__proto_dot_service__pb2.RepeatRequest.SerializeToString,
             exprd__proto_dot_service__pb2.RepeatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenDoorbell(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/exprd.v1.ExecutorService/OpenDoorbell',
+            exprd__proto_dot_service__pb2.OpenDoorbellRequest.SerializeToString,
+            exprd__proto_dot_service__pb2.OpenDoorbellResponse.FromString,
             options,
             channel_credentials,
             insecure,

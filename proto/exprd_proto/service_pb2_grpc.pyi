@@ -245,6 +245,15 @@ class ExecutorServiceStub:
     stays done; a retry with the same call_id goes on where the earlier attempt ended.
     """
 
+    OpenDoorbell: grpc.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.OpenDoorbellRequest,
+        exprd_proto.service_pb2.OpenDoorbellResponse,
+    ]
+    """OpenDoorbell lets a client on the server's own host connect to its doorbell, a Unix
+    socket beside the one it listens on: calls go over it in frames, and arrays through
+    shared memory. docs/protocol.md has the frames.
+    """
+
 class ExecutorServiceAsyncStub:
     """ExecutorService runs compiled functions."""
 
@@ -276,6 +285,15 @@ class ExecutorServiceAsyncStub:
     ]
     """Repeat runs a function many times and commits each step by itself. What was done
     stays done; a retry with the same call_id goes on where the earlier attempt ended.
+    """
+
+    OpenDoorbell: grpc.aio.UnaryUnaryMultiCallable[
+        exprd_proto.service_pb2.OpenDoorbellRequest,
+        exprd_proto.service_pb2.OpenDoorbellResponse,
+    ]
+    """OpenDoorbell lets a client on the server's own host connect to its doorbell, a Unix
+    socket beside the one it listens on: calls go over it in frames, and arrays through
+    shared memory. docs/protocol.md has the frames.
     """
 
 class ExecutorServiceServicer(metaclass=abc.ABCMeta):
@@ -317,6 +335,17 @@ class ExecutorServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[collections.abc.Iterator[exprd_proto.service_pb2.RepeatResponse], collections.abc.AsyncIterator[exprd_proto.service_pb2.RepeatResponse]]:
         """Repeat runs a function many times and commits each step by itself. What was done
         stays done; a retry with the same call_id goes on where the earlier attempt ended.
+        """
+
+    @abc.abstractmethod
+    def OpenDoorbell(
+        self,
+        request: exprd_proto.service_pb2.OpenDoorbellRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[exprd_proto.service_pb2.OpenDoorbellResponse, collections.abc.Awaitable[exprd_proto.service_pb2.OpenDoorbellResponse]]:
+        """OpenDoorbell lets a client on the server's own host connect to its doorbell, a Unix
+        socket beside the one it listens on: calls go over it in frames, and arrays through
+        shared memory. docs/protocol.md has the frames.
         """
 
 def add_ExecutorServiceServicer_to_server(servicer: ExecutorServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -50,6 +50,7 @@ _BY_SERVICE: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "ExecuteBatch": EXECUTE,
             "Repeat": EXECUTE,
             "Session": EXECUTE,
+            "OpenDoorbell": EXECUTE,
         },
         "exprd.v1.DataService": {
             "Put": EXECUTE,

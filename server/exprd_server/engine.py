@@ -160,6 +160,10 @@ class LocalEngine:
         """A function, for callers that prepare their calls of it."""
         return self._functions.get(handle)
 
+    def function(self, handle: str) -> Function:
+        """A function, for callers that prepare their calls of it."""
+        return self._functions.get(handle)
+
     def release_functions(self, client_id: str, handles: Iterable[str]) -> int:
         """Gives a client's hold on functions up; the count of those it held."""
         self._leases.touch(client_id)
@@ -212,6 +216,10 @@ class LocalEngine:
         """Frees buffers; the count of those that existed."""
         self._leases.touch(client_id)
         return self._buffers.release(handles)
+
+    def lend(self, client_id: str, nbytes: int) -> None:
+        """Charges a client for memory that is lent to it; a negative size gives it back."""
+        self._leases.adjust(client_id, nbytes)
 
     def lend(self, client_id: str, nbytes: int) -> None:
         """Charges a client for memory that is lent to it; a negative size gives it back."""

@@ -23,6 +23,7 @@ from exprd_compiler.errors import CallError
 from exprd_server import service
 from exprd_server.address import Address, SocketOwner, parse_address
 from exprd_server.auth import TokenFile
+from exprd_server.bell.listener import Doorbell
 from exprd_server.gate import Gate
 from exprd_server.interceptors import Boundary
 from exprd_server.metering import Meter
@@ -98,6 +99,7 @@ class Server:
         self._tokens = None if settings.tokens is None else TokenFile(settings.tokens, log)
         self._closing = contextlib.ExitStack()
         self._ended = threading.Event()
+        self._doorbell = Doorbell(settings.limits.doorbells, log)
         self._tenants = Tenants(self._tenant(engine, settings), self._made, self._add_services)
         threads = settings.calls + settings.limits.sessions + _SPARE_THREADS
         self._server = grpc.server(
@@ -125,6 +127,7 @@ class Server:
         port = self._bind(address)
         if address.path:
             os.chmod(address.path, 0o600)  # noqa: PTH101 - a socket, not a file
+            self._doorbell.start(address.path)
         else:
             address = address.on_port(port)
         self._server.start()
@@ -147,6 +150,7 @@ class Server:
         stopping = self._server.stop(seconds)
         for _, tenant in self._tenants.each():
             tenant.sessions.end()
+        self._doorbell.close(seconds)
         stopping.wait()
         for _, tenant in self._tenants.each():
             tenant.engine.cancel_all()
@@ -208,7 +212,8 @@ class Server:
             service.CompilerService(engine, settings), server
         )
         wire.add_ExecutorServiceServicer_to_server(
-            service.ExecutorService(engine, settings, tenant.sessions, self._log), server
+            service.ExecutorService(engine, settings, tenant.sessions, self._doorbell, self._log),
+            server,
         )
         wire.add_DataServiceServicer_to_server(service.DataService(engine, settings), server)
         wire.add_StateServiceServicer_to_server(service.StateService(engine, settings), server)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from exprd_server.bell.listener import Doorbell
     from exprd_server.engine import LocalEngine
     from exprd_server.log import Logger
     from exprd_server.session import SessionTable
@@ -128,14 +129,20 @@ class CompilerService(wire.CompilerServiceServicer):
 
 
 class ExecutorService(wire.ExecutorServiceServicer):
-    """Execute, Session, ExecuteBatch, Repeat."""
+    """Execute, Session, ExecuteBatch, Repeat, OpenDoorbell."""
 
     def __init__(
-        self, engine: LocalEngine, settings: Settings, sessions: SessionTable, log: Logger
+        self,
+        engine: LocalEngine,
+        settings: Settings,
+        sessions: SessionTable,
+        doorbell: Doorbell,
+        log: Logger,
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._sessions = sessions
+        self._doorbell = doorbell
         self._log = log
 
     def Execute(
@@ -169,6 +176,19 @@ class ExecutorService(wire.ExecutorServiceServicer):
         job = requests.repeat_call(request, self._settings.limits)
         for message in self._engine.repeat(job, deadline):
             yield replies.repeat_response(message, self._engine.incarnation)
+
+    def OpenDoorbell(
+        self, request: wire.OpenDoorbellRequest, context: grpc.ServicerContext
+    ) -> wire.OpenDoorbellResponse:
+        """Lets a client connect to the doorbell."""
+        del context
+        offer = self._doorbell.offer(request.client_id, self._engine, self._settings)
+        return wire.OpenDoorbellResponse(
+            ticket=offer.ticket,
+            incarnation=self._engine.incarnation,
+            region_bytes=offer.region_bytes,
+            calls=offer.calls,
+        )
 
 
 class DataService(wire.DataServiceServicer):

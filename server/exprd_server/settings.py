@@ -45,6 +45,8 @@ class Limits:
         session_calls: calls of one session that may be sent and not answered.
         session_bytes: the same in bytes.
         batch_items: lists of inputs in one batch.
+        doorbells: connections to the doorbell at a time; each has a thread of its own.
+        region_bytes: largest region of memory that is shared with a client.
     """
 
     message_bytes: int = 64 * MIB
@@ -70,6 +72,8 @@ class Limits:
     session_calls: int = 512
     session_bytes: int = 16 * MIB
     batch_items: int = 512
+    doorbells: int = 64
+    region_bytes: int = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

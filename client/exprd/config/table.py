@@ -115,6 +115,12 @@ OPTIONS: Final = (
         doc="Seconds for which calls wait for a server that is away or full.",
     ),
     Option(
+        name="doorbell",
+        default="auto",
+        doc="Whether calls of a server on this host go through shared memory.",
+        choices=("auto", "off"),
+    ),
+    Option(
         name="memory_limit",
         default=0,
         doc="Bytes that one call may take in this process, read when an engine starts;"

@@ -1,0 +1,284 @@
+"""One connection to the doorbell: frames in, frames out, one thread.
+
+Invariant: a frame that cannot be read ends the connection; one that can be read and means nothing
+is answered with an error of the documented tree. When the connection ends, all that was lent to it
+is given back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+import exprd_proto as wire
+from exprd_compiler.errors import CallError, Cancelled, LimitExceeded
+from exprd_proto import doorbell
+from exprd_server import replies, requests
+from exprd_server.bell.prepared import Prepared
+from exprd_server.bell.regions import Region
+from exprd_server.deadline import Deadline
+from exprd_server.outcomes import Outcomes
+from exprd_server.values import CallId, Delivery, ExecuteCall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from exprd_server.engine import LocalEngine
+    from exprd_server.log import Logger
+    from exprd_server.settings import Settings
+    from exprd_server.values import ExecuteReply
+
+PREPARED: Final = 1024  # calls of one connection
+_LEAST_REGION: Final = 1 << 20
+_SLACK: Final = 1 << 10
+
+
+class BrokenFrame(Exception):
+    """A frame that cannot be read; what follows it cannot be, either."""
+
+
+class BellConnection:
+    """A client's connection, once its ticket was taken.
+
+    Args:
+        end: its socket, which blocks.
+        client_id: whose calls these are.
+        engine: of the client's namespace.
+        settings: of that namespace.
+        log: where errors go.
+    """
+
+    def __init__(
+        self,
+        end: socket.socket,
+        client_id: str,
+        engine: LocalEngine,
+        settings: Settings,
+        log: Logger,
+    ) -> None:
+        self._end = end
+        self._client_id = client_id
+        self._engine = engine
+        self._settings = settings
+        self._limits = settings.limits
+        self._outcomes = Outcomes(engine, settings.limits, log)
+        self._memory = _aligned_memory(doorbell.FRAME_BYTES + _SLACK)
+        self._frame = self._memory.data
+        self._prepared: dict[int, Prepared] = {}
+        self._region: Region | None = None
+        self._private: NDArray[Any] | None = None
+        self._answers: Region | None = None
+        self._lent = 0
+        self._room = requests.reply_bytes(settings.limits)
+        self._handlers: dict[int, Callable[[int, bytes, int, int], bytes]] = {
+            doorbell.PREPARE: self._prepare,
+            doorbell.REGION: self._grow,
+        }
+
+    def serve(self) -> None:
+        """Answers frames until the client or the server has enough."""
+        receive, frame, unpack = self._end.recv_into, self._frame, doorbell.ASK.unpack_from
+        try:
+            while (length := receive(frame)) > 0:
+                if length < doorbell.ASK.size:
+                    raise BrokenFrame(f"a frame of {length} bytes")
+                kind, number, nbytes, seq, acked, seconds = unpack(frame)
+                if length != doorbell.ASK.size + nbytes:
+                    raise BrokenFrame(
+                        f"{length} bytes came of a frame with {nbytes} after its head"
+                    )
+                if kind == doorbell.CALL:
+                    self._call(number, nbytes, seq, acked, seconds)
+                else:
+                    self._other(kind, number, nbytes, seq, acked)
+        finally:
+            self._give_back()
+
+    # ---- calls
+    def _call(self, number: int, nbytes: int, seq: int, acked: int, seconds: float) -> None:
+        longest = self._settings.execute_seconds
+        try:
+            prepared = self._prepared.get(number)
+            if prepared is None or prepared.nbytes != nbytes:
+                raise _misfit(number, prepared)
+            call = ExecuteCall(
+                handle=prepared.handle,
+                inputs=prepared.inputs(),
+                deliveries=prepared.deliveries,
+                delivery=Delivery.AUTO,
+                call_id=CallId(client_id=self._client_id, seq=seq, acked_through=acked),
+                client_id=self._client_id,
+                reply_bytes=self._room,
+            )
+            deadline = Deadline(seconds if 0 < seconds < longest else longest)
+            answer = self._answer(prepared, self._engine.execute(call, deadline), seq)
+        except Exception as error:
+            answer = self._failure(error, seq)
+        self._end.send(answer)
+
+    def _answer(self, prepared: Prepared, reply: ExecuteReply, seq: int) -> bytes:
+        """The last frame of an answer; those before it are on their way."""
+        values = [x for x in reply.outputs if x is not None]
+        if reply.warnings or reply.printed or not all(type(x) is np.ndarray for x in values):
+            response = replies.execute_response(reply, self._engine.incarnation)
+            return self._told(doorbell.RESPONSE, response.SerializeToString(), seq)
+        arrays: list[NDArray[Any]] = values  # type: ignore[assignment]
+        facts = [version for _, version in reply.versions]
+        for array in arrays:
+            facts += array.shape
+        head = prepared.facts.pack(*facts)
+        flags = doorbell.REPLAYED if reply.replayed else 0
+        start = doorbell.ANSWER.size + len(head)
+        places, end = doorbell.placed([x.nbytes for x in arrays], start)
+        if end - start <= doorbell.INLINE_BYTES and end <= doorbell.FRAME_BYTES:
+            parts = [doorbell.ANSWER.pack(doorbell.RESULT, flags, end - doorbell.ANSWER.size, seq)]
+            parts.append(head)
+            for array, place in zip(arrays, places, strict=True):
+                parts += (bytes(place - start), array.tobytes())
+                start = place + array.nbytes
+            return b"".join(parts)
+        self._write(arrays)
+        flags |= doorbell.OUTSIDE
+        return doorbell.ANSWER.pack(doorbell.RESULT, flags, len(head), seq) + head
+
+    def _write(self, arrays: Sequence[NDArray[Any]]) -> None:
+        """Copies arrays into the region of answers, which grows when it has to."""
+        places, end = doorbell.placed([x.nbytes for x in arrays])
+        memory = self.answers(end).memory
+        for array, place in zip(arrays, places, strict=True):
+            if array.size:
+                np.copyto(np.ndarray(array.shape, array.dtype, memory, place), array)
+
+    def _failure(self, error: Exception, seq: int) -> bytes:
+        outcome = wire.CallOutcome(seq=seq)
+        self._outcomes.fail(error, outcome)
+        return self._told(doorbell.FAILURE, outcome.failure.SerializeToString(), seq)
+
+    def _told(self, kind: int, text: bytes, seq: int) -> bytes:
+        """The last frame of a message; sends those before it, if it takes several."""
+        size, start = doorbell.TEXT_BYTES, 0
+        while len(text) - start > size:
+            head = doorbell.ANSWER.pack(kind, doorbell.MORE, size, seq)
+            self._end.send(head + text[start : start + size])
+            start += size
+        return doorbell.ANSWER.pack(kind, 0, len(text) - start, seq) + text[start:]
+
+    # ---- everything else
+    def _other(self, kind: int, number: int, nbytes: int, seq: int, acked: int) -> None:
+        handle = self._handlers.get(kind)
+        if handle is None:
+            raise BrokenFrame(f"a frame of kind {kind}")
+        start = doorbell.ASK.size
+        text = bytes(self._frame[start : start + nbytes])
+        try:
+            answer = handle(number, text, seq, acked)
+        except Exception as error:
+            if isinstance(error, BrokenFrame | OSError):
+                raise
+            answer = self._failure(error, seq)
+        self._end.send(answer)
+
+    def _prepare(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
+        del acked
+        if number >= PREPARED:
+            raise CallError(f"call {number} is prepared, numbers go up to {PREPARED - 1}")
+        request = _parsed(wire.DoorbellCall(), text)
+        function = self._engine.function(request.handle)
+        region = None if self._region is None else self._region.memory
+        self._prepared.pop(number, None)
+        self._prepared[number] = Prepared(
+            request, function, self._memory, region, self._private, self._limits
+        )
+        signature = function.info.signature
+        ready = wire.DoorbellReady(
+            outputs=[replies.tensor_type(x.type) for x in signature.outputs],
+            updated=[variable.uuid for variable in function.written],
+        )
+        return self._told(doorbell.DONE, ready.SerializeToString(), seq)
+
+    def _grow(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
+        """Makes the region that the client writes into, at least as large as it asks for."""
+        del number, text, acked
+        present = 0 if self._region is None else self._region.nbytes
+        nbytes = self._size(seq)
+        # Twice: what lies in the region is copied into memory that is as large.
+        self._lend(2 * (nbytes - present))
+        region = self._made(nbytes, 2 * (nbytes - present), readable_only=False)
+        self._prepared = {k: v for k, v in self._prepared.items() if not v.outside}
+        self._region, self._private = region, _aligned_memory(nbytes)
+        self._hand_over(region, 0)
+        return self._told(doorbell.DONE, b"", seq)
+
+    def answers(self, nbytes: int) -> Region:
+        """The region of answers with room for so many bytes; the client is sent a new one."""
+        present = self._answers
+        if present is not None and present.nbytes >= nbytes:
+            return present
+        size = self._size(nbytes)
+        more = size - (0 if present is None else present.nbytes)
+        self._lend(more)
+        region = self._answers = self._made(size, more, readable_only=True)
+        self._hand_over(region, doorbell.OUTSIDE)
+        return region
+
+    def _size(self, wanted: int) -> int:
+        """The size of a region: the next power of two."""
+        if wanted > self._limits.region_bytes:
+            raise LimitExceeded(
+                f"a region of {wanted} bytes, at most {self._limits.region_bytes}",
+                hint="put the arrays, or get the results, in pieces",
+                fields={"limit": "region_bytes"},
+            )
+        return max(_LEAST_REGION, 1 << max(wanted - 1, 0).bit_length())
+
+    def _made(self, nbytes: int, lent: int, *, readable_only: bool) -> Region:
+        try:
+            return Region(nbytes, readable_only=readable_only)
+        except OSError as error:
+            self._lend(-lent)
+            raise LimitExceeded(
+                f"there is no room for a region of {nbytes} bytes: {error.strerror}",
+                fields={"limit": "region_bytes"},
+            ) from None
+
+    def _hand_over(self, region: Region, flags: int) -> None:
+        # Only who expects a descriptor receives it, so its frame is announced by another.
+        self._end.send(doorbell.ANSWER.pack(doorbell.GROWN, flags, 0, region.nbytes))
+        socket.send_fds(self._end, [b"\0"], [region.descriptor])
+        region.close()
+
+    def _lend(self, nbytes: int) -> None:
+        self._engine.lend(self._client_id, nbytes)
+        self._lent += nbytes
+
+    def _give_back(self) -> None:
+        with contextlib.suppress(Cancelled):
+            self._lend(-self._lent)
+        self._prepared.clear()
+        self._region = self._private = self._answers = None
+
+
+def _aligned_memory(nbytes: int) -> NDArray[Any]:
+    """Fresh memory that begins where arrays of every dtype may."""
+    memory = np.zeros(nbytes + doorbell.ALIGN, np.uint8)
+    start = -memory.ctypes.data % doorbell.ALIGN
+    return memory[start : start + nbytes]
+
+
+def _misfit(number: int, prepared: Prepared | None) -> CallError:
+    if prepared is None:
+        return CallError(f"call {number} is not prepared", hint="prepare it on this connection")
+    return CallError(f"call {number} takes {prepared.nbytes} bytes after the head of its frame")
+
+
+def _parsed(message: Any, text: bytes) -> Any:
+    try:
+        message.ParseFromString(text)
+    except Exception:  # protobuf's error class differs between its implementations
+        raise CallError("the frame holds no valid message") from None
+    return message

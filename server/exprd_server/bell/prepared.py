@@ -1,0 +1,186 @@
+"""Prepared calls: all that is the same whenever a client makes one.
+
+Invariant: inputs are read from memory of this process alone. What came in a frame lies in the
+connection's own memory; what a client wrote into a region is copied into such memory first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exprd_compiler.errors import CallError, LimitExceeded
+from exprd_proto import doorbell
+from exprd_proto.arrays import WireError, carried_dtype, checked_nbytes
+from exprd_proto.decode import decode_type
+from exprd_server import requests
+from exprd_server.values import BufferRef, Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    import exprd_proto as wire
+    from exprd_server.functions import Function
+    from exprd_server.settings import Limits
+    from exprd_server.values import InputValue
+
+    Array = NDArray[Any]
+    Form = tuple[np.dtype[Any], tuple[int, ...], int]  # and bytes
+
+_INPUTS = 4096
+
+
+class Prepared:
+    """One prepared call of one connection.
+
+    Args:
+        request: its description.
+        function: what it runs.
+        frame: the memory into which the connection receives frames.
+        region: what the client writes into; None when it has none.
+        private: memory of this process, as large as the region.
+        limits: of the server.
+
+    Attributes:
+        handle: of the function.
+        deliveries: of its outputs.
+        nbytes: what follows the head of a frame that makes the call.
+        outside: whether its arrays lie in the region.
+        facts: what stands before the arrays of a result.
+
+    Raises:
+        CallError: the description means nothing.
+        LimitExceeded: the arrays do not fit into the region.
+    """
+
+    __slots__ = (
+        "_bools",
+        "_buffers",
+        "_copied",
+        "_frame",
+        "_inputs",
+        "deliveries",
+        "facts",
+        "handle",
+        "nbytes",
+        "outside",
+    )
+
+    def __init__(
+        self,
+        request: wire.DoorbellCall,
+        function: Function,
+        frame: Array,
+        region: Array | None,
+        private: Array | None,
+        limits: Limits,
+    ) -> None:
+        self.handle = request.handle
+        self.deliveries = tuple(map(requests.delivery, request.deliveries))
+        self.facts = doorbell.facts_of(len(function.written), _ranks(function, self.deliveries))
+        if len(request.inputs) > _INPUTS:
+            raise CallError(f"{len(request.inputs)} inputs, at most {_INPUTS}")
+        forms = [_form(i, x, limits) for i, x in enumerate(request.inputs)]
+        self._frame = frame
+        self._buffers = _places_of_buffers(forms)
+        end = doorbell.ASK.size + doorbell.BUFFER_BYTES * len(self._buffers)
+        sizes = [form[2] for form in forms if form is not None]
+        places, total = doorbell.placed(sizes, end)
+        self.outside = total > doorbell.INLINE_BYTES
+        self._copied: tuple[tuple[Array, Array], ...] = ()
+        if self.outside:
+            total = end
+            if total > doorbell.FRAME_BYTES:
+                raise CallError("the handles of a call do not fit into a frame")
+            places, filled = doorbell.placed(sizes)
+            memory = self._memory(filled, region, private)
+        else:
+            memory = frame
+        self.nbytes = total - doorbell.ASK.size
+        arrays = _views(forms, places, memory)
+        self._bools = tuple(x.view(np.uint8) for x in arrays if x.dtype.kind == "b" and x.size)
+        rest = iter(arrays)
+        self._inputs: tuple[InputValue, ...] = tuple(
+            BufferRef("") if form is None else next(rest) for form in forms
+        )
+
+    def _memory(self, nbytes: int, region: Array | None, private: Array | None) -> Array:
+        """Memory of this process into which so many bytes of the region are copied."""
+        if region is None or private is None or nbytes > region.size:
+            raise LimitExceeded(
+                f"{nbytes} bytes of arrays do not fit into the region of the connection",
+                hint="ask for a larger region, or put the arrays",
+                fields={"limit": "region_bytes"},
+            )
+        self._copied = ((private[:nbytes], region[:nbytes]),)
+        return private
+
+    def inputs(self) -> tuple[InputValue, ...]:
+        """The inputs of the call whose frame has just been received.
+
+        Raises:
+            CallError: a bool is neither 0 nor 1.
+        """
+        for private, shared in self._copied:
+            np.copyto(private, shared)
+        for flat in self._bools:
+            if flat.max() > 1:
+                raise CallError("a bool is sent as the byte 0 or 1")
+        return self._with_buffers() if self._buffers else self._inputs
+
+    def _with_buffers(self) -> tuple[InputValue, ...]:
+        inputs = list(self._inputs)
+        for place, start in self._buffers:
+            handle = self._frame[start : start + doorbell.BUFFER_BYTES].tobytes().hex()
+            inputs[place] = BufferRef(f"buf-{handle}")
+        return tuple(inputs)
+
+
+def _form(place: int, given: wire.DoorbellInput, limits: Limits) -> Form | None:
+    """Dtype, shape and bytes of an input; None of one that each call names a buffer for."""
+    source = given.WhichOneof("source")
+    if source == "buffer":
+        return None
+    if source != "array":
+        raise CallError(f"input {place} is neither an array nor a buffer")
+    try:
+        dtype = carried_dtype(given.array.dtype)
+        shape = tuple(given.array.shape)
+        nbytes = checked_nbytes(shape, dtype.itemsize)
+    except WireError as error:
+        raise CallError(f"input {place}: {error}") from None
+    if len(shape) > limits.rank:
+        decode_type(given.array, limits)  # which says so
+    return dtype, shape, nbytes
+
+
+def _places_of_buffers(forms: Sequence[Form | None]) -> tuple[tuple[int, int], ...]:
+    """The inputs that are buffers, and where in a frame their handles stand."""
+    which = [place for place, form in enumerate(forms) if form is None]
+    first, step = doorbell.ASK.size, doorbell.BUFFER_BYTES
+    return tuple((place, first + step * i) for i, place in enumerate(which))
+
+
+def _views(forms: Sequence[Form | None], places: Sequence[int], memory: Array) -> list[Array]:
+    known = [form for form in forms if form is not None]
+    views: list[Array] = []
+    for (dtype, shape, _), place in zip(known, places, strict=True):
+        view: Array = np.ndarray(shape, dtype, memory, place if 0 not in shape else 0)
+        view.flags.writeable = False
+        views.append(view)
+    return views
+
+
+def _ranks(function: Function, deliveries: Sequence[Delivery]) -> list[int]:
+    outputs = function.graph.outputs
+    wanted = deliveries or (Delivery.AUTO,) * len(outputs)
+    if len(wanted) != len(outputs):
+        raise CallError(f"{len(wanted)} deliveries for {len(outputs)} outputs")
+    return [
+        node.type.ndim
+        for node, delivery in zip(outputs, wanted, strict=True)
+        if delivery is not Delivery.DISCARD
+    ]
