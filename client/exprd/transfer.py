@@ -11,6 +11,7 @@ from typing import Protocol
 import grpc
 
 import exprd_proto as wire
+from exprd.statuses import error_of
 from exprd.transport import Array
 from exprd_compiler.errors import Conflict
 from exprd_proto import framing
@@ -57,16 +58,33 @@ class _Uploading:
         )
 
     def __call__(self, timeout: float) -> wire.BufferInfo:
-        way, handle, offset = self._way, self._handle, 0
+        offset = 0
         if self._again:
-            asked = wire.PutStatusRequest(client_id=way.client_id, handle=handle)
+            way = self._way
+            asked = wire.PutStatusRequest(client_id=way.client_id, handle=self._handle)
             status = way.data.PutStatus(asked, timeout=timeout)
             if status.HasField("buffer"):
                 return status.buffer
             offset = status.received
         self._again = True
-        messages = _messages(way.client_id, handle, self._value, offset)
+        for anew in (False, True):
+            try:
+                return self._sent(offset, timeout)
+            except grpc.RpcError as failure:
+                if not offset or failure.code() is not grpc.StatusCode.ABORTED:
+                    raise
+                # What was there has made room for others, or more of it has arrived meanwhile.
+                offset = 0 if anew else _received(failure)
+        return self._sent(offset, timeout)
+
+    def _sent(self, offset: int, timeout: float) -> wire.BufferInfo:
+        messages = _messages(self._way.client_id, self._handle, self._value, offset)
         return self._put(messages, timeout=timeout).buffer
+
+
+def _received(failure: grpc.RpcError) -> int:
+    """Where a refused upload could go on."""
+    return int(error_of(failure, "").fields.get("received", 0))
 
 
 def downloading(way: Way, handle: str) -> Callable[[float], Array]:

@@ -204,8 +204,8 @@ class DataService(wire.DataServiceServicer):
         context: grpc.ServicerContext,
     ) -> wire.DataServicePutResponse:
         """Takes an array."""
-        del context
-        client_id, value, handle = self._engine.uploads.receive(request_iterator)
+        stop = stream_of(context).cancel
+        client_id, value, handle = self._engine.uploads.receive(request_iterator, stop)
         info = self._engine.put(client_id, value, handle)
         return wire.DataServicePutResponse(buffer=replies.buffer_info(info))
 

@@ -1,13 +1,16 @@
 """Uploads: arrays that arrive in chunks, and go on where a broken connection left them.
 
 Invariant: what an upload has left here is charged to its client, passed its checksums, and belongs
-to the one who sent it; it goes with the client's lease, or when nobody has come back for it.
+to the one who sent it; it goes with the client's lease, or when nobody has come back for it. Of two
+uploads under one handle the newer one is meant: the older, whose connection may have broken without
+anybody here having noticed, is ended first.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +18,7 @@ from exprd_compiler.errors import CallError, Cancelled, Conflict, LimitExceeded
 from exprd_server.leases import check_client_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from numpy.typing import NDArray
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 _KEPT_SECONDS: Final = 120.0
 _KEPT: Final = 64  # parts of all clients together; the oldest makes room
+_ENDING_SECONDS: Final = 10.0  # for an older upload to end; it is told to
 
 
 @dataclass(slots=True, eq=False)
@@ -35,6 +39,15 @@ class _Part:
     client_id: str
     assembler: Assembler
     since: float
+
+
+@dataclass(slots=True, eq=False)
+class _Arriving:
+    """An upload whose stream is open, as far as is known here."""
+
+    assembler: Assembler
+    stop: Callable[[], object]
+    ended: threading.Event
 
 
 class UploadTable:
@@ -48,11 +61,18 @@ class UploadTable:
         self._clock = clock
         self._lock = threading.Lock()
         self._parts: dict[str, _Part] = {}
+        self._arriving: dict[tuple[str, str], _Arriving] = {}
 
     def receive(
-        self, messages: Iterator[wire.DataServicePutRequest]
+        self,
+        messages: Iterator[wire.DataServicePutRequest],
+        stop: Callable[[], object] = lambda: None,
     ) -> tuple[str, NDArray[Any], str]:
         """The client, the array and the chosen handle of a Put stream.
+
+        Args:
+            messages: of the stream; `Cancelled` says that it broke.
+            stop: breaks the stream off.
 
         Raises:
             CallError: the messages are no upload.
@@ -66,15 +86,18 @@ class UploadTable:
         header = first.header
         check_client_id(header.client_id)
         try:
-            assembler = self._assembler(header)
-            self._fill(header, assembler, messages)
+            self._end_older(header)
+            with self._opened(header, stop) as assembler:
+                self._fill(header, assembler, messages)
             return header.client_id, assembler.finish(), header.handle
         except WireError as error:
             raise CallError(str(error)) from None
 
     def received(self, client_id: str, handle: str) -> int:
-        """How many bytes of a broken upload are here."""
+        """How many bytes of an upload are here that was broken off, or may be."""
         with self._lock:
+            if (open_ := self._arriving.get((client_id, handle))) is not None:
+                return open_.assembler.received
             part = self._parts.get(handle)
             mine = part is not None and part.client_id == client_id
             return part.assembler.received if part is not None and mine else 0
@@ -91,6 +114,35 @@ class UploadTable:
         with self._lock:
             for handle in [h for h, part in self._parts.items() if part.client_id == client_id]:
                 self._drop(handle)
+
+    def _end_older(self, header: wire.PutHeader) -> None:
+        with self._lock:
+            older = self._arriving.get((header.client_id, header.handle))
+        if older is None:
+            return
+        older.stop()
+        if not older.ended.wait(_ENDING_SECONDS):
+            raise Conflict(
+                "another upload under this handle does not end", hint="try again in a moment"
+            )
+
+    @contextmanager
+    def _opened(self, header: wire.PutHeader, stop: Callable[[], object]) -> Generator[Assembler]:
+        """The assembler of an upload, which others can find while it is filled."""
+        assembler = self._assembler(header)
+        key, this = (header.client_id, header.handle), _Arriving(assembler, stop, threading.Event())
+        if not header.handle:  # nobody can go on with it
+            yield assembler
+            return
+        with self._lock:
+            self._arriving[key] = this
+        try:
+            yield assembler
+        finally:
+            with self._lock:
+                if self._arriving.get(key) is this:
+                    del self._arriving[key]
+            this.ended.set()
 
     def _assembler(self, header: wire.PutHeader) -> Assembler:
         from exprd_proto.arrays import Assembler
