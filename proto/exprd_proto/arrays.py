@@ -84,7 +84,9 @@ def carried_dtype(number: int) -> np.dtype[Any]:
     if name not in _CARRIED:
         raise WireError(f"values of dtype {name} cannot be carried yet; cast to float32")
     try:
-        return np.dtype(name).newbyteorder("<")
+        dtype = np.dtype(name)
+        # numpy's own object where it can be: native code takes such arrays the short way
+        return dtype if _LITTLE else dtype.newbyteorder("<")
     except TypeError:  # numpy knows bfloat16 only where its package was imported
         hint = "pip install 'exprd[bfloat16]', or cast to float32 within the graph"
         raise WireError(f"values of {name} need the package ml_dtypes: {hint}") from None

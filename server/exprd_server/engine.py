@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from exprd_server.deadline import Deadline
     from exprd_server.keeping import KeptFunction
     from exprd_server.repeat import Progress, RepeatCall
+    from exprd_server.running import RunningCalls
     from exprd_server.settings import Settings
     from exprd_server.store import Store
     from exprd_server.values import (
@@ -160,10 +161,6 @@ class LocalEngine:
         """A function, for callers that prepare their calls of it."""
         return self._functions.get(handle)
 
-    def function(self, handle: str) -> Function:
-        """A function, for callers that prepare their calls of it."""
-        return self._functions.get(handle)
-
     def release_functions(self, client_id: str, handles: Iterable[str]) -> int:
         """Gives a client's hold on functions up; the count of those it held."""
         self._leases.touch(client_id)
@@ -184,6 +181,11 @@ class LocalEngine:
         function = self._functions.get(job.call.handle)
         self._leases.touch(job.call.client_id)
         return self._repeater.run(function, job, deadline)
+
+    @property
+    def running(self) -> RunningCalls:
+        """The calls that run at the moment."""
+        return self._runner.calls
 
     def cancel(self, client_id: str, seqs: Iterable[int]) -> int:
         """Stops running calls of a client by their numbers; the count of those it found."""
@@ -216,10 +218,6 @@ class LocalEngine:
         """Frees buffers; the count of those that existed."""
         self._leases.touch(client_id)
         return self._buffers.release(handles)
-
-    def lend(self, client_id: str, nbytes: int) -> None:
-        """Charges a client for memory that is lent to it; a negative size gives it back."""
-        self._leases.adjust(client_id, nbytes)
 
     def lend(self, client_id: str, nbytes: int) -> None:
         """Charges a client for memory that is lent to it; a negative size gives it back."""

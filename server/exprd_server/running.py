@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
+    from exprd_server.bell.turns import Turn
     from exprd_server.deadline import Deadline
     from exprd_server.values import CallId
 
@@ -26,6 +27,7 @@ class RunningCalls:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._deadlines: dict[object, tuple[str, int, Deadline]] = {}
+        self._turns: set[Turn] = set()
         self._early: OrderedDict[tuple[str, int], None] = OrderedDict()
 
     @contextmanager
@@ -47,6 +49,16 @@ class RunningCalls:
         finally:
             with self._lock:
                 del self._deadlines[key]
+
+    def join(self, turn: Turn) -> None:
+        """Asks a turn as well when calls are to be cancelled."""
+        with self._lock:
+            self._turns.add(turn)
+
+    def part(self, turn: Turn) -> None:
+        """Asks it no more."""
+        with self._lock:
+            self._turns.discard(turn)
 
     def cancel(self, client_id: str, seqs: Iterable[int]) -> int:
         """Cancels calls of a client by their numbers; how many of them were running."""
@@ -73,6 +85,7 @@ class RunningCalls:
     def _cancel(self, meant: Callable[[str, int], bool]) -> int:
         with self._lock:
             found = [d for owner, seq, d in self._deadlines.values() if meant(owner, seq)]
+            turns = tuple(self._turns)
         for deadline in found:
             deadline.cancel()
-        return len(found)
+        return len(found) + sum(turn.cancel_if(meant) for turn in turns)

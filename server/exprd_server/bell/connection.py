@@ -19,23 +19,27 @@ from exprd_proto import doorbell
 from exprd_server import replies, requests
 from exprd_server.bell.prepared import Prepared
 from exprd_server.bell.regions import Region
+from exprd_server.bell.turns import Turn
 from exprd_server.deadline import Deadline
 from exprd_server.outcomes import Outcomes
-from exprd_server.values import CallId, Delivery, ExecuteCall
+from exprd_server.values import BufferInfo, CallId, Delivery, ExecuteCall, ExecuteReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
+    from exprd_compiler.ir.counts import EventCount
+    from exprd_server.bell.turns import Watch
+    from exprd_server.direct import DirectCall
     from exprd_server.engine import LocalEngine
     from exprd_server.log import Logger
     from exprd_server.settings import Settings
-    from exprd_server.values import ExecuteReply
+    from exprd_server.values import Array
 
 PREPARED: Final = 1024  # calls of one connection
 _LEAST_REGION: Final = 1 << 20
 _SLACK: Final = 1 << 10
+_RESULT_BYTES: Final = 16 << 20  # results up to here go through the region of answers
+_TOUCH_SECONDS: Final = 1.0
 
 
 class BrokenFrame(Exception):
@@ -50,6 +54,7 @@ class BellConnection:
         client_id: whose calls these are.
         engine: of the client's namespace.
         settings: of that namespace.
+        watch: looks at its calls.
         log: where errors go.
     """
 
@@ -59,9 +64,13 @@ class BellConnection:
         client_id: str,
         engine: LocalEngine,
         settings: Settings,
+        watch: Watch,
         log: Logger,
     ) -> None:
         self._end = end
+        self._turn = Turn(client_id, end)
+        self._watch = watch
+        self._touched = 0.0
         self._client_id = client_id
         self._engine = engine
         self._settings = settings
@@ -71,7 +80,7 @@ class BellConnection:
         self._frame = self._memory.data
         self._prepared: dict[int, Prepared] = {}
         self._region: Region | None = None
-        self._private: NDArray[Any] | None = None
+        self._private: Array | None = None
         self._answers: Region | None = None
         self._lent = 0
         self._room = requests.reply_bytes(settings.limits)
@@ -83,6 +92,8 @@ class BellConnection:
     def serve(self) -> None:
         """Answers frames until the client or the server has enough."""
         receive, frame, unpack = self._end.recv_into, self._frame, doorbell.ASK.unpack_from
+        self._watch.add(self._turn)
+        self._engine.running.join(self._turn)
         try:
             while (length := receive(frame)) > 0:
                 if length < doorbell.ASK.size:
@@ -97,56 +108,102 @@ class BellConnection:
                 else:
                     self._other(kind, number, nbytes, seq, acked)
         finally:
+            self._engine.running.part(self._turn)
+            self._watch.drop(self._turn)
             self._give_back()
 
     # ---- calls
     def _call(self, number: int, nbytes: int, seq: int, acked: int, seconds: float) -> None:
         longest = self._settings.execute_seconds
+        if not 0 < seconds < longest:
+            seconds = longest
         try:
             prepared = self._prepared.get(number)
             if prepared is None or prepared.nbytes != nbytes:
                 raise _misfit(number, prepared)
-            call = ExecuteCall(
-                handle=prepared.handle,
-                inputs=prepared.inputs(),
-                deliveries=prepared.deliveries,
-                delivery=Delivery.AUTO,
-                call_id=CallId(client_id=self._client_id, seq=seq, acked_through=acked),
-                client_id=self._client_id,
-                reply_bytes=self._room,
-            )
-            deadline = Deadline(seconds if 0 < seconds < longest else longest)
-            answer = self._answer(prepared, self._engine.execute(call, deadline), seq)
+            if prepared.direct is not None:
+                answer = self._directly(prepared, prepared.direct, seq, seconds)
+            else:
+                reply = self._recorded(prepared, seq, acked, seconds)
+                answer = self._answer(prepared, reply, seq)
         except Exception as error:
             answer = self._failure(error, seq)
         self._end.send(answer)
 
+    def _directly(self, prepared: Prepared, direct: DirectCall, seq: int, seconds: float) -> bytes:
+        """Runs a call that leaves nothing behind: to run it again is to get its answer again."""
+        turn = self._turn
+        now = turn.begin(seq, seconds)
+        if self._watch.sleeps:
+            self._watch.wake()
+        try:
+            self._engine.function(prepared.handle)  # or it was released
+            if now - self._touched > _TOUCH_SECONDS:
+                self._touched = now
+                self._engine.renew(self._client_id)
+            outputs, met = direct(prepared.arrays(), turn)
+        finally:
+            turn.over()
+        if met or sum([x.nbytes for x in outputs]) > _RESULT_BYTES:
+            return self._answer(prepared, self._kept(outputs, met), seq)
+        return self._packed(prepared, outputs, (), seq, 0)
+
+    def _kept(self, outputs: Sequence[Array], met: Sequence[EventCount]) -> ExecuteReply:
+        """An answer whose large arrays stay here."""
+        small = self._limits.inline_bytes // max(1, len(outputs))
+        values = [x if x.nbytes <= small else self._engine.put(self._client_id, x) for x in outputs]
+        return ExecuteReply(outputs=tuple(values), warnings=tuple(met))
+
+    def _recorded(self, prepared: Prepared, seq: int, acked: int, seconds: float) -> ExecuteReply:
+        call = ExecuteCall(
+            handle=prepared.handle,
+            inputs=prepared.inputs(),
+            deliveries=prepared.deliveries,
+            delivery=Delivery.AUTO,
+            call_id=CallId(client_id=self._client_id, seq=seq, acked_through=acked),
+            client_id=self._client_id,
+            reply_bytes=self._room,
+        )
+        return self._engine.execute(call, Deadline(seconds))
+
     def _answer(self, prepared: Prepared, reply: ExecuteReply, seq: int) -> bytes:
         """The last frame of an answer; those before it are on their way."""
         values = [x for x in reply.outputs if x is not None]
-        if reply.warnings or reply.printed or not all(type(x) is np.ndarray for x in values):
+        arrays = [x for x in values if not isinstance(x, BufferInfo)]
+        if reply.warnings or reply.printed or len(arrays) < len(values):
             response = replies.execute_response(reply, self._engine.incarnation)
             return self._told(doorbell.RESPONSE, response.SerializeToString(), seq)
-        arrays: list[NDArray[Any]] = values  # type: ignore[assignment]
-        facts = [version for _, version in reply.versions]
+        flags = doorbell.REPLAYED if reply.replayed else 0
+        return self._packed(prepared, arrays, [v for _, v in reply.versions], seq, flags)
+
+    def _packed(
+        self,
+        prepared: Prepared,
+        arrays: Sequence[Array],
+        versions: Sequence[int],
+        seq: int,
+        flags: int,
+    ) -> bytes:
+        facts = [*versions]
+        total = 0
         for array in arrays:
             facts += array.shape
+            total += array.nbytes + doorbell.ALIGN
         head = prepared.facts.pack(*facts)
-        flags = doorbell.REPLAYED if reply.replayed else 0
-        start = doorbell.ANSWER.size + len(head)
-        places, end = doorbell.placed([x.nbytes for x in arrays], start)
-        if end - start <= doorbell.INLINE_BYTES and end <= doorbell.FRAME_BYTES:
-            parts = [doorbell.ANSWER.pack(doorbell.RESULT, flags, end - doorbell.ANSWER.size, seq)]
-            parts.append(head)
-            for array, place in zip(arrays, places, strict=True):
-                parts += (bytes(place - start), array.tobytes())
-                start = place + array.nbytes
-            return b"".join(parts)
-        self._write(arrays)
-        flags |= doorbell.OUTSIDE
-        return doorbell.ANSWER.pack(doorbell.RESULT, flags, len(head), seq) + head
+        if total > doorbell.INLINE_BYTES:
+            self._write(arrays)
+            flags |= doorbell.OUTSIDE
+            return doorbell.ANSWER.pack(doorbell.RESULT, flags, len(head), seq) + head
+        parts = [head]
+        pad = prepared.pad
+        for array in arrays:
+            data = array.tobytes()
+            parts += (pad, data)
+            pad = bytes(-len(data) % doorbell.ALIGN)
+        body = b"".join(parts)
+        return doorbell.ANSWER.pack(doorbell.RESULT, flags, len(body), seq) + body
 
-    def _write(self, arrays: Sequence[NDArray[Any]]) -> None:
+    def _write(self, arrays: Sequence[Array]) -> None:
         """Copies arrays into the region of answers, which grows when it has to."""
         places, end = doorbell.placed([x.nbytes for x in arrays])
         memory = self.answers(end).memory
@@ -188,12 +245,12 @@ class BellConnection:
         if number >= PREPARED:
             raise CallError(f"call {number} is prepared, numbers go up to {PREPARED - 1}")
         request = _parsed(wire.DoorbellCall(), text)
-        function = self._engine.function(request.handle)
         region = None if self._region is None else self._region.memory
         self._prepared.pop(number, None)
         self._prepared[number] = Prepared(
-            request, function, self._memory, region, self._private, self._limits
+            request, self._engine, self._memory, region, self._private, self._limits
         )
+        function = self._engine.function(request.handle)
         signature = function.info.signature
         ready = wire.DoorbellReady(
             outputs=[replies.tensor_type(x.type) for x in signature.outputs],
@@ -263,7 +320,7 @@ class BellConnection:
         self._region = self._private = self._answers = None
 
 
-def _aligned_memory(nbytes: int) -> NDArray[Any]:
+def _aligned_memory(nbytes: int) -> Array:
     """Fresh memory that begins where arrays of every dtype may."""
     memory = np.zeros(nbytes + doorbell.ALIGN, np.uint8)
     start = -memory.ctypes.data % doorbell.ALIGN

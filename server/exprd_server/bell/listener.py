@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_proto import doorbell
 from exprd_server.bell.connection import PREPARED, BellConnection, BrokenFrame
+from exprd_server.bell.turns import Watch
 from exprd_server.leases import check_client_id
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Doorbell:
         self._tickets: dict[bytes, Ticket] = {}
         self._open: dict[socket.socket, threading.Thread] = {}
         self._listener: socket.socket | None = None
+        self._watch = Watch()
         self._path = ""
 
     def start(self, path: str) -> None:
@@ -133,6 +135,7 @@ class Doorbell:
         last = time.monotonic() + seconds
         for _, thread in threads:
             thread.join(max(0.0, last - time.monotonic()))
+        self._watch.close()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -195,7 +198,9 @@ class Doorbell:
         end.settimeout(None)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIME.pack(_SEND_SECONDS, 0))
         end.send(doorbell.ANSWER.pack(doorbell.DONE, 0, 0, 0))
-        return BellConnection(end, ticket.client_id, ticket.engine, ticket.settings, self._log)
+        return BellConnection(
+            end, ticket.client_id, ticket.engine, ticket.settings, self._watch, self._log
+        )
 
 
 _PAUSE: Final = 0.05

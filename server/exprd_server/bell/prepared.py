@@ -15,6 +15,7 @@ from exprd_proto import doorbell
 from exprd_proto.arrays import WireError, carried_dtype, checked_nbytes
 from exprd_proto.decode import decode_type
 from exprd_server import requests
+from exprd_server.compilers import REFERENCE
 from exprd_server.values import BufferRef, Delivery
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import exprd_proto as wire
+    from exprd_server.engine import LocalEngine
     from exprd_server.functions import Function
     from exprd_server.settings import Limits
     from exprd_server.values import InputValue
@@ -38,7 +40,7 @@ class Prepared:
 
     Args:
         request: its description.
-        function: what it runs.
+        engine: what runs it.
         frame: the memory into which the connection receives frames.
         region: what the client writes into; None when it has none.
         private: memory of this process, as large as the region.
@@ -50,6 +52,8 @@ class Prepared:
         nbytes: what follows the head of a frame that makes the call.
         outside: whether its arrays lie in the region.
         facts: what stands before the arrays of a result.
+        pad: what stands between the two.
+        direct: the short way to run it; None when the call has an effect that is recorded.
 
     Raises:
         CallError: the description means nothing.
@@ -63,16 +67,18 @@ class Prepared:
         "_frame",
         "_inputs",
         "deliveries",
+        "direct",
         "facts",
         "handle",
         "nbytes",
         "outside",
+        "pad",
     )
 
     def __init__(
         self,
         request: wire.DoorbellCall,
-        function: Function,
+        engine: LocalEngine,
         frame: Array,
         region: Array | None,
         private: Array | None,
@@ -80,7 +86,18 @@ class Prepared:
     ) -> None:
         self.handle = request.handle
         self.deliveries = tuple(map(requests.delivery, request.deliveries))
+        function = engine.function(request.handle)
         self.facts = doorbell.facts_of(len(function.written), _ranks(function, self.deliveries))
+        start = doorbell.ANSWER.size + self.facts.size
+        self.pad = bytes(doorbell.aligned(start) - start)
+        self.direct = (
+            engine.direct(request.handle)
+            if not function.written
+            and not self.deliveries
+            and function.info.choices.target != REFERENCE
+            and all(x.WhichOneof("source") == "array" for x in request.inputs)
+            else None
+        )
         if len(request.inputs) > _INPUTS:
             raise CallError(f"{len(request.inputs)} inputs, at most {_INPUTS}")
         forms = [_form(i, x, limits) for i, x in enumerate(request.inputs)]
@@ -130,6 +147,11 @@ class Prepared:
             if flat.max() > 1:
                 raise CallError("a bool is sent as the byte 0 or 1")
         return self._with_buffers() if self._buffers else self._inputs
+
+    def arrays(self) -> Sequence[Array]:
+        """The same of a call that names no buffers."""
+        inputs: Sequence[Any] = self.inputs()
+        return inputs
 
     def _with_buffers(self) -> tuple[InputValue, ...]:
         inputs = list(self._inputs)
