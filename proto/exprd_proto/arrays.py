@@ -134,10 +134,11 @@ def view_bytes(number: int, shape: Sequence[int], data: bytes | memoryview) -> N
     if dtype.kind == "b":
         value = _checked_bools(np.frombuffer(data, dtype=np.uint8)).reshape(tuple(shape))
     else:
-        value = np.frombuffer(data, dtype=dtype).reshape(tuple(shape))
+        value = np.ndarray(tuple(shape), dtype, data)
         if not _LITTLE:
             value = value.astype(dtype.newbyteorder("="))
-    value.flags.writeable = False
+    if type(data) is not bytes:  # over which there are read-only arrays alone
+        value.flags.writeable = False
     return value
 
 

@@ -9,6 +9,7 @@ Source of the layout: https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
+import struct
 import sys
 import zlib
 from functools import lru_cache
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     Part: TypeAlias = bytes | memoryview[int]
 
-_VARINT, _BYTES, _FIXED32 = 0, 2, 5
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_DOUBLE = struct.Struct("<d")
 _COPIED = 512  # up to here a copy costs less than a view
 _LITTLE = sys.byteorder == "little"
 _SMALL = tuple(bytes((n,)) for n in range(128))
@@ -76,7 +78,10 @@ def _array_head(dtype: np.dtype[Any], shape: tuple[int, ...], nbytes: int, place
 
 
 def array_input(place: int, value: NDArray[Any]) -> tuple[Part, ...]:
-    """An array as an ExecuteInput in the field `place`: what stands before its bytes, and these."""
+    """An array as an ExecuteInput in the field `place`: what stands before its bytes, and these.
+
+    An ExecuteOutput has its array in the same place.
+    """
     head = _array_head(value.dtype, value.shape, value.nbytes, place)
     if value.nbytes < _COPIED:
         return head, (value if value.dtype.isnative and _LITTLE else _ordered(value)).tobytes()
@@ -106,6 +111,16 @@ def _ordered(value: NDArray[Any]) -> NDArray[Any]:
 def _bytes_of(value: NDArray[Any]) -> memoryview[int]:
     flat = np.ascontiguousarray(_ordered(value)).reshape(-1)
     return flat.view(np.uint8).data if flat.size else memoryview(b"")
+
+
+def double_field(number: int, value: float) -> bytes:
+    """A number of 64 bits."""
+    return key(number, _FIXED64) + _DOUBLE.pack(value)
+
+
+def size_of(parts: Sequence[Part]) -> int:
+    """How many bytes the parts are together."""
+    return sum(map(len, parts))
 
 
 def joined(parts: Sequence[Part]) -> bytes:

@@ -19,7 +19,8 @@ class Alarm:
     """Calls of functions at given times. Thread safe."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._waiting: dict[object, tuple[float, Callable[[], None]]] = {}
         self._next = math.inf
         self._thread: threading.Thread | None = None
@@ -28,7 +29,7 @@ class Alarm:
     def set(self, key: object, seconds: float, ring: Callable[[], None]) -> None:
         """Has `ring` called after some seconds, on the alarm's own thread."""
         end = time.monotonic() + seconds
-        with self._changed:
+        with self._lock:
             self._waiting[key] = (end, ring)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="exprd-alarm", daemon=True)
@@ -39,7 +40,7 @@ class Alarm:
 
     def drop(self, key: object) -> None:
         """Forgets a call; it may be ringing at this moment."""
-        with self._changed:
+        with self._lock:
             self._waiting.pop(key, None)
 
     def close(self) -> None:

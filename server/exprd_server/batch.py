@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import exprd_proto as wire
 from exprd_compiler.errors import LimitExceeded
 from exprd_server import requests
-from exprd_server.outcomes import Outcomes
+from exprd_server.answers import Answer, batch_frame
+from exprd_server.outcomes import failure_of
 
 if TYPE_CHECKING:
+    import exprd_proto as wire
     from exprd_server.deadline import Deadline
     from exprd_server.engine import LocalEngine
     from exprd_server.log import Logger
@@ -29,7 +30,7 @@ def run_batch(
     limits: Limits,
     deadline: Deadline,
     log: Logger,
-) -> wire.ExecuteBatchResponse:
+) -> Answer:
     """Runs the items in order, up to the first that fails, or until the answer is full.
 
     Raises:
@@ -42,14 +43,15 @@ def run_batch(
             hint="send them in several batches",
             fields={"limit": "batch_items"},
         )
-    outcomes = Outcomes(engine, limits, log)
-    response, total = wire.ExecuteBatchResponse(), 0
-    for position in range(count):
-        call = requests.batch_item(request, position, limits)
-        outcome = response.outcomes.add()
-        outcome.seq = call.call_id.seq if call.call_id is not None else position
-        nbytes = outcomes.run(call, deadline, outcome)
-        total += nbytes
-        if nbytes < 0 or total > _ANSWER_BYTES:
+    frame = batch_frame(engine.incarnation)
+    for position, call in enumerate(requests.batch_calls(request, limits)):
+        seq = position if call.call_id is None else call.call_id.seq
+        try:
+            reply = engine.execute(call, deadline)
+        except Exception as error:
+            frame.fail(seq, failure_of(error, seq, log))
             break
-    return response
+        frame.add(seq, reply)
+        if frame.nbytes > _ANSWER_BYTES:
+            break
+    return frame.answer()

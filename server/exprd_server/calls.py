@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -46,11 +46,10 @@ if TYPE_CHECKING:
     from exprd_server.variables import Snapshot, Variable, VariableTable
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(NamedTuple):
     """What one execution of native code gave."""
 
-    outputs: tuple[Array, ...]
+    outputs: Sequence[Array]
     updates: tuple[tuple[Variable, Array | Patch], ...]
     seconds: float
     met: tuple[EventCount, ...]
@@ -77,7 +76,7 @@ class Runner:
     ) -> ExecuteReply:
         """Runs a function once, or gives the answer of the earlier run of this call."""
         # A call without effect is not recorded: to run it again is to get its answer again.
-        effect = function.graph.updates or Delivery.KEEP in call.deliveries
+        effect = function.written or Delivery.KEEP in call.deliveries
         with self.calls.running(call.client_id, call.call_id, deadline):
             if call.call_id is None or not effect:
                 return self._execute(function, call, deadline, None)
@@ -110,32 +109,43 @@ class Runner:
         attempt: Attempt | None,
     ) -> ExecuteReply:
         check_counts(function, call)
-        written = function.written
+        written, variables = function.written, function.variables
         referred = [self._variables.find(x.uuid) for x in call.inputs if isinstance(x, VariableRef)]
+        if referred:
+            variables = (*variables, *referred)
         # Only a call that writes needs its reads to stand still; others take one snapshot.
-        read = [v for v in (*function.variables, *referred) if not is_fixed(v)] if written else ()
-        with Hold(written, read, deadline):
-            check(deadline, "the function ran")
-            snapshot = self._variables.snapshot(
-                (*function.variables, *referred), held=bool(written)
-            )
-            check_expected_versions(function, call, snapshot)
-            run = self._run(function, call, snapshot, deadline)
-            check(deadline, "its results were committed")
+        if not written:
+            run = self._run(function, call, variables, deadline)
+            return self._finish(function, call, run, attempt)
+        with Hold(written, [v for v in variables if not is_fixed(v)], deadline):
+            run = self._run(function, call, variables, deadline)
             return self._finish(function, call, run, attempt)
 
     def _run(
-        self, function: Function, call: ExecuteCall, snapshot: Snapshot, deadline: Deadline | None
+        self,
+        function: Function,
+        call: ExecuteCall,
+        variables: Sequence[Variable],
+        deadline: Deadline | None,
     ) -> _Run:
+        """Runs native code on what is published; what a call needs that writes nothing is short."""
+        check(deadline, "the function ran")
+        values: tuple[Array, ...] = ()
+        if variables or call.expected:
+            snapshot = self._variables.snapshot(variables, held=bool(function.written))
+            check_expected_versions(function, call, snapshot)
+            values = snapshot.values
         bound = len(function.variables)
-        inputs = self.inputs_of(function, call, snapshot.values[bound:])
+        inputs = self.inputs_of(function, call, values[bound:])
         start = time.perf_counter()
-        found, met = function.compiled.run([*inputs, *snapshot.values[:bound]], deadline)
-        results = tuple(found)
+        found, met = function.compiled.run([*inputs, *values[:bound]], deadline)
         seconds = time.perf_counter() - start
+        check(deadline, "its results were committed")
+        if not function.written:
+            return _Run(found, (), seconds, tuple(met))
         count = len(function.graph.outputs)
-        updates = tuple(zip(function.written, results[count:], strict=True))
-        return _Run(results[:count], updates, seconds, tuple(met))
+        updates = tuple(zip(function.written, found[count:], strict=True))
+        return _Run(found[:count], updates, seconds, tuple(met))
 
     def _finish(
         self, function: Function, call: ExecuteCall, run: _Run, attempt: Attempt | None
@@ -144,7 +154,7 @@ class Runner:
         try:
             reply = ExecuteReply(
                 outputs=outputs,
-                versions=tuple((v.uuid, v.version + 1) for v, _ in run.updates),
+                versions=tuple([(v.uuid, v.version + 1) for v, _ in run.updates]),
                 timings=(("execute", run.seconds),),
                 warnings=run.met,
             )
@@ -188,7 +198,10 @@ class Runner:
     ) -> list[Array]:
         """The checked inputs of a call, `referred` being the values of those that are variables."""
         rest = iter(referred)
-        inputs = [self._resolve(x, rest) for x in call.inputs]
+        inputs = [
+            x if type(x) is np.ndarray else self._resolve(x, rest)  # one call less for most
+            for x in call.inputs
+        ]
         _check_inputs(function, inputs)
         return inputs
 
@@ -199,6 +212,8 @@ class Runner:
 
     def deliver(self, call: ExecuteCall, values: Sequence[Array]) -> tuple[OutputValue, ...]:
         """Puts every output where it was asked to go; nothing is kept when one is refused."""
+        if not call.deliveries and self._is_small(call, values):
+            return tuple(values)
         deliveries = call.deliveries or (call.delivery,) * len(values)
         inline = self._inline(values, deliveries)
         out: list[OutputValue] = []
@@ -215,6 +230,15 @@ class Runner:
             self.withdraw(out)
             raise too_large_for_a_reply(_inline_bytes(out), call.reply_bytes)
         return tuple(out)
+
+    def _is_small(self, call: ExecuteCall, values: Sequence[Array]) -> bool:
+        """Whether all values travel in the answer because nothing speaks against it."""
+        room = self._limits.inline_bytes
+        if call.reply_bytes is not None and call.reply_bytes < room:
+            room = call.reply_bytes
+        for value in values:
+            room -= value.nbytes
+        return room >= 0 and (call.delivery is Delivery.AUTO or call.delivery is Delivery.INLINE)
 
     def withdraw(self, outputs: Sequence[OutputValue]) -> None:
         """Frees the outputs that were kept for a caller who does not get them."""
@@ -284,12 +308,13 @@ def check_counts(function: Function, call: ExecuteCall) -> None:
 
 
 def _check_inputs(function: Function, inputs: Sequence[Array]) -> None:
-    for position, (value, form) in enumerate(zip(inputs, function.forms, strict=True)):
-        dtype, ndim, extents = form
+    # Written out, because this runs for every input of every call.
+    for position, (dtype, ndim, extents) in enumerate(function.forms):
+        value = inputs[position]
         if (
-            value.dtype != dtype
+            (value.dtype is not dtype and value.dtype != dtype)
             or value.ndim != ndim
-            or any(value.shape[axis] != extent for axis, extent in extents)
+            or (extents and any(value.shape[axis] != extent for axis, extent in extents))
         ):
             raise _misfit(function, position, value)
 
@@ -307,6 +332,8 @@ def _misfit(function: Function, position: int, value: Array) -> CallError:
 
 def check_expected_versions(function: Function, call: ExecuteCall, snapshot: Snapshot) -> None:
     """Returns if the variables of a function are at the versions that a call expects."""
+    if not call.expected:
+        return
     current = {
         variable.uuid: version
         for variable, version in zip(function.variables, snapshot.versions, strict=False)

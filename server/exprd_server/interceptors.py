@@ -6,6 +6,7 @@ sees a traceback, a path or the text of an unknown exception.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 import time
@@ -18,6 +19,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from exprd_compiler.errors import CallError, Cancelled, LimitExceeded
+from exprd_server.answers import encoder
 from exprd_server.statuses import RETRY_FIELD, TRAILER, Status, status_of
 
 if TYPE_CHECKING:
@@ -56,13 +58,37 @@ class _RichStatus(grpc.Status):
         )
 
 
+class Room:
+    """Places for so many at a time. Thread safe; nobody waits for one."""
+
+    __slots__ = ("_free", "_lock")
+
+    def __init__(self, places: int) -> None:
+        self._lock = threading.Lock()
+        self._free = places
+
+    def acquire(self) -> bool:
+        """Takes a place, if there is one."""
+        with self._lock:
+            if not self._free:
+                return False
+            self._free -= 1
+            return True
+
+    def release(self) -> None:
+        """Gives a place back."""
+        with self._lock:
+            self._free += 1
+
+
 class Boundary(grpc.ServerInterceptor):
     """Wraps every handler of ours: bad bytes and exceptions in, statuses and log lines out."""
 
     def __init__(self, log: Logger, calls: int, stream_seconds: float) -> None:
         self._log = log
+        self._verbose = log.is_enabled_for(logging.DEBUG)  # what is not written is not gathered
         self._calls = calls
-        self._room = threading.BoundedSemaphore(calls)
+        self._room = Room(calls)
         self._stream_seconds = stream_seconds
         self._known: dict[str, tuple[Any, Any]] = {}
 
@@ -84,7 +110,7 @@ class Boundary(grpc.ServerInterceptor):
 
     def _wrapped(self, handler: Any, method: str) -> Any:
         parse = _tolerant(handler.request_deserializer)
-        encode = handler.response_serializer
+        encode = encoder(handler.response_serializer)
         if handler.unary_unary is not None:
             inner = handler.unary_unary
             admitted = inner if _ALWAYS in method else self._admitted(inner)
@@ -97,21 +123,24 @@ class Boundary(grpc.ServerInterceptor):
             both = self._session(handler.stream_stream, method)
             return grpc.stream_stream_rpc_method_handler(both, parse, encode)
         stream = self._stream(handler.unary_stream, method)
-        return grpc.unary_stream_rpc_method_handler(stream, parse, _written(encode))
+        return grpc.unary_stream_rpc_method_handler(stream, parse, encode)
 
     @contextmanager
     def _place(self) -> Generator[None]:
         """A place among the calls; when there is none, callers are told at once, not queued."""
-        if not self._room.acquire(blocking=False):
-            raise LimitExceeded(
-                f"the server handles {self._calls} calls already; nothing has changed",
-                hint="try again in a moment",
-                fields={"limit": "calls", RETRY_FIELD: _RETRY_MS},
-            )
+        if not self._room.acquire():
+            raise self._full()
         try:
             yield
         finally:
             self._room.release()
+
+    def _full(self) -> LimitExceeded:
+        return LimitExceeded(
+            f"the server handles {self._calls} calls already; nothing has changed",
+            hint="try again in a moment",
+            fields={"limit": "calls", RETRY_FIELD: _RETRY_MS},
+        )
 
     @contextmanager
     def _time_limit(self, context: grpc.ServicerContext) -> Generator[None]:
@@ -125,9 +154,14 @@ class Boundary(grpc.ServerInterceptor):
             timer.cancel()
 
     def _admitted(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        # written out, because most calls go this way
         def call(request: Any, context: grpc.ServicerContext) -> Any:
-            with self._place():
+            if not self._room.acquire():
+                raise self._full()
+            try:
                 return inner(request, context)
+            finally:
+                self._room.release()
 
         return call
 
@@ -178,7 +212,9 @@ class Boundary(grpc.ServerInterceptor):
         return call
 
     def _note(self, method: str, start: float, context: grpc.ServicerContext) -> None:
-        self._log.debug("call", method=method, seconds=_since(start), request_id=_given(context))
+        if self._verbose:
+            seconds, named = _since(start), _given(context)
+            self._log.debug("call", method=method, seconds=seconds, request_id=named)
 
     def _abort(
         self, error: Exception, method: str, start: float, context: grpc.ServicerContext
@@ -199,11 +235,6 @@ class Boundary(grpc.ServerInterceptor):
             self._log.error("failed", incident=status.detail.incident, exc_info=error, **facts)
         context.abort_with_status(_RichStatus(status))
         raise AssertionError("abort_with_status returns by raising")
-
-
-def _written(encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-    """A serializer that lets messages pass which are bytes already."""
-    return lambda message: message if type(message) is bytes else encode(message)
 
 
 def _tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from exprd_compiler.errors import CallError, LimitExceeded
@@ -114,6 +115,7 @@ class LeaseTable:
         return lease
 
 
+@lru_cache(maxsize=4096)  # every call asks it of the same few
 def check_client_id(client_id: str) -> None:
     """Returns if the id is one: 1 to 64 characters that are safe in a log line."""
     if not 0 < len(client_id) <= _ID_LENGTH or not _ID_CHARACTERS.issuperset(client_id):

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 class ReadWriteLock:
     """A lock that admits any number of readers, or one writer."""
 
-    __slots__ = ("_changed", "_readers", "_waiting", "_waiting_writers", "_writing")
+    __slots__ = ("_changed", "_lock", "_readers", "_waiting", "_waiting_writers", "_writing")
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()  # by itself it is entered five times faster
+        self._changed = threading.Condition(self._lock)
         self._readers = 0
         self._waiting = 0  # readers and writers; nobody is woken when nobody waits
         self._waiting_writers = 0
@@ -30,29 +31,34 @@ class ReadWriteLock:
 
     def acquire_read(self, timeout: float | None) -> bool:
         """Takes a share of the lock; false when the time ran out."""
-        with self._changed:
-            free = self._open_to_readers() or self._wait(self._open_to_readers, timeout)
+        with self._lock:
+            if self._writing or self._waiting_writers:
+                free = self._wait(self._open_to_readers, timeout)
+            else:
+                free = True
             self._readers += free
             return free
 
     def acquire_write(self, timeout: float | None) -> bool:
         """Takes the whole lock; false when the time ran out."""
-        with self._changed:
-            free = self._open_to_writer() or self._wait_to_write(timeout)
+        with self._lock:
+            free = self._wait_to_write(timeout) if self._writing or self._readers else True
             self._writing |= free
             return free
 
     def release_read(self) -> None:
         """Gives a share back."""
-        with self._changed:
+        with self._lock:
             self._readers -= 1
-            self._wake()
+            if self._waiting:
+                self._changed.notify_all()
 
     def release_write(self) -> None:
         """Gives the whole lock back."""
-        with self._changed:
+        with self._lock:
             self._writing = False
-            self._wake()
+            if self._waiting:
+                self._changed.notify_all()
 
     def _wait_to_write(self, timeout: float | None) -> bool:
         self._waiting_writers += 1
@@ -60,7 +66,8 @@ class ReadWriteLock:
             return self._wait(self._open_to_writer, timeout)
         finally:
             self._waiting_writers -= 1
-            self._wake()  # readers may have waited for this writer
+            if self._waiting:  # readers, for this writer
+                self._changed.notify_all()
 
     def _wait(self, free: Callable[[], bool], timeout: float | None) -> bool:
         self._waiting += 1
@@ -68,10 +75,6 @@ class ReadWriteLock:
             return self._changed.wait_for(free, timeout)
         finally:
             self._waiting -= 1
-
-    def _wake(self) -> None:
-        if self._waiting:
-            self._changed.notify_all()
 
     def _open_to_readers(self) -> bool:
         return not self._writing and not self._waiting_writers
@@ -101,22 +104,23 @@ class Hold:
         DeadlineExceeded: the deadline lapsed before all were free.
     """
 
-    __slots__ = ("_deadline", "_held", "_wanted", "_writing")
+    __slots__ = ("_deadline", "_held", "_wanted")
 
     def __init__(
         self, write: Sequence[Lockable], read: Sequence[Lockable], deadline: Deadline | None
     ) -> None:
-        self._writing = {item.uuid for item in write}
-        self._wanted = {item.uuid: item for item in (*read, *write)}
+        wanted = {item.uuid: (item, False) for item in read}
+        for item in write:
+            wanted[item.uuid] = (item, True)
+        self._wanted = [wanted[uuid] for uuid in sorted(wanted)]
         self._deadline = deadline
-        self._held: list[Lockable] = []
+        self._held: list[tuple[Lockable, bool]] = []
 
     def __enter__(self) -> None:
         try:
-            for uuid in sorted(self._wanted):
-                item = self._wanted[uuid]
-                _acquire(item, self._deadline, exclusive=uuid in self._writing)
-                self._held.append(item)
+            for item, exclusive in self._wanted:
+                _acquire(item, self._deadline, exclusive=exclusive)
+                self._held.append((item, exclusive))
         except BaseException:
             self._release()
             raise
@@ -131,8 +135,11 @@ class Hold:
 
     def _release(self) -> None:
         while self._held:
-            item = self._held.pop()
-            _release(item, exclusive=item.uuid in self._writing)
+            item, exclusive = self._held.pop()
+            if exclusive:
+                item.lock.release_write()
+            else:
+                item.lock.release_read()
 
 
 def _acquire(item: Lockable, deadline: Deadline | None, *, exclusive: bool) -> None:
@@ -141,10 +148,3 @@ def _acquire(item: Lockable, deadline: Deadline | None, *, exclusive: bool) -> N
     if not acquire(timeout):
         assert deadline is not None  # without a timeout an acquisition cannot fail
         raise deadline.lapsed(f"shared variable {item.uuid} became free")
-
-
-def _release(item: Lockable, *, exclusive: bool) -> None:
-    if exclusive:
-        item.lock.release_write()
-    else:
-        item.lock.release_read()

@@ -33,6 +33,10 @@ class Logger(Protocol):
         """Writes an event of level error."""
         ...
 
+    def is_enabled_for(self, level: int) -> bool:
+        """Whether events of a level, as `logging` numbers them, are written."""
+        ...
+
 
 LEVELS: Mapping[str, int] = {
     "debug": logging.DEBUG,

@@ -16,6 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 import exprd_proto as wire
 from exprd_compiler.errors import CallError
 from exprd_server.address import parse_address
+from exprd_server.answers import Answer
 
 if TYPE_CHECKING:
     from exprd_server.tenants import Tenants
@@ -64,6 +65,13 @@ class Metrics:
         read = _READERS.get(type(message))
         if read is not None:
             read(self, message)
+
+    def told(self, answer: Answer) -> None:
+        """Counts what an answer tells that is bytes already."""
+        for stage, seconds in answer.timings:
+            self._stages.labels(stage).observe(seconds)
+        if answer.commits:
+            self.commits.inc(answer.commits)
 
     def staged(self, timings: Iterable[wire.StageTiming]) -> None:
         """Counts the time of stages."""
@@ -134,14 +142,6 @@ def _read_set(metrics: Metrics, message: wire.StateServiceSetResponse) -> None:
         metrics.commits.inc()
 
 
-def _read_outcomes(
-    metrics: Metrics, message: wire.SessionResponse | wire.ExecuteBatchResponse
-) -> None:
-    for outcome in message.outcomes:
-        if outcome.HasField("response"):
-            _read_executed(metrics, outcome.response)
-
-
 def _read_repeated(metrics: Metrics, message: wire.RepeatResponse) -> None:
     if message.HasField("result"):
         _read_executed(metrics, message.result.response)
@@ -150,10 +150,8 @@ def _read_repeated(metrics: Metrics, message: wire.RepeatResponse) -> None:
 _READERS: Final[Mapping[type[Any], Callable[[Metrics, Any], None]]] = MappingProxyType(
     {
         wire.CompileResponse: _read_compiled,
-        wire.ExecuteResponse: _read_executed,
+        Answer: Metrics.told,
         wire.StateServiceSetResponse: _read_set,
-        wire.SessionResponse: _read_outcomes,
-        wire.ExecuteBatchResponse: _read_outcomes,
         wire.RepeatResponse: _read_repeated,
     }
 )

@@ -8,19 +8,15 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from exprd_server import replies, requests
+import exprd_proto as wire
 from exprd_server.statuses import status_of
-from exprd_server.values import BufferInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import exprd_proto as wire
-    from exprd_server.deadline import Deadline
     from exprd_server.engine import LocalEngine
     from exprd_server.log import Logger
     from exprd_server.settings import Limits
-    from exprd_server.values import ExecuteCall, ExecuteReply
 
 # The numbers of google.rpc.Code, for the names that `statuses` gives.
 CODES: Final[Mapping[str, int]] = MappingProxyType(
@@ -44,54 +40,25 @@ CODES: Final[Mapping[str, int]] = MappingProxyType(
 
 
 class Outcomes:
-    """Runs calls one by one and writes what came of each."""
+    """Writes errors into outcomes."""
 
-    __slots__ = ("_engine", "_limits", "_log")
+    __slots__ = ("_log",)
 
     def __init__(self, engine: LocalEngine, limits: Limits, log: Logger) -> None:
-        self._engine = engine
-        self._limits = limits
+        del engine, limits
         self._log = log
-
-    def execute(
-        self, request: wire.ExecuteRequest, deadline: Deadline, outcome: wire.CallOutcome
-    ) -> int:
-        """Runs the call of a request; the size of the answer's arrays in bytes."""
-        outcome.seq = request.call_id.seq
-        try:
-            call = requests.execute_call(request, self._limits)
-            return self._run(call, deadline, outcome)
-        except Exception as error:
-            self.fail(error, outcome)
-            return 0
-
-    def run(self, call: ExecuteCall, deadline: Deadline, outcome: wire.CallOutcome) -> int:
-        """Runs a call; the size of the answer's arrays in bytes, or -1 when it failed."""
-        try:
-            return self._run(call, deadline, outcome)
-        except Exception as error:
-            self.fail(error, outcome)
-            return -1
 
     def fail(self, error: Exception, outcome: wire.CallOutcome) -> None:
         """Writes an error, and notes it."""
-        status = status_of(error)
-        failure = outcome.failure
-        failure.code = CODES[status.code]
-        failure.detail.CopyFrom(status.detail)
-        facts = {"method": "call", "seq": outcome.seq, "code": status.code}
-        if status.expected:
-            self._log.info(
-                "refused", kind=status.detail.kind, reason=status.detail.message, **facts
-            )
-        else:
-            self._log.error("failed", incident=status.detail.incident, exc_info=error, **facts)
-
-    def _run(self, call: ExecuteCall, deadline: Deadline, outcome: wire.CallOutcome) -> int:
-        reply = self._engine.execute(call, deadline)
-        replies.write_reply(outcome.response, reply, self._engine.incarnation)
-        return _nbytes(reply)
+        outcome.failure.CopyFrom(failure_of(error, outcome.seq, self._log))
 
 
-def _nbytes(reply: ExecuteReply) -> int:
-    return sum(x.nbytes for x in reply.outputs if x is not None and not isinstance(x, BufferInfo))
+def failure_of(error: Exception, seq: int, log: Logger) -> wire.CallFailure:
+    """The message of an error, which is noted in the log."""
+    status = status_of(error)
+    facts = {"method": "call", "seq": seq, "code": status.code}
+    if status.expected:
+        log.info("refused", kind=status.detail.kind, reason=status.detail.message, **facts)
+    else:
+        log.error("failed", incident=status.detail.incident, exc_info=error, **facts)
+    return wire.CallFailure(code=CODES[status.code], detail=status.detail)

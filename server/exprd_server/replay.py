@@ -8,7 +8,6 @@ known. A failed attempt leaves no trace, because it changed nothing.
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,8 @@ from exprd_server.store import CallRecord
 from exprd_server.values import BufferInfo, ExecuteReply
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable
+    from types import TracebackType
 
     from exprd_server.deadline import Deadline
     from exprd_server.settings import Limits
@@ -37,22 +37,40 @@ class _Client:
 
 
 class Attempt:
-    """The right to run one call, or the answer of an earlier run.
+    """The right to run one call, or the answer of an earlier run; a context.
 
     Whoever runs it commits with `record_of`, then says `committed`; without that the
     attempt counts as failed and may be made again.
     """
 
-    __slots__ = ("_limits", "call_id", "digest", "record", "replay")
+    __slots__ = ("_limits", "_settle", "call_id", "digest", "record", "replay")
 
     def __init__(
-        self, call_id: CallId, digest: bytes, replay: Reply | None, limits: Limits
+        self,
+        call_id: CallId,
+        digest: bytes,
+        replay: Reply | None,
+        limits: Limits,
+        settle: Callable[[Attempt], None],
     ) -> None:
         self.call_id = call_id
         self.digest = digest
         self.replay = replay
         self.record: CallRecord | None = None
         self._limits = limits
+        self._settle = settle
+
+    def __enter__(self) -> Attempt:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.replay is None or _is_unfinished(self.replay):
+            self._settle(self)
 
     def record_of(self, reply: Reply, nbytes: int) -> CallRecord:
         """The record that goes into the commit of this attempt; `nbytes` is the answer's size."""
@@ -76,7 +94,9 @@ class ReplayWindow:
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
         self._limits = limits
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._waiting = 0  # nobody is woken when nobody waits
         self._clients: dict[str, _Client] = {}
         for record in store.records():
             client = self._client(record.client_id)
@@ -87,11 +107,8 @@ class ReplayWindow:
         for client_id, client in self._clients.items():
             self._trim(client_id, client)
 
-    @contextmanager
-    def attempt(
-        self, call_id: CallId, digest: bytes, deadline: Deadline | None
-    ) -> Generator[Attempt]:
-        """Admits a call; waits while the same call runs elsewhere.
+    def attempt(self, call_id: CallId, digest: bytes, deadline: Deadline | None) -> Attempt:
+        """Admits a call, whose attempt is to be entered; waits while the same runs elsewhere.
 
         Raises:
             CallError: the id is malformed, or was used for another call.
@@ -100,30 +117,27 @@ class ReplayWindow:
         """
         _check_call_id(call_id)
         replay = self._admit(call_id, digest, deadline)
-        attempt = Attempt(call_id, digest, replay, self._limits)
-        try:
-            yield attempt
-        finally:
-            if replay is None or _is_unfinished(replay):
-                self._settle(attempt)
+        return Attempt(call_id, digest, replay, self._limits, self._settle)
 
     def forget_client(self, client_id: str) -> None:
         """Drops all that is known of a client."""
-        with self._changed:
+        with self._lock:
             known = self._clients.pop(client_id, None) is not None
         if known:
             self._store.drop_client(client_id)
 
     def clients(self) -> frozenset[str]:
         """The ids of all clients with calls that may be retried."""
-        with self._changed:
+        with self._lock:
             return frozenset(self._clients)
 
     def _admit(self, call_id: CallId, digest: bytes, deadline: Deadline | None) -> Reply | None:
-        with self._changed:
+        with self._lock:
             client = self._client(call_id.client_id)
-            self._acknowledge(call_id, client)
-            self._await(call_id, client, deadline)
+            if call_id.acked_through > client.floor:
+                self._raise_floor(call_id.client_id, client, call_id.acked_through)
+            if call_id.seq in client.running:
+                self._await(call_id, client, deadline)
             record = client.done.get(call_id.seq)
             if record is None:
                 if call_id.seq <= client.floor:
@@ -146,28 +160,30 @@ class ReplayWindow:
 
     def _await(self, call_id: CallId, client: _Client, deadline: Deadline | None) -> None:
         timeout = None if deadline is None else deadline.remaining()
-        if not self._changed.wait_for(lambda: call_id.seq not in client.running, timeout):
+        self._waiting += 1
+        try:
+            done = self._changed.wait_for(lambda: call_id.seq not in client.running, timeout)
+        finally:
+            self._waiting -= 1
+        if not done:
             assert deadline is not None  # without a timeout the wait cannot fail
             raise deadline.lapsed("the first attempt of this call finished")
 
     def _settle(self, attempt: Attempt) -> None:
         record, client_id = attempt.record, attempt.call_id.client_id
-        with self._changed:
+        with self._lock:
             client = self._client(client_id)
             client.running.pop(attempt.call_id.seq, None)
             if record is not None:
                 client.done[record.seq] = record
                 client.nbytes += record.nbytes
                 self._trim(client_id, client)
-            self._changed.notify_all()
+            if self._waiting:
+                self._changed.notify_all()
 
     def _trim(self, client_id: str, client: _Client) -> None:
         while self._is_full(client):
             self._raise_floor(client_id, client, min(client.done))
-
-    def _acknowledge(self, call_id: CallId, client: _Client) -> None:
-        if call_id.acked_through > client.floor:
-            self._raise_floor(call_id.client_id, client, call_id.acked_through)
 
     def _raise_floor(self, client_id: str, client: _Client, floor: int) -> None:
         client.floor = max(client.floor, floor)
@@ -182,7 +198,10 @@ class ReplayWindow:
         )
 
     def _client(self, client_id: str) -> _Client:
-        return self._clients.setdefault(client_id, _Client())
+        client = self._clients.get(client_id)
+        if client is None:
+            client = self._clients[client_id] = _Client()
+        return client
 
 
 def _of_earlier_process(record: CallRecord) -> CallRecord:

@@ -99,6 +99,21 @@ def execute_response(reply: ExecuteReply, incarnation: str) -> wire.ExecuteRespo
     return response
 
 
+def remarks(reply: ExecuteReply) -> wire.ExecuteResponse:
+    """What the answer to a call says beside its results."""
+    return wire.ExecuteResponse(
+        printed=[wire.PrintedRecord(text=text) for text in reply.printed],
+        warnings=map(_warning, reply.warnings),
+    )
+
+
+def output(value: OutputValue) -> wire.ExecuteOutput:
+    """One result, wherever it went."""
+    message = wire.ExecuteOutput()
+    write_output(message, value)
+    return message
+
+
 def write_reply(response: wire.ExecuteResponse, reply: ExecuteReply, incarnation: str) -> None:
     """Writes the answer to one call into a fresh message, which may lie within another."""
     response.incarnation = incarnation

@@ -32,7 +32,7 @@ from exprd_server.values import (
 from exprd_server.variables import NewVariable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -93,34 +93,49 @@ def compile_call(
 def execute_call(request: wire.ExecuteRequest, limits: Limits) -> ExecuteCall:
     """The call of an Execute request."""
     identity = call_id(request.call_id) if request.HasField("call_id") else None
+    return _execute_call(request, identity, limits)
+
+
+def session_call(
+    request: wire.ExecuteRequest, client_id: str, acked_through: int, limits: Limits
+) -> ExecuteCall:
+    """The call of a request in a frame, which says whose it is and what has arrived."""
+    identity = CallId(client_id=client_id, seq=request.call_id.seq, acked_through=acked_through)
+    return _execute_call(request, identity, limits)
+
+
+def _execute_call(
+    request: wire.ExecuteRequest, identity: CallId | None, limits: Limits
+) -> ExecuteCall:
+    # What most requests do not have is asked for by its length, and not walked.
+    expected, deliveries = request.expected, request.deliveries
     return ExecuteCall(
         handle=request.handle,
-        inputs=tuple(_input(position, x) for position, x in enumerate(request.inputs)),
-        deliveries=tuple(map(delivery, request.deliveries)),
+        inputs=_inputs(request.inputs),
+        deliveries=tuple(map(delivery, deliveries)) if deliveries else (),
         delivery=Delivery.AUTO,
         call_id=identity,
         client_id=identity.client_id if identity else "",
-        expected=tuple((e.uuid, e.version) for e in request.expected),
-        reply_bytes=reply_bytes(limits),
+        expected=tuple((e.uuid, e.version) for e in expected) if expected else (),
+        reply_bytes=limits.message_bytes - _REPLY_MARGIN,
         expected_incarnation=request.expected_incarnation,
     )
 
 
-def batch_item(request: wire.ExecuteBatchRequest, position: int, limits: Limits) -> ExecuteCall:
-    """The call of one item of a batch; its number follows those of the items before it."""
+def batch_calls(request: wire.ExecuteBatchRequest, limits: Limits) -> Iterator[ExecuteCall]:
+    """The calls of the items of a batch; their numbers follow each other."""
     identity = call_id(request.call_id) if request.HasField("call_id") else None
-    if identity is not None:
-        identity = replace(identity, seq=identity.seq + position)
-    return ExecuteCall(
+    whole = ExecuteCall(
         handle=request.handle,
-        inputs=tuple(_input(i, x) for i, x in enumerate(request.items[position].inputs)),
         deliveries=tuple(map(delivery, request.deliveries)),
         delivery=Delivery.AUTO,
-        call_id=identity,
         client_id=identity.client_id if identity else "",
         reply_bytes=reply_bytes(limits),
         expected_incarnation=request.expected_incarnation,
     )
+    for position, item in enumerate(request.items):
+        number = None if identity is None else replace(identity, seq=identity.seq + position)
+        yield replace(whole, inputs=_inputs(item.inputs), call_id=number)
 
 
 def repeat_call(request: wire.RepeatRequest, limits: Limits) -> RepeatCall:
@@ -241,10 +256,17 @@ def _text(what: str, text: str, limits: Limits) -> str:
     return text
 
 
+def _inputs(messages: Sequence[wire.ExecuteInput]) -> tuple[InputValue, ...]:
+    return tuple([_input(position, x) for position, x in enumerate(messages)]) if messages else ()
+
+
 def _input(position: int, message: wire.ExecuteInput) -> InputValue:
     source = message.WhichOneof("source")
     if source == "array":
-        return _array(message.array, f"input {position}: ")
+        try:
+            return array_from_wire(message.array)
+        except WireError as error:
+            raise CallError(f"input {position}: {error}") from None
     if source == "buffer":
         return BufferRef(message.buffer)
     if source == "variable":
@@ -256,11 +278,9 @@ def _value(message: wire.VariableValue) -> NDArray[Any] | BufferRef:
     source = message.WhichOneof("source")
     if source is None:
         raise CallError("the request has no value")
-    return _array(message.array, "") if source == "array" else BufferRef(message.buffer)
-
-
-def _array(message: wire.Array, where: str) -> NDArray[Any]:
+    if source == "buffer":
+        return BufferRef(message.buffer)
     try:
-        return array_from_wire(message)
+        return array_from_wire(message.array)
     except WireError as error:
-        raise CallError(f"{where}{error}") from None
+        raise CallError(str(error)) from None

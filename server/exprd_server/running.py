@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
 
     from exprd_server.bell.turns import Turn
     from exprd_server.deadline import Deadline
@@ -30,25 +30,22 @@ class RunningCalls:
         self._turns: set[Turn] = set()
         self._early: OrderedDict[tuple[str, int], None] = OrderedDict()
 
-    @contextmanager
-    def running(
-        self, client_id: str, call_id: CallId | None, deadline: Deadline | None
-    ) -> Generator[None]:
-        """The time during which a call runs; one without a deadline cannot be cancelled."""
-        if deadline is None:
-            yield
-            return
-        key, seq = object(), 0 if call_id is None else call_id.seq
+    def running(self, client_id: str, call_id: CallId | None, deadline: Deadline | None) -> Running:
+        """The time during which a call runs, as a context; without a deadline none cancels it."""
+        return Running(self, client_id, 0 if call_id is None else call_id.seq, deadline)
+
+    def begin(self, key: object, client_id: str, seq: int, deadline: Deadline) -> None:
+        """Notes that a call runs."""
         with self._lock:
             self._deadlines[key] = (client_id, seq, deadline)
             unwanted = bool(self._early) and self._early.pop((client_id, seq), key) is None
         if unwanted:
             deadline.cancel()
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._deadlines[key]
+
+    def end(self, key: object) -> None:
+        """Notes that it has ended."""
+        with self._lock:
+            del self._deadlines[key]
 
     def join(self, turn: Turn) -> None:
         """Asks a turn as well when calls are to be cancelled."""
@@ -89,3 +86,30 @@ class RunningCalls:
         for deadline in found:
             deadline.cancel()
         return len(found) + sum(turn.cancel_if(meant) for turn in turns)
+
+
+class Running:
+    """The time of one call, as a context: written out, since every call makes one."""
+
+    __slots__ = ("_calls", "_client_id", "_deadline", "_seq")
+
+    def __init__(
+        self, calls: RunningCalls, client_id: str, seq: int, deadline: Deadline | None
+    ) -> None:
+        self._calls = calls
+        self._client_id = client_id
+        self._seq = seq
+        self._deadline = deadline
+
+    def __enter__(self) -> None:
+        if self._deadline is not None:
+            self._calls.begin(self, self._client_id, self._seq, self._deadline)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._deadline is not None:
+            self._calls.end(self)

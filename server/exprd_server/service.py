@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import exprd_proto as wire
-from exprd_server import naming, replies, requests
+from exprd_server import answers, naming, replies, requests
 from exprd_server.batch import run_batch
 from exprd_server.deadline import Deadline
 from exprd_server.session import stream_of
@@ -141,29 +141,25 @@ class ExecutorService(wire.ExecutorServiceServicer):
     ) -> None:
         self._engine = engine
         self._settings = settings
+        self._limits = settings.limits
         self._sessions = sessions
         self._doorbell = doorbell
         self._log = log
 
-    def Execute(
-        self, request: wire.ExecuteRequest, context: grpc.ServicerContext
-    ) -> wire.ExecuteResponse:
+    def Execute(self, request: wire.ExecuteRequest, context: grpc.ServicerContext) -> Any:
         """Runs a function."""
         deadline = deadline_of(context, self._settings.execute_seconds)
-        call = requests.execute_call(request, self._settings.limits)
-        return replies.execute_response(
-            self._engine.execute(call, deadline), self._engine.incarnation
-        )
+        call = requests.execute_call(request, self._limits)
+        reply = self._engine.execute(call, deadline)
+        return answers.execute_answer(reply, self._engine.incarnation)
 
     def Session(
         self, request_iterator: Iterator[wire.SessionRequest], context: grpc.ServicerContext
-    ) -> Iterator[wire.SessionResponse]:
+    ) -> Iterator[Any]:
         """Runs calls in order."""
         return self._sessions.serve(request_iterator, stream_of(context))
 
-    def ExecuteBatch(
-        self, request: wire.ExecuteBatchRequest, context: grpc.ServicerContext
-    ) -> wire.ExecuteBatchResponse:
+    def ExecuteBatch(self, request: wire.ExecuteBatchRequest, context: grpc.ServicerContext) -> Any:
         """Runs a function over several lists of inputs."""
         deadline = deadline_of(context, self._settings.execute_seconds)
         return run_batch(self._engine, request, self._settings.limits, deadline, self._log)

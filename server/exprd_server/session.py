@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import exprd_proto as wire
 from exprd_compiler.errors import CallError, LimitExceeded
+from exprd_server import requests
+from exprd_server.answers import Answer, session_frame
 from exprd_server.deadline import Deadline
 from exprd_server.leases import check_client_id
-from exprd_server.outcomes import Outcomes
+from exprd_server.outcomes import failure_of
 from exprd_server.statuses import RETRY_FIELD
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ class SessionTable:
 
     def serve(
         self, frames: Iterator[wire.SessionRequest], stream: Stream
-    ) -> Iterator[wire.SessionResponse]:
+    ) -> Iterator[wire.SessionResponse | Answer]:
         """The answers to the frames of one stream.
 
         Raises:
@@ -131,7 +133,7 @@ class SessionTable:
 
     def _answers(
         self, session: _Session, client_id: str, frame: wire.SessionRequest
-    ) -> Iterator[wire.SessionResponse]:
+    ) -> Iterator[Answer]:
         calls = frame.calls
         if len(calls) > self._settings.limits.session_calls:
             raise LimitExceeded(
@@ -142,21 +144,25 @@ class SessionTable:
         self._engine.renew(client_id)
         longest = self._settings.execute_seconds
         seconds = min(longest, frame.seconds) if frame.seconds > 0 else longest
-        outcomes = Outcomes(self._engine, self._settings.limits, self._log)
-        response, flushed = wire.SessionResponse(), time.monotonic()
-        nbytes = 0
-        for call in calls:
-            call.call_id.client_id = client_id
-            call.call_id.acked_through = frame.acked_through
-            session.deadline = Deadline(seconds)
-            nbytes += outcomes.execute(call, session.deadline, response.outcomes.add())
+        engine, acked = self._engine, frame.acked_through
+        answers, flushed = session_frame(engine.incarnation), time.monotonic()
+        for request in calls:
+            session.deadline = deadline = Deadline(seconds)
+            seq = request.call_id.seq
+            try:
+                call = requests.session_call(request, client_id, acked, self._settings.limits)
+                reply = engine.execute(call, deadline)
+            except Exception as error:
+                answers.fail(seq, failure_of(error, seq, self._log))
+            else:
+                answers.add(seq, reply)
             now = time.monotonic()
-            if nbytes > _FLUSH_BYTES or now - flushed > _FLUSH_SECONDS:
-                yield response
-                response, flushed, nbytes = wire.SessionResponse(), now, 0
+            if answers.nbytes > _FLUSH_BYTES or now - flushed > _FLUSH_SECONDS:
+                yield answers.answer()
+                answers, flushed = session_frame(engine.incarnation), now
         session.deadline = None
-        if response.outcomes:
-            yield response
+        if answers.count:
+            yield answers.answer()
 
 
 def stream_of(context: Any) -> Stream:
