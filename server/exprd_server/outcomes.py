@@ -14,9 +14,7 @@ from exprd_server.statuses import status_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from exprd_server.engine import LocalEngine
     from exprd_server.log import Logger
-    from exprd_server.settings import Limits
 
 # The numbers of google.rpc.Code, for the names that `statuses` gives.
 CODES: Final[Mapping[str, int]] = MappingProxyType(
@@ -37,20 +35,6 @@ CODES: Final[Mapping[str, int]] = MappingProxyType(
         "UNAUTHENTICATED": 16,
     }
 )
-
-
-class Outcomes:
-    """Writes errors into outcomes."""
-
-    __slots__ = ("_log",)
-
-    def __init__(self, engine: LocalEngine, limits: Limits, log: Logger) -> None:
-        del engine, limits
-        self._log = log
-
-    def fail(self, error: Exception, outcome: wire.CallOutcome) -> None:
-        """Writes an error, and notes it."""
-        outcome.failure.CopyFrom(failure_of(error, outcome.seq, self._log))
 
 
 def failure_of(error: Exception, seq: int, log: Logger) -> wire.CallFailure:

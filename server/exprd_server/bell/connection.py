@@ -17,11 +17,12 @@ import exprd_proto as wire
 from exprd_compiler.errors import CallError, Cancelled, LimitExceeded
 from exprd_proto import doorbell
 from exprd_server import replies, requests
+from exprd_server.answers import execute_answer
 from exprd_server.bell.prepared import Prepared
 from exprd_server.bell.regions import Region
 from exprd_server.bell.turns import Turn
 from exprd_server.deadline import Deadline
-from exprd_server.outcomes import Outcomes
+from exprd_server.outcomes import failure_of
 from exprd_server.values import BufferInfo, CallId, Delivery, ExecuteCall, ExecuteReply
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class BellConnection:
         self._engine = engine
         self._settings = settings
         self._limits = settings.limits
-        self._outcomes = Outcomes(engine, settings.limits, log)
+        self._log = log
         self._memory = _aligned_memory(doorbell.FRAME_BYTES + _SLACK)
         self._frame = self._memory.data
         self._prepared: dict[int, Prepared] = {}
@@ -171,8 +172,8 @@ class BellConnection:
         values = [x for x in reply.outputs if x is not None]
         arrays = [x for x in values if not isinstance(x, BufferInfo)]
         if reply.warnings or reply.printed or len(arrays) < len(values):
-            response = replies.execute_response(reply, self._engine.incarnation)
-            return self._told(doorbell.RESPONSE, response.SerializeToString(), seq)
+            response = execute_answer(reply, self._engine.incarnation)
+            return self._told(doorbell.RESPONSE, response.data, seq)
         flags = doorbell.REPLAYED if reply.replayed else 0
         return self._packed(prepared, arrays, [v for _, v in reply.versions], seq, flags)
 
@@ -212,9 +213,8 @@ class BellConnection:
                 np.copyto(np.ndarray(array.shape, array.dtype, memory, place), array)
 
     def _failure(self, error: Exception, seq: int) -> bytes:
-        outcome = wire.CallOutcome(seq=seq)
-        self._outcomes.fail(error, outcome)
-        return self._told(doorbell.FAILURE, outcome.failure.SerializeToString(), seq)
+        failure = failure_of(error, seq, self._log)
+        return self._told(doorbell.FAILURE, failure.SerializeToString(), seq)
 
     def _told(self, kind: int, text: bytes, seq: int) -> bytes:
         """The last frame of a message; sends those before it, if it takes several."""
