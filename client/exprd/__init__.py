@@ -9,6 +9,7 @@ from __future__ import annotations
 from exprd import compile, errors, formats, gof, gradient, nn, printing, saving, state, tensor
 from exprd.__about__ import __version__
 from exprd.as_theano import install_as_theano, uninstall_as_theano
+from exprd.background import compile_async
 from exprd.buffers import Buffer, put
 from exprd.clone import clone
 from exprd.compiled import Function
@@ -59,6 +60,7 @@ __all__ = [
     "change_flags",
     "clone",
     "compile",
+    "compile_async",
     "config",
     "connect",
     "debugprint",

@@ -6,14 +6,15 @@ keeps between calls lies in its containers.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
+from exprd.ahead import Ahead
 from exprd.buffers import Buffer
 from exprd.containers import Container, Containers, DefaultContainer, SharedContainer, Values
 from exprd.errors import explain, locate
@@ -65,15 +66,15 @@ class Function:
             numpy_dtype(output.dtype)  # refused here rather than when a value comes back
         self._plain = not any(s.implicit or s.state is not None for s in slots)
         self._places = tuple(self._place(i) for i in range(len(slots)))
+        self._ahead = Ahead()
         if lazy:
-            threading.Thread(target=self._begin, name="exprd-compile", daemon=True).start()
+            self._ahead.begin(partial(self._variant, _NONE))
         else:
             self._variant(_NONE)
 
-    def _begin(self) -> None:
-        """Compiles ahead of the first call, which meets an error again and raises it."""
-        with contextlib.suppress(ExprdError):
-            self._variant(_NONE)
+    def when_ready(self) -> Future[Function]:
+        """This function, or the error, once the compilation that it began with has ended."""
+        return self._ahead.then(self)
 
     # ---- what it is
     @property

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import gc
 import threading
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import exprd
 import exprd.tensor as T
 from exprd import function, shared
+from exprd.ahead import Ahead
 from exprd.errors import CallError, IndexOutOfRange
 from exprd.looping import Progress
 from exprd.session import current_session
@@ -504,3 +506,71 @@ def test_several_functions_compile_side_by_side(mode: str) -> None:
     x = T.dscalar("x")
     several = [function([x], x * (i + 0.125), lazy=True) for i in range(6)]
     assert [float(f.submit(2.0).result()) for f in several] == [2 * (i + 0.125) for i in range(6)]
+
+
+def test_a_function_to_be_is_a_future(mode: str) -> None:
+    x = T.dscalar("x")
+    count = shared(0.0, "count")
+    several = [
+        exprd.compile_async([x], x * (i + 0.375), updates=[(count, count + x)], name=f"f{i}")
+        for i in range(4)
+    ]
+    for future in concurrent.futures.as_completed(several, timeout=60):
+        assert future.result().ready
+    assert [f.result()(2.0) for f in several] == [2 * (i + 0.375) for i in range(4)]
+    assert several[3].result().name == "f3"
+    assert count.get_value() == 8
+
+    async def wait() -> float:
+        double = await asyncio.wrap_future(exprd.compile_async([x], x * 2.0625))
+        return float(await asyncio.wrap_future(double.submit(2.0)))
+
+    assert asyncio.run(wait()) == 4.125
+
+
+def test_an_error_of_the_expressions_comes_at_once(mode: str) -> None:
+    x = T.dvector("x")
+    with pytest.raises(exprd.errors.MissingInput, match=r"test_loops\.py"):
+        exprd.compile_async([], x * 2)
+
+
+def test_an_error_of_the_compilation_comes_with_the_result(server: str) -> None:
+    """With the flags of the block in which it was begun."""
+    x = T.dscalar("x")
+    with exprd.connect(server):
+        with exprd.config.change_flags(deadline=1e-9):
+            future = exprd.compile_async([x], x * 5.25)
+            lazily = function([x], x * 6.25, lazy=True)
+        with pytest.raises(exprd.errors.DeadlineExceeded):
+            future.result(60)
+        assert isinstance(lazily.when_ready().exception(60), exprd.errors.DeadlineExceeded)
+        assert lazily(2.0) == 12.5  # the first call tries again
+
+
+def test_whoever_waits_for_work_ahead_is_told() -> None:
+    go_on, ahead = threading.Event(), Ahead()
+
+    def work() -> None:
+        go_on.wait(60)
+        raise ValueError("of the work")
+
+    assert ahead.then(1).result(0) == 1  # there is none
+    ahead.begin(work)
+    first, unwanted = ahead.then(2), ahead.then(3)
+    assert unwanted.cancel()
+    go_on.set()
+    for future in (first, ahead.then(4)):
+        with pytest.raises(ValueError, match="of the work"):
+            future.result(60)
+    assert unwanted.cancelled()
+
+
+def test_a_function_that_was_awaited_is_freed_like_any_other(mode: str) -> None:
+    x = T.dscalar("x")
+    gone = weakref.ref(exprd.compile_async([x], x * 7.25).result(60))
+    gc.disable()
+    try:
+        while gone() is not None:  # until the thread that made it has ended
+            threading.Event().wait(0.001)
+    finally:
+        gc.enable()
