@@ -18,7 +18,7 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from exprd_compiler.errors import CallError, Cancelled, LimitExceeded
+from exprd_compiler.errors import CallError, Cancelled, ConnectionLost, LimitExceeded
 from exprd_server.answers import encoder
 from exprd_server.statuses import RETRY_FIELD, TRAILER, Status, status_of
 
@@ -91,6 +91,11 @@ class Boundary(grpc.ServerInterceptor):
         self._room = Room(calls)
         self._stream_seconds = stream_seconds
         self._known: dict[str, tuple[Any, Any]] = {}
+        self._refusing = False
+
+    def refuse(self) -> None:
+        """Refuses calls from now on, as a server that ends; those that run go on."""
+        self._refusing = True
 
     def intercept_service(
         self,
@@ -102,6 +107,8 @@ class Boundary(grpc.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith(_OUR_SERVICES):
             return handler
+        if self._refusing:
+            return self._refusal(method)
         # gRPC asks anew for every call, and to wrap a handler costs more than what it does then.
         known = self._known.get(method)
         if known is None or known[0] is not handler:
@@ -124,6 +131,17 @@ class Boundary(grpc.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(both, parse, encode)
         stream = self._stream(handler.unary_stream, method)
         return grpc.unary_stream_rpc_method_handler(stream, parse, encode)
+
+    def _refusal(self, method: str) -> Any:
+        """A handler of calls of any kind, which reads nothing and says that the server ends."""
+
+        def call(_requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            error = ConnectionLost(
+                "the server ends; nothing has changed", hint="call again, once it is back"
+            )
+            self._abort(error, method, time.perf_counter(), context)
+
+        return grpc.stream_stream_rpc_method_handler(call)
 
     @contextmanager
     def _place(self) -> Generator[None]:
