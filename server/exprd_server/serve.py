@@ -10,6 +10,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,9 @@ SERVICES = tuple(s.full_name for s in wire.SERVICE_DESCRIPTOR.services_by_name.v
 TARGETS = (("cpu", "native code for this machine"), ("reference", "numpy, node by node"))
 _SPARE_THREADS = 16  # for health, information, and saying no to calls beyond the limit
 _STACK_BYTES = 2 << 20  # threads are many, and nothing they run is deep
+# gRPC ends calls that reach it while it stops as CANCELLED, as if their callers had wished it. So
+# we refuse by ourselves first, for long enough that whoever is calling hears of it.
+_REFUSAL_SECONDS = 0.05
 _JOIN_SECONDS = 0.05  # how soon the end of a stop is noticed
 _METADATA_BYTES = 8192
 # The interpreter hands the lock over ten times as often as by default: a thread that
@@ -100,6 +104,7 @@ class Server:
         self._closing = contextlib.ExitStack()
         self._ended = threading.Event()
         self._doorbell = Doorbell(settings.limits.doorbells, log)
+        self._boundary = Boundary(log, settings.calls, settings.stream_seconds)
         self._tenants = Tenants(self._tenant(engine, settings), self._made, self._add_services)
         threads = settings.calls + settings.limits.sessions + _SPARE_THREADS
         self._server = grpc.server(
@@ -147,6 +152,8 @@ class Server:
         self._ended.set()
         self._health.enter_graceful_shutdown()
         seconds = self._settings.grace_seconds if grace is None else grace
+        self._boundary.refuse()
+        time.sleep(_REFUSAL_SECONDS)
         stopping = self._server.stop(seconds)
         for _, tenant in self._tenants.each():
             tenant.sessions.end()
@@ -179,9 +186,8 @@ class Server:
             raise OSError(f"cannot listen on {target}; is another server there?") from None
 
     def _interceptors(self) -> list[grpc.ServerInterceptor]:
-        boundary = Boundary(self._log, self._settings.calls, self._settings.stream_seconds)
         gate = [] if self._tokens is None else [Gate(self._tokens, self._tenants)]
-        return [*self._meter(), boundary, *gate]
+        return [*self._meter(), self._boundary, *gate]
 
     def _meter(self) -> list[grpc.ServerInterceptor]:
         """The interceptor that counts, and the page that shows it; none unless asked for."""
