@@ -32,6 +32,9 @@ _BY_CODE: Final[dict[grpc.StatusCode, type[ExprdError]]] = {
     grpc.StatusCode.DATA_LOSS: errors.StateRolledBack,
     grpc.StatusCode.UNAVAILABLE: errors.ConnectionLost,
 }
+# What gRPC itself says of a call that reaches a server while it stops, and of a stream that is
+# broken off; a cancellation that the server knows of has our detail.
+_BROKEN_OFF: Final = (grpc.StatusCode.CANCELLED, "CANCELLED")
 
 
 def error_of(error: grpc.RpcError, target: str) -> ExprdError:
@@ -41,7 +44,7 @@ def error_of(error: grpc.RpcError, target: str) -> ExprdError:
     if detail is not None:
         return error_of_detail(detail, _BY_CODE.get(call.code(), ExprdError))
     code, text = call.code(), call.details() or "no details"
-    if code is grpc.StatusCode.UNAVAILABLE:
+    if code is grpc.StatusCode.UNAVAILABLE or (code, text) == _BROKEN_OFF:
         return errors.ConnectionLost(
             f"no answer from {target}: {text}",
             hint="check the target, and that `exprd serve` runs there",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
 import numpy as np
 import pytest
 
 import exprd
 import exprd.tensor as T
 from exprd import function, shared
+from exprd.errors import ConnectionLost
+from exprd.statuses import error_of
 from tests.client.proxy import Proxy
 
 
@@ -55,3 +59,24 @@ def test_a_lost_answer_of_compile_finds_the_same_function(proxy: Proxy) -> None:
     proxy.cut_next_reply()
     f = function([x], x * 7 + 1)
     assert f(2) == 15
+
+
+def test_a_call_that_grpc_itself_breaks_off_was_lost() -> None:
+    """gRPC ends calls that reach a server while it stops as CANCELLED, without a detail of ours."""
+
+    def ended(_request: bytes, context: grpc.ServicerContext) -> bytes:
+        context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
+        raise AssertionError
+
+    handlers = {"Ask": grpc.unary_unary_rpc_method_handler(ended)}
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("Stops", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        target = f"127.0.0.1:{port}"
+        with grpc.insecure_channel(target) as channel, pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary("/Stops/Ask")(b"", timeout=10)
+        assert type(error_of(caught.value, "there")) is ConnectionLost
+    finally:
+        server.stop(0).wait()

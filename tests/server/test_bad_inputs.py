@@ -69,6 +69,26 @@ def test_a_bad_input_is_refused(case, world, channel, client):
     assert client.version(world.uuid) == 1
 
 
+def test_refusals_are_quick(world, channel, figure):
+    """All cases one after the other: how long a refusal takes, the slowest ones included."""
+    seconds, untyped = [], 0
+    for case in CASES * 3:
+        request = case.build(world)
+        start = time.perf_counter()
+        error = send(channel, case.method, request)
+        seconds.append(time.perf_counter() - start)
+        untyped += detail_of(error).kind != case.kind
+    assert untyped == 0
+    p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
+    figure(
+        "named bad inputs",
+        cases=len(CASES),
+        untyped=untyped,
+        reject_p50_ms=round(p50, 2),
+        reject_p99_ms=round(p99, 2),
+    )
+
+
 def test_there_are_enough_cases():
     names = [case.name for case in CASES]
     assert len(set(names)) == len(names) > 100
