@@ -14,7 +14,7 @@ import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,7 @@ _ANSWER_SECONDS: Final = 5.0  # after its deadline, a call has been stopped or t
 _CREDENTIALS: Final = struct.Struct("3i")
 _KEEP: Final = wire.Delivery.DELIVERY_KEEP
 _HEAD: Final = doorbell.ANSWER.size
+_ALIGN: Final = doorbell.ALIGN
 
 
 class BellLost(Exception):
@@ -67,12 +68,11 @@ class _Ready:
     outputs: tuple[tuple[np.dtype[Any], int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rung:
+class Rung(NamedTuple):
     """The answer of a call: arrays and versions, or the message that says it all."""
 
     outputs: Sequence[Array]
-    versions: Sequence[tuple[str, int]]
+    versions: Sequence[tuple[str, int]] = ()
     message: wire.ExecuteResponse | None = None
 
 
@@ -199,12 +199,14 @@ class Bell:
         for dtype, rank in ready.outputs:
             shape = facts[at : at + rank]
             at += rank
-            end = doorbell.aligned(end)
+            end = -(-end // _ALIGN) * _ALIGN  # doorbell.aligned, for the sake of short calls
             found: Array = np.ndarray(shape, dtype, memory, end).copy()
             outputs.append(found)
             end += found.nbytes
         if outside:
             self.received += end
+        if not ready.updated:
+            return Rung(outputs)
         return Rung(outputs, list(zip(ready.updated, facts, strict=False)))
 
     # ---- preparing

@@ -15,25 +15,33 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Final
 
 import grpc
 
 import exprd_proto as wire
 from exprd.bell import Bell, BellLost, Rung, Unfit
+from exprd.bell_bulk import getting, putting
 from exprd.config import config
 from exprd.connection import Connection, written_inputs
 from exprd.healing import Needs
 from exprd.looping import Given
 from exprd.remote_loops import Line
-from exprd.transport import BufferRef, Expected, InputValue, Run
-from exprd_compiler.errors import ConnectionLost, DeadlineExceeded, LimitExceeded, UnknownHandle
+from exprd.transport import Array, BufferRef, Expected, InputValue, Run
+from exprd_compiler.errors import (
+    ConnectionLost,
+    DeadlineExceeded,
+    ExprdError,
+    LimitExceeded,
+    UnknownHandle,
+)
 from exprd_proto import framing
 
 __all__ = ["Bells"]
 
 _MOST: Final = 8  # connections; calls of more threads go over gRPC
+_LARGE: Final = 1 << 20
 _OPEN_SECONDS: Final = 2.0
 _PAUSE: Final = 5.0  # after a connection could not be opened
 _POSSIBLE: Final = sys.byteorder == "little" and hasattr(socket, "SO_PEERCRED")
@@ -56,6 +64,8 @@ class Bells:
         self._opening = threading.Lock()
         self._next = 0.0
         self._ended = [0, 0]  # traffic of connections that are no longer open
+        if self._path:
+            connection.shortcut = self
         _EVERY.add(self)
 
     @property
@@ -99,6 +109,39 @@ class Bells:
             return found
 
         return call
+
+    # ---- arrays
+    def put(self, handle: str, value: Array) -> wire.BufferInfo | None:
+        """Puts an array through shared memory; None when that cannot be."""
+        with self._borrowed(value.nbytes) as bell:
+            if bell is not None and value.dtype.isnative:
+                return putting(bell, handle, value, self._connection.rider.left())
+        return None
+
+    def get(self, handle: str) -> Array | None:
+        """Gets an array through shared memory; None when that cannot be."""
+        with self._borrowed(_LARGE) as bell:
+            if bell is not None:
+                return getting(bell, handle, self._connection.rider.left())
+        return None
+
+    @contextlib.contextmanager
+    def _borrowed(self, nbytes: int) -> Generator[Bell | None]:
+        """A connection for some time; one is opened for what is large."""
+        if nbytes >= _LARGE and not self._idle:
+            self._open_one()
+        bell = self._taken()
+        try:
+            yield bell
+        except (BellLost, Unfit):  # then the caller goes on over gRPC
+            pass
+        except BaseException as error:
+            if bell is not None and not isinstance(error, ExprdError):
+                bell.close()
+            raise
+        finally:
+            if bell is not None:
+                self._give(bell)
 
     def _call(self, bell: Bell, handle: str, inputs: Sequence[InputValue], kept: int) -> Given:
         line, ids = self._line, self._line.ids

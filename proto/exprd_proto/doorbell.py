@@ -18,6 +18,7 @@ FRAME_BYTES: Final = 1 << 16
 # Up to here, the arrays of a call travel in its frame: that costs less than another memory.
 INLINE_BYTES: Final = 1 << 15
 TEXT_BYTES: Final = FRAME_BYTES - 64  # of a message, or a part of one, in a frame
+PIECE_BYTES: Final = 2 << 20  # of an array that is put or got: half of what a region has for it
 ALIGN: Final = 64
 BUFFER_BYTES: Final = 16  # of the handle of a buffer, which is buf- and 32 hexadecimal digits
 

@@ -18,6 +18,7 @@ from exprd_compiler.errors import CallError, Cancelled, LimitExceeded
 from exprd_proto import doorbell
 from exprd_server import replies, requests
 from exprd_server.answers import execute_answer
+from exprd_server.bell.bulk import Download, Upload
 from exprd_server.bell.prepared import Prepared
 from exprd_server.bell.regions import Region
 from exprd_server.bell.turns import Turn
@@ -83,11 +84,19 @@ class BellConnection:
         self._region: Region | None = None
         self._private: Array | None = None
         self._answers: Region | None = None
+        self._upload: Upload | None = None
+        self._download: Download | None = None
         self._lent = 0
         self._room = requests.reply_bytes(settings.limits)
         self._handlers: dict[int, Callable[[int, bytes, int, int], bytes]] = {
             doorbell.PREPARE: self._prepare,
             doorbell.REGION: self._grow,
+            doorbell.PUT: self._put,
+            doorbell.PUT_PIECE: self._put_piece,
+            doorbell.PUT_END: self._put_end,
+            doorbell.GET: self._get,
+            doorbell.GET_PIECE: self._get_piece,
+            doorbell.GET_END: self._get_end,
         }
 
     def serve(self) -> None:
@@ -283,6 +292,51 @@ class BellConnection:
         self._hand_over(region, doorbell.OUTSIDE)
         return region
 
+    # ---- arrays in pieces
+    def _put(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
+        del number, acked
+        self._upload = None
+        asked = _parsed(wire.DoorbellArray(), text)
+        self._upload = Upload(asked, self._limits.tensor_bytes)
+        return self._told(doorbell.DONE, b"", seq)
+
+    def _put_piece(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
+        del text
+        if self._upload is None or self._region is None:
+            raise CallError("no array is on its way here, or there is no region")
+        self._upload.take(self._region.memory, number, seq, acked)
+        return self._told(doorbell.DONE, b"", seq)
+
+    def _put_end(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
+        del number, text, acked
+        upload, self._upload = self._upload, None
+        if upload is None:
+            raise CallError("no array is on its way here")
+        info = self._engine.put(self._client_id, upload.finish(), upload.handle)
+        text = replies.buffer_info(info).SerializeToString()
+        return self._told(doorbell.DONE, text, seq)
+
+    def _get(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
+        del number, acked
+        self._download = None
+        handle = _parsed(wire.DoorbellArray(), text).handle
+        self._download = Download(self._engine.get(self._client_id, handle))
+        self.answers(2 * doorbell.PIECE_BYTES)
+        return self._told(doorbell.DONE, self._download.header.SerializeToString(), seq)
+
+    def _get_piece(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
+        del text
+        if self._download is None or self._answers is None:
+            raise CallError("no array is on its way to the client")
+        self._download.give(self._answers.memory, number, seq, acked)
+        return self._told(doorbell.DONE, b"", seq)
+
+    def _get_end(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
+        del number, text, acked
+        self._download = None
+        return self._told(doorbell.DONE, b"", seq)
+
+    # ---- regions
     def _size(self, wanted: int) -> int:
         """The size of a region: the next power of two."""
         if wanted > self._limits.region_bytes:
@@ -317,6 +371,7 @@ class BellConnection:
         with contextlib.suppress(Cancelled):
             self._lend(-self._lent)
         self._prepared.clear()
+        self._upload = self._download = None
         self._region = self._private = self._answers = None
 
 
