@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import os, signal, sys, threading, time
 import numpy as np
@@ -40,3 +42,42 @@ def test_an_interrupt_stops_native_code(child_env: dict[str, str]) -> None:
         [sys.executable, "-c", PROGRAM], env=child_env, capture_output=True, text=True, timeout=100
     )
     assert done.stdout == "interrupted True 0.0\ngoes on 9.0\n", done.stderr
+
+
+REPEATED = """
+import os, signal, sys, threading
+import numpy as np
+import exprd, exprd.tensor as T
+
+total = exprd.shared(0.0)
+add = exprd.function([], total, updates=[(total, total + 1)])
+begun = threading.Event()
+
+def interrupt():
+    begun.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt).start()
+try:
+    add.repeat(1_000_000_000, every=100, on_progress=lambda made: begun.set())
+except KeyboardInterrupt:
+    done = total.get_value()
+    print("interrupted", 100 <= done < 1_000_000_000)
+while total.get_value() != total.get_value():  # it is being stopped
+    pass
+stood = total.get_value()
+print("goes on", add() == stood >= done)
+"""
+
+
+@pytest.mark.parametrize("place", ["embedded", "remote"])
+def test_an_interrupt_ends_a_repetition(
+    place: str, request: pytest.FixtureRequest, child_env: dict[str, str]
+) -> None:
+    env = dict(child_env)
+    if place == "remote":
+        env["EXPRD_TARGET"] = request.getfixturevalue("server")
+    done = subprocess.run(
+        [sys.executable, "-c", REPEATED], env=env, capture_output=True, text=True, timeout=100
+    )
+    assert done.stdout == "interrupted True\ngoes on True\n", done.stderr
