@@ -94,6 +94,7 @@ bench: .venv/dev.stamp ## measure, and write build/bench.json
 
 bench-service: .venv/dev.stamp ## measure calls to a server next to a bare gRPC echo (benchmarks/results/service.json)
 	$(BIN)/python -m benchmarks.service --json benchmarks/results/service.json
+	@$(BIN)/python -m tools.bars
 	$(BIN)/python -m tools.reliability
 
 bench-store: .venv/dev.stamp ## measure the durable store next to bare SQLite (benchmarks/results/store.json)

@@ -13,7 +13,7 @@ from exprd_compiler import errors
 from exprd_compiler.ir.dtype import DTYPES, EVERY
 from exprd_compiler.ir.node import NO_GRAD, NO_PATH, ZERO_GRAD, Op
 from exprd_compiler.ops.table import OP_SET_VERSION, OPS
-from tools import reliability, statistics
+from tools import benchmarks_page, reliability, statistics
 from tools.options_page import options_page
 from tools.rewrites_page import rewrites_page
 from tools.seeds_page import seeds_page
@@ -88,6 +88,7 @@ def pages() -> dict[Path, str]:
         DOCS / "rewrites.md": rewrites_page(),
         statistics.PAGE: statistics.refreshed(),
         reliability.PAGE: reliability.refreshed(),
+        benchmarks_page.PAGE: benchmarks_page.page(),
         DOCS / "options.md": options_page(),
         DOCS / "seeds.md": seeds_page(),
     }

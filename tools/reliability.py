@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.harness import machine
+from tools import benchmarks_page
 from tools.reliability_rows import AREAS, ROWS, Pick, Row
 
 ROOT: Final = Path(__file__).parents[1]
@@ -165,13 +166,14 @@ def _machine(record: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    """Parse the command line and merge; without files, write the page only."""
+    """Merge what the command line names, and write the pages that show figures."""
     parser = argparse.ArgumentParser(prog="python -m tools.reliability", description=__doc__)
     parser.add_argument("--merge", type=Path, nargs="*", default=[], metavar="FILE")
     options = parser.parse_args()
     if options.merge:
         merge(options.merge)
     PAGE.write_text(refreshed(), encoding="utf-8")
+    benchmarks_page.PAGE.write_text(benchmarks_page.page(), encoding="utf-8")
 
 
 if __name__ == "__main__":
