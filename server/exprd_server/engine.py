@@ -16,6 +16,7 @@ from exprd_server.buffers import BufferTable
 from exprd_server.calls import Runner, too_large_for_a_reply
 from exprd_server.checkpointing import Checkpointer
 from exprd_server.direct import DirectCall
+from exprd_server.fairness import CompilerTurns
 from exprd_server.fingerprint import content_key, function_handle, graph_digest
 from exprd_server.flight import SingleFlight
 from exprd_server.functions import Compiled, Compiler, Function, FunctionTable, form_of
@@ -105,6 +106,7 @@ class LocalEngine:
         )
         self._window = ReplayWindow(store, limits)
         self._flight: SingleFlight[Compiled] = SingleFlight()
+        self._compiling = CompilerTurns()
         self._runner = Runner(self._variables, self._buffers, self._window, limits)
         # Clients of an earlier process have the whole time of a lease to come back.
         for client_id in self._functions.holders() | self._window.clients():
@@ -130,7 +132,8 @@ class LocalEngine:
             # Names are the caller's own: they are no part of what makes functions equal.
             return replace(held.info, cache_hit=True, signature=signature, name=call.name)
         self._functions.check_room(handle)
-        compiled = self._compiled(content, graph, call.choices, deadline)
+        with self._compiling.turn(call.client_id, deadline):
+            compiled = self._compiled(content, graph, call.choices, deadline)
         info = FunctionInfo(
             handle=handle,
             signature=signature,

@@ -18,19 +18,21 @@ import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from exprd_compiler.errors import CallError, Cancelled, ConnectionLost, LimitExceeded
+from exprd_compiler.errors import CallError, Cancelled, ConnectionLost
 from exprd_server.answers import encoder
-from exprd_server.statuses import RETRY_FIELD, TRAILER, Status, status_of
+from exprd_server.fairness import client_of
+from exprd_server.log import Shed
+from exprd_server.statuses import TRAILER, Status, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from exprd_server.fairness import FairShare
     from exprd_server.log import Logger
 
 _RICH_TRAILER = "grpc-status-details-bin"
 _OUR_SERVICES = "/exprd."
 _ALWAYS = ".AdminService/"  # is answered even when there is no room for other calls
-_RETRY_MS = "50"
 _REQUEST_ID = "x-request-id"
 _ID_LENGTH = 64
 
@@ -58,37 +60,14 @@ class _RichStatus(grpc.Status):
         )
 
 
-class Room:
-    """Places for so many at a time. Thread safe; nobody waits for one."""
-
-    __slots__ = ("_free", "_lock")
-
-    def __init__(self, places: int) -> None:
-        self._lock = threading.Lock()
-        self._free = places
-
-    def acquire(self) -> bool:
-        """Takes a place, if there is one."""
-        with self._lock:
-            if not self._free:
-                return False
-            self._free -= 1
-            return True
-
-    def release(self) -> None:
-        """Gives a place back."""
-        with self._lock:
-            self._free += 1
-
-
 class Boundary(grpc.ServerInterceptor):
     """Wraps every handler of ours: bad bytes and exceptions in, statuses and log lines out."""
 
-    def __init__(self, log: Logger, calls: int, stream_seconds: float) -> None:
+    def __init__(self, log: Logger, share: FairShare, stream_seconds: float) -> None:
         self._log = log
         self._verbose = log.is_enabled_for(logging.DEBUG)  # what is not written is not gathered
-        self._calls = calls
-        self._room = Room(calls)
+        self._share = share
+        self._shed = Shed(log)
         self._stream_seconds = stream_seconds
         self._known: dict[str, tuple[Any, Any]] = {}
         self._refusing = False
@@ -144,23 +123,6 @@ class Boundary(grpc.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(call)
 
     @contextmanager
-    def _place(self) -> Generator[None]:
-        """A place among the calls; when there is none, callers are told at once, not queued."""
-        if not self._room.acquire():
-            raise self._full()
-        try:
-            yield
-        finally:
-            self._room.release()
-
-    def _full(self) -> LimitExceeded:
-        return LimitExceeded(
-            f"the server handles {self._calls} calls already; nothing has changed",
-            hint="try again in a moment",
-            fields={"limit": "calls", RETRY_FIELD: _RETRY_MS},
-        )
-
-    @contextmanager
     def _time_limit(self, context: grpc.ServicerContext) -> Generator[None]:
         """The time that a stream gets, since it holds a thread for as long as the caller likes."""
         timer = threading.Timer(self._stream_seconds, context.cancel)
@@ -173,19 +135,22 @@ class Boundary(grpc.ServerInterceptor):
 
     def _admitted(self, inner: Callable[..., Any]) -> Callable[..., Any]:
         # written out, because most calls go this way
+        share = self._share
+
         def call(request: Any, context: grpc.ServicerContext) -> Any:
-            if not self._room.acquire():
-                raise self._full()
+            client_id = client_of(request)
+            share.begin(client_id)
             try:
                 return inner(request, context)
             finally:
-                self._room.release()
+                share.end(client_id)
 
         return call
 
     def _upload(self, inner: Callable[..., Any]) -> Callable[..., Any]:
         def call(request: Any, context: grpc.ServicerContext) -> Any:
-            with self._place(), self._time_limit(context):
+            # whose upload it is stands in its first message; it has the address as a name till then
+            with self._share.place(context.peer()), self._time_limit(context):
                 return inner(request, context)
 
         return call
@@ -208,8 +173,9 @@ class Boundary(grpc.ServerInterceptor):
         def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             start = time.perf_counter()
             try:
-                with self._place(), self._time_limit(context):
-                    yield from inner(_checked(request, method), context)
+                checked = _checked(request, method)
+                with self._share.place(client_of(checked)), self._time_limit(context):
+                    yield from inner(checked, context)
             except Exception as error:
                 self._abort(error, method, start, context)
             self._note(method, start, context)
@@ -238,6 +204,10 @@ class Boundary(grpc.ServerInterceptor):
         self, error: Exception, method: str, start: float, context: grpc.ServicerContext
     ) -> NoReturn:
         status = status_of(error)
+        if status.detail.retry_after_ms:
+            # a server that has too much to do does not write a line for each call that it refuses
+            self._shed.note(status.detail.fields.get("limit", ""))
+            context.abort_with_status(_RichStatus(status))
         facts: dict[str, Any] = {
             "method": method,
             "seconds": _since(start),

@@ -6,12 +6,15 @@ Invariant: no global configuration; whoever logs was handed a logger.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO, cast
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 class Logger(Protocol):
@@ -38,6 +41,29 @@ class Logger(Protocol):
         ...
 
 
+class Shed:
+    """Refusals for want of room: counted, and written at most once a second. Thread safe."""
+
+    def __init__(self, log: Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._next = 0.0
+
+    def note(self, limit: str) -> None:
+        """Counts a refusal by the limit that caused it."""
+        with self._lock:
+            self._counts[limit] += 1
+            now = self._clock()
+            if now < self._next:
+                return
+            self._next = now + _SHED_SECONDS
+            counts, self._counts = self._counts, Counter()
+        self._log.info("refused", kind="LimitExceeded", calls=dict(counts))
+
+
+_SHED_SECONDS: Final = 1.0
 LEVELS: Mapping[str, int] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,

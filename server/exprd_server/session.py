@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _FLUSH_SECONDS: Final = 0.002  # answers wait no longer than this for the rest of their frame
 _FLUSH_BYTES: Final = 1 << 20
+_GREETING_SECONDS: Final = 10.0
 _RETRY_MS: Final = "50"
 
 
@@ -48,10 +49,11 @@ class Stream(Protocol):
 class _Session:
     """One open stream; `deadline` is that of the call it runs at the moment."""
 
-    __slots__ = ("busy", "deadline", "stream")
+    __slots__ = ("busy", "client_id", "deadline", "stream")
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
+        self.client_id = ""  # of its first frame, which is still to come
         self.busy = True
         self.deadline: Deadline | None = None
 
@@ -81,18 +83,15 @@ class SessionTable:
             LimitExceeded: too many sessions, or a frame above the window.
             CallError: the first frame does not say whose calls they are.
         """
-        first = next(frames, None)
-        if first is None or first.calls:
-            raise CallError("a session begins with a frame that has a client_id and no calls")
-        check_client_id(first.client_id)
         limits = self._settings.limits
         with self._opened(stream) as session:
-            self._engine.renew(first.client_id)
+            client_id = self._greeted(session, frames)
+            self._engine.renew(client_id)
             window = wire.SessionWindow(calls=limits.session_calls, bytes=limits.session_bytes)
             yield wire.SessionResponse(window=window)
             while self._rest(session) and (frame := next(frames, None)) is not None:
                 self._work(session)
-                yield from self._answers(session, first.client_id, frame)
+                yield from self._answers(session, client_id, frame)
 
     def end(self) -> None:
         """Ends sessions as soon as they have answered what they have read; the idle ones now."""
@@ -102,17 +101,32 @@ class SessionTable:
         for session in idle:
             session.stream.cancel()
 
+    def _greeted(self, session: _Session, frames: Iterator[wire.SessionRequest]) -> str:
+        """Whose calls they are, as the first frame says, for which we do not wait for ever."""
+        timer = threading.Timer(_GREETING_SECONDS, session.stream.cancel)
+        timer.daemon = True
+        timer.start()
+        try:
+            first = next(frames, None)
+        finally:
+            timer.cancel()
+        if first is None or first.calls:
+            raise CallError("a session begins with a frame that has a client_id and no calls")
+        check_client_id(first.client_id)
+        limit = self._settings.limits.client_sessions
+        with self._lock:
+            session.client_id = first.client_id
+            if sum(s.client_id == first.client_id for s in self._open) > limit:
+                raise _too_many("client_sessions", f"{limit} sessions of this client")
+        return first.client_id
+
     @contextmanager
     def _opened(self, stream: Stream) -> Generator[_Session]:
         session = _Session(stream)
         limit = self._settings.limits.sessions
         with self._lock:
             if len(self._open) >= limit:
-                raise LimitExceeded(
-                    f"{limit} sessions are open already",
-                    hint="make single calls, or try again in a moment",
-                    fields={"limit": "sessions", RETRY_FIELD: _RETRY_MS},
-                )
+                raise _too_many("sessions", f"{limit} sessions")
             self._open.add(session)
         stream.add_callback(session.left)
         try:
@@ -163,6 +177,14 @@ class SessionTable:
         session.deadline = None
         if answers.count:
             yield answers.answer()
+
+
+def _too_many(limit: str, what: str) -> LimitExceeded:
+    return LimitExceeded(
+        f"{what} are open already",
+        hint="make single calls, or try again in a moment",
+        fields={"limit": limit, RETRY_FIELD: _RETRY_MS},
+    )
 
 
 def stream_of(context: Any) -> Stream:

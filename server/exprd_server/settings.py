@@ -41,7 +41,10 @@ class Limits:
         replay_bytes: size up to which an answer is kept for a retry.
         replay_calls: answers kept per client.
         replay_client_bytes: size of all answers kept per client.
+        client_calls: calls of one client that are handled at a time, waiting ones included.
+        client_queue: calls of one client that may wait for those before them to be begun.
         sessions: streams of calls open at a time; each has a thread of its own.
+        client_sessions: those of one client.
         session_calls: calls of one session that may be sent and not answered.
         session_bytes: the same in bytes.
         batch_items: lists of inputs in one batch.
@@ -68,7 +71,10 @@ class Limits:
     replay_bytes: int = 1 * MIB
     replay_calls: int = 1_024
     replay_client_bytes: int = 64 * MIB
+    client_calls: int = 96
+    client_queue: int = 64
     sessions: int = 128
+    client_sessions: int = 32
     session_calls: int = 512
     session_bytes: int = 16 * MIB
     batch_items: int = 512

@@ -147,8 +147,8 @@ def test_sessions_leave_room_for_single_calls(client, counter, server):
     """Each session has a thread of its own; beyond the limit they are refused at once."""
     handle, _ = counter
     with grpc.insecure_channel(server.target, options=OWN) as another:  # 128 streams to a channel
-        other = Client(another, client.client_id)
-        held = [Stream(client if turn % 2 else other) for turn in range(128)]
+        channels = (client.channel, another)
+        held = [Stream(Client(channels[n % 2], f"{client.client_id}{n // 32}")) for n in range(128)]
         for session in held:
             session.read()
         assert client.call(handle, 1.0, call_id=client.next_id())[0] == 0
@@ -157,6 +157,19 @@ def test_sessions_leave_room_for_single_calls(client, counter, server):
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         for session in held:
             assert session.close() == []
+
+
+def test_one_client_has_a_share_of_the_sessions(client):
+    held = [Stream(client) for _ in range(32)]
+    for session in held:
+        session.read()
+    with pytest.raises(grpc.RpcError, match="32 sessions of this client are open") as caught:
+        Stream(client).read()
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    other = Stream(Client(client.channel))
+    assert other.read().window.calls
+    for session in (*held, other):
+        assert session.close() == []
 
 
 def test_an_idle_session_does_not_hold_the_server_up(start_server, tmp_path):

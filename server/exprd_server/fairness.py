@@ -1,0 +1,174 @@
+"""Fairness: places for calls, of which no client can take so many that others go without.
+
+Invariant: a call that gets no place is told so at once and nothing waits without bound. Of one
+client only a few calls are begun at a time; the next of its calls wait for those, and not for long,
+since a call that lasts leaves the interpreter to others anyway. So a client that sends many calls
+at once queues behind itself.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from exprd_compiler.errors import LimitExceeded
+from exprd_server.deadline import check
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from exprd_server.deadline import Deadline
+
+# Calls of one client that are begun at a time: all cores are busy, and two more are on their way.
+_AT_A_TIME: Final = (os.cpu_count() or 1) + 2
+# A call waits no longer for those before it. They last, then: they compute, and hold no lock that
+# this one needs to be begun.
+_PATIENCE: Final = 0.02
+_RETRY_MS: Final = "50"
+_COMPILING: Final = 4  # compilations of one client that may ask for a worker at a time
+_TICK: Final = 0.05  # seconds; how soon a cancellation is noticed
+
+
+class _Mine:
+    """The calls of one client."""
+
+    __slots__ = ("begun", "places", "waiting")
+
+    def __init__(self) -> None:
+        self.places = 0
+        self.begun = 0
+        self.waiting: deque[threading.Lock] = deque()
+
+
+class FairShare:
+    """Places for calls. Thread safe.
+
+    Args:
+        calls: places in all.
+        client_calls: places that one client may have.
+        client_queue: calls of one client that may wait to be begun.
+    """
+
+    def __init__(self, calls: int, client_calls: int, client_queue: int) -> None:
+        self._calls = self._free = calls
+        self._client_calls = client_calls
+        self._client_queue = client_queue
+        self._lock = threading.Lock()
+        self._clients: dict[str, _Mine] = {}
+
+    def begin(self, client_id: str) -> None:
+        """Takes a place, and returns when it is the call's turn; `end` gives the place back.
+
+        Raises:
+            LimitExceeded: there is no place, or none for this client.
+        """
+        with self._lock:
+            mine = self._placed(client_id)
+            if mine.begun < _AT_A_TIME:
+                mine.begun += 1
+                return
+            if len(mine.waiting) >= self._client_queue:
+                self._leave(client_id, mine)
+                raise _too_many("client_queue", f"{self._client_queue} calls of this client wait")
+            turn = threading.Lock()
+            turn.acquire()
+            mine.waiting.append(turn)
+        if not turn.acquire(timeout=_PATIENCE):
+            with self._lock:
+                if turn in mine.waiting:  # else its turn came at this moment
+                    mine.waiting.remove(turn)
+                    mine.begun += 1
+
+    def end(self, client_id: str) -> None:
+        """Gives the place of a call back that was begun, and has the next one begin."""
+        with self._lock:
+            mine = self._clients[client_id]
+            mine.begun -= 1
+            if mine.waiting and mine.begun < _AT_A_TIME:
+                mine.begun += 1
+                mine.waiting.popleft().release()
+            self._leave(client_id, mine)
+
+    @contextmanager
+    def place(self, client_id: str) -> Generator[None]:
+        """A place for something that lasts, which waits for nothing.
+
+        Raises:
+            LimitExceeded: there is no place, or none for this client.
+        """
+        with self._lock:
+            mine = self._placed(client_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._leave(client_id, mine)
+
+    def _placed(self, client_id: str) -> _Mine:
+        if not self._free:
+            raise _too_many("calls", f"the server handles {self._calls} calls")
+        mine = self._clients.get(client_id)
+        if mine is None:
+            mine = self._clients[client_id] = _Mine()
+        if mine.places >= self._client_calls:
+            raise _too_many("client_calls", f"{self._client_calls} calls of this client run")
+        mine.places += 1
+        self._free -= 1
+        return mine
+
+    def _leave(self, client_id: str, mine: _Mine) -> None:
+        self._free += 1
+        mine.places -= 1
+        if not mine.places:
+            del self._clients[client_id]
+
+
+def _too_many(limit: str, what: str) -> LimitExceeded:
+    return LimitExceeded(
+        f"{what} already; nothing has changed",
+        hint="try again in a moment",
+        fields={"limit": limit, "retry_after_ms": _RETRY_MS},
+    )
+
+
+def client_of(request: Any) -> str:
+    """Whose call a request is, as it says itself; "" for those that do not say."""
+    request = getattr(request, "call", request)  # a repetition
+    named = getattr(request, "call_id", request)
+    return str(getattr(named, "client_id", ""))
+
+
+class CompilerTurns:
+    """Compilations, of which one client has only a few ask for a worker at a time. Thread safe.
+
+    The others of that client wait here, so that the queue for workers has places for everybody.
+    """
+
+    def __init__(self, at_a_time: int = _COMPILING) -> None:
+        self._at_a_time = at_a_time
+        self._changed = threading.Condition(threading.Lock())
+        self._running: dict[str, int] = {}
+
+    @contextmanager
+    def turn(self, client_id: str, deadline: Deadline | None) -> Generator[None]:
+        """The time during which a compilation of a client may ask for a worker.
+
+        Raises:
+            DeadlineExceeded, Cancelled: its turn did not come in time.
+        """
+        with self._changed:
+            while self._running.get(client_id, 0) >= self._at_a_time:
+                check(deadline, "the client's earlier compilations were done")
+                self._changed.wait(_TICK)
+            self._running[client_id] = self._running.get(client_id, 0) + 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running[client_id] -= 1
+                if not self._running[client_id]:
+                    del self._running[client_id]
+                self._changed.notify_all()

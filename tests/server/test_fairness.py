@@ -1,0 +1,161 @@
+"""Places for calls: how many there are in all and for one client, and who goes first."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import threading
+import time
+from contextlib import ExitStack
+
+import pytest
+
+import exprd_proto as wire
+from exprd_compiler.errors import DeadlineExceeded, LimitExceeded
+from exprd_server.deadline import Deadline
+from exprd_server.fairness import CompilerTurns, FairShare, client_of
+from exprd_server.log import Shed, make_logger
+
+WIDTH = os.cpu_count() + 2
+
+
+def refused(share: FairShare, client_id: str) -> dict[str, str]:
+    with pytest.raises(LimitExceeded) as caught:
+        share.begin(client_id)
+    return caught.value.fields
+
+
+def test_places_in_all_and_of_one_client():
+    share = FairShare(calls=4, client_calls=3, client_queue=9)
+    for _ in range(3):
+        share.begin("a")
+    assert refused(share, "a") == {"limit": "client_calls", "retry_after_ms": "50"}
+    share.begin("b")
+    assert refused(share, "c") == {"limit": "calls", "retry_after_ms": "50"}
+    share.end("a")
+    share.begin("c")
+    for client_id in "aabc":
+        share.end(client_id)
+    assert not share._clients
+    with share.place("a"), share.place("a"), share.place("a"):
+        assert refused(share, "a")["limit"] == "client_calls"
+    assert (share._free, share._clients) == (4, {})
+
+
+def test_the_next_call_begins_when_one_ends():
+    share = FairShare(calls=99, client_calls=99, client_queue=2)
+    for _ in range(WIDTH):
+        share.begin("a")
+    begun: list[float] = []
+
+    def call() -> None:
+        share.begin("a")
+        begun.append(time.monotonic())
+
+    threads = [threading.Thread(target=call) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while len(share._clients["a"].waiting) + len(begun) < 2:
+        threading.Event().wait(0.0005)
+    share.end("a")
+    share.end("a")
+    for thread in threads:
+        thread.join()
+    share.begin("b")  # whom this does not concern
+    assert share._clients["a"].begun == WIDTH
+    for client_id in ("b", *"a" * WIDTH):
+        share.end(client_id)
+    assert not share._clients
+
+
+def test_calls_that_last_do_not_hold_the_next_ones_up():
+    share = FairShare(calls=99, client_calls=WIDTH + 5, client_queue=9)
+    start = time.monotonic()
+    for _ in range(WIDTH + 5):
+        share.begin("a")
+    assert 0.09 < time.monotonic() - start < 5
+    for _ in range(WIDTH + 5):
+        share.end("a")
+    assert not share._clients
+
+
+def test_so_many_wait_and_no_more(monkeypatch):
+    monkeypatch.setattr("exprd_server.fairness._PATIENCE", 30)
+    share = FairShare(calls=99, client_calls=99, client_queue=3)
+    for _ in range(WIDTH):
+        share.begin("a")
+    threads = [threading.Thread(target=share.begin, args=("a",)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while len(share._clients["a"].waiting) < 3:
+        threading.Event().wait(0.001)
+    assert refused(share, "a")["limit"] == "client_queue"
+    for _ in range(3):
+        share.end("a")
+    for thread in threads:
+        thread.join(10)
+    assert share._clients["a"].begun == WIDTH
+
+
+def test_many_threads_leave_nothing_behind():
+    share = FairShare(calls=40, client_calls=30, client_queue=8)
+    refusals: list[str] = []
+
+    def work(client_id: str) -> None:
+        for _ in range(300):
+            try:
+                share.begin(client_id)
+            except LimitExceeded as error:
+                refusals.append(error.fields["limit"])
+            else:
+                share.end(client_id)
+
+    threads = [threading.Thread(target=work, args=("ab"[n % 2],)) for n in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (share._free, share._clients) == (40, {})
+    assert set(refusals) <= {"client_queue", "client_calls", "calls"}
+
+
+def test_a_request_says_whose_it_is():
+    call_id = wire.CallId(client_id="me", seq=1)
+    call = wire.ExecuteRequest(call_id=call_id)
+    assert client_of(call) == client_of(wire.RepeatRequest(call=call)) == "me"
+    assert client_of(wire.CompileRequest(client_id="me")) == "me"
+    assert client_of(wire.ExecuteRequest()) == client_of(wire.StateServiceListRequest()) == ""
+
+
+def test_compilations_of_one_client_take_turns():
+    turns = CompilerTurns(at_a_time=2)
+    with ExitStack() as held:
+        held.enter_context(turns.turn("a", None))
+        held.enter_context(turns.turn("a", None))
+        with turns.turn("b", None), pytest.raises(DeadlineExceeded, match="earlier compilations"):
+            held.enter_context(turns.turn("a", Deadline(0.01)))
+        done = threading.Event()
+
+        def third() -> None:
+            with turns.turn("a", Deadline(20)):
+                done.set()
+
+        thread = threading.Thread(target=third)
+        thread.start()
+        assert not done.is_set()
+    thread.join(10)
+    assert done.is_set()
+    assert not turns._running
+
+
+def test_a_flood_of_refusals_is_a_line_a_second():
+    now = [0.0]
+    out = io.StringIO()
+    shed = Shed(make_logger(out), clock=lambda: now[0])
+    for number in range(1000):
+        now[0] = number / 400
+        shed.note("calls" if number % 2 else "client_calls")
+    lines = [json.loads(line)["calls"] for line in out.getvalue().splitlines()]
+    each = {"calls": 200, "client_calls": 200}
+    assert lines == [{"client_calls": 1}, each, each]
