@@ -214,6 +214,7 @@ class Function:
         until: int | None = None,
         every: int = 1,
         on_progress: Callable[[Progress], object] | None = None,
+        commit: str = "each",
         stack: bool = False,
         keep: bool = False,
         **kwargs: Any,
@@ -221,7 +222,9 @@ class Function:
         """Runs the function several times where it lives, with the same arguments.
 
         Each step is a call of its own and commits its updates; what was done stays done when a
-        later step fails, or the repetition is broken off.
+        later step fails, or the repetition is broken off. With `commit="once"` all steps are one
+        commit, made at the end: until then nobody sees their updates, and other calls that update
+        these variables wait; after a failure nothing has changed.
 
         Args:
             steps: how many, at least 1.
@@ -230,6 +233,7 @@ class Function:
                 zero.
             every: progress is told after each so many steps, and after the last.
             on_progress: called with `Progress`.
+            commit: "each" step, or all "once".
             stack: give the outputs of all steps along a new first axis, not those of the last.
             keep: leave the outputs where the function runs, as buffers.
             **kwargs: as in a call.
@@ -242,7 +246,9 @@ class Function:
             ExprdError: whatever a step raises, whose `fields["steps"]` says how many are done.
         """
         ready = self._ready(args, kwargs)
-        return repeated(ready, steps, until, every, on_progress, stack=stack, keep=keep)
+        return repeated(
+            ready, steps, until, every, on_progress, commit=commit, stack=stack, keep=keep
+        )
 
     def expecting(self, versions: Mapping[TensorSharedVariable, int]) -> Callable[..., Any]:
         """This function for calls that run only if shared variables are at versions.

@@ -43,6 +43,7 @@ _OPTIONS: Final = (
     ("grpc.enable_retries", 0),
 )
 _DURABILITY: Final = {
+    "default": wire.Durability.DURABILITY_UNSPECIFIED,
     "volatile": wire.Durability.DURABILITY_VOLATILE,
     "durable": wire.Durability.DURABILITY_DURABLE,
     "constant": wire.Durability.DURABILITY_CONSTANT,
@@ -207,7 +208,9 @@ class Connection:
             client_id=self.client_id,
             mode=job.mode,
             target=job.target,
-            options=wire.CompileOptions(including=job.including, excluding=job.excluding),
+            options=wire.CompileOptions(
+                including=job.including, excluding=job.excluding, durability=job.durability
+            ),
             bindings=[
                 wire.VariableBinding(slot=slot, uuid=name) for slot, name in enumerate(job.bindings)
             ],
@@ -286,6 +289,11 @@ class Connection:
                 self.rider.call(
                     lambda left: self.admin.GetInfo(request, timeout=left), _GREETING_SECONDS
                 )
+
+
+def durability_of(info: wire.VariableInfo) -> str:
+    """How long a variable lasts, in the client's words."""
+    return next(name for name, number in _DURABILITY.items() if number == info.durability)
 
 
 def written_inputs(place: int, values: Sequence[InputValue]) -> list[framing.Part]:

@@ -47,6 +47,7 @@ __all__ = ["EmbeddedTransport"]
 
 _PAGE: Final = 1000
 _DURABILITY: Final = {
+    "default": values.Durability.VOLATILE,
     "volatile": values.Durability.VOLATILE,
     "durable": values.Durability.DURABLE,
     "constant": values.Durability.CONSTANT,
@@ -93,6 +94,7 @@ class EmbeddedTransport:
             target=job.target,
             including=job.including,
             excluding=job.excluding,
+            durability=job.durability,
         )
         info = self._engine.compile(
             values.CompileCall(
@@ -184,6 +186,7 @@ class EmbeddedTransport:
             every=job.every,
             watched=tuple(range(outputs)),
             stacked=job.stacked,
+            once=job.once,
         )
         with closing(self._engine.repeat(wanted)) as messages:
             for message in messages:
@@ -199,8 +202,8 @@ class EmbeddedTransport:
                 "the session in this process is closed", hint="compile the function again"
             )
 
-    def create_variable(self, new: NewVariable) -> None:
-        """Makes a shared variable."""
+    def create_variable(self, new: NewVariable) -> str:
+        """Makes a shared variable; its durability."""
         variable = EngineVariable(
             value=_given(new.value),
             uuid=new.uuid,
@@ -208,7 +211,7 @@ class EmbeddedTransport:
             type=new.type,
             durability=_DURABILITY[new.durability],
         )
-        self._engine.create_variable(self._client, variable)
+        return self._engine.create_variable(self._client, variable).durability.value
 
     def attach_variable(self, name: str, default: NewVariable | None) -> AttachedVariable:
         """The durable variable of a name, or one that is made of a default."""

@@ -40,6 +40,7 @@ def function(
     profile: object = None,
     on_unused_input: str | None = None,
     lazy: bool = False,
+    durability: str = "",
 ) -> Function:
     """A compiled function of expressions.
 
@@ -58,6 +59,9 @@ def function(
         profile: accepted for Theano's sake; `Function.timings` has the compilation's stages.
         on_unused_input: "raise", "warn" or "ignore"; `config.on_unused_input` by default.
         lazy: compile in the background; the first call waits, and raises what there is to raise.
+        durability: when what calls change is on disk: "always", before they return;
+            "interval=<seconds>", so much later; "off". As the server has it by default. Without
+            effect where nothing is kept on disk.
 
     Raises:
         GraphError: and its kinds, for expressions that do not fit together.
@@ -86,6 +90,7 @@ def function(
         mode=get_mode(mode),
         name=name,
         place=_caller(),
+        durability=durability,
     )
     return Function(recipe, lazy=lazy)
 

@@ -46,6 +46,7 @@ class RepeatJob:
         every: progress after each so many steps; 0 for none.
         stacked: give the outputs of all steps along a new first axis.
         kept: leave the outputs where the function runs.
+        once: commit all steps together at the end.
         tell: called with the steps done and their last outputs.
     """
 
@@ -54,6 +55,7 @@ class RepeatJob:
     every: int = 0
     stacked: bool = False
     kept: bool = False
+    once: bool = False
     tell: Callable[[int, Sequence[NDArray[Any]]], None] | None = None
 
 

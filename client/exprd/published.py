@@ -136,13 +136,16 @@ class PublishedFunction:
         until: int | None = None,
         every: int = 1,
         on_progress: Callable[[Progress], object] | None = None,
+        commit: str = "each",
         stack: bool = False,
         keep: bool = False,
         **kwargs: Any,
     ) -> Any:
         """Runs the function several times where it lives; see `Function.repeat`."""
         ready = self._ready(args, kwargs)
-        return repeated(ready, steps, until, every, on_progress, stack=stack, keep=keep)
+        return repeated(
+            ready, steps, until, every, on_progress, commit=commit, stack=stack, keep=keep
+        )
 
     def expecting(self, versions: Mapping[PublishedVariable, int]) -> Callable[..., Any]:
         """This function for calls that run only if variables are at versions.

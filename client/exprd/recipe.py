@@ -73,6 +73,7 @@ class Recipe:
         prints: what is printed in each call, from the last outputs of the graph.
         name: for listings and messages.
         place: file and line of the call that made it.
+        durability: when what calls change is on disk; "" is as the server has it.
     """
 
     graph: Graph
@@ -83,6 +84,7 @@ class Recipe:
     prints: tuple[Printed, ...]
     name: str | None
     place: str
+    durability: str = ""
 
     @property
     def printed(self) -> int:
@@ -107,6 +109,7 @@ class Recipe:
             target=self.mode.target,
             excluding=self.mode.excluded,
             name=self.name or "",
+            durability=self.durability,
         )
         with session.acquiring():
             try:

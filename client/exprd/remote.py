@@ -17,7 +17,7 @@ import numpy as np
 import exprd_proto as wire
 from exprd.bells import Bells
 from exprd.calls import CallIds
-from exprd.connection import Connection, write_source, written_inputs
+from exprd.connection import Connection, durability_of, write_source, written_inputs
 from exprd.healing import Healer, Needs, VariableFacts
 from exprd.remote_loops import RemoteLoops
 from exprd.remote_names import RemoteNames
@@ -236,17 +236,18 @@ class RemoteTransport:
             to.call(to.state.Delete, deleted)
 
     # ---- shared variables
-    def create_variable(self, new: NewVariable) -> None:
-        """Makes a shared variable there."""
+    def create_variable(self, new: NewVariable) -> str:
+        """Makes a shared variable there; its durability."""
         buffers = (new.value.handle,) if isinstance(new.value, BufferRef) else ()
         sending = _Sending(self._connection, (new.value,))
 
-        def create() -> None:
+        def create() -> wire.VariableInfo:
             with sending as (value,):
-                self._connection.create(new, value)
+                return self._connection.create(new, value)
 
-        self.healed(Needs(buffers=buffers), create)
+        info = self.healed(Needs(buffers=buffers), create)
         self.healer.gave_variable(new)
+        return durability_of(info)
 
     def attach_variable(self, name: str, default: NewVariable | None) -> AttachedVariable:
         """The durable variable of a name, or one that is made of a default."""

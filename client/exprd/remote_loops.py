@@ -268,6 +268,7 @@ class RemoteLoops:
                 every=job.every,
                 watched=range(outputs) if job.every else (),
                 stacked=job.stacked,
+                commit_once=job.once,
             ).SerializeToString()
             number = framing.field(4, call_id.SerializeToString())
             call = [framing.text_field(1, handle), *written_inputs(2, sent), number]

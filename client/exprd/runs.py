@@ -14,7 +14,7 @@ from exprd.buffers import Buffer
 from exprd.futures import Future
 from exprd.looping import Given, Loops, Progress, RepeatJob, check_job
 from exprd.transport import InputValue
-from exprd_compiler.errors import ExprdError
+from exprd_compiler.errors import CallError, ExprdError
 
 __all__ = ["Ready", "batched", "repeated", "submitted"]
 
@@ -85,10 +85,15 @@ def repeated(
     every: int,
     on_progress: Callable[[Progress], object] | None,
     *,
+    commit: str,
     stack: bool,
     keep: bool,
 ) -> Any:
     """The result of the last of several steps; the arguments are those of `Function.repeat`."""
+    if commit not in ("each", "once"):
+        raise CallError(
+            f"commit is {commit!r}", hint='commit "each" step, or all of them "once" at the end'
+        )
 
     def tell(step: int, outputs: Sequence[Any]) -> None:
         assert on_progress is not None
@@ -100,6 +105,7 @@ def repeated(
         every=every if on_progress is not None else min(every, 0),
         stacked=stack,
         kept=keep,
+        once=commit == "once",
         tell=None if on_progress is None else tell,
     )
     check_job(job)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exprd.buffers import Buffer
+from exprd.config import config
 from exprd.convert import as_array, is_array, is_scalar, node_of
 from exprd.origin import Origin, mark
 from exprd.session import Session, current_session
@@ -27,7 +28,7 @@ from exprd_compiler.ops.leaves import shared as shared_op
 
 __all__ = ["SharedVariable", "TensorSharedVariable", "shared", "shared_of", "shared_of_type"]
 
-_DURABILITIES = ("volatile", "durable", "constant")
+_DURABILITIES = ("default", "volatile", "durable", "constant")
 
 
 class _Storage:
@@ -54,7 +55,7 @@ class _Storage:
                     durability=self.durability,
                     value=self._local,
                 )
-                session.transport.create_variable(new)
+                self.durability = session.transport.create_variable(new)
                 if name and self.durability == "durable":  # which outlives its client
                     session.named[self.uuid] = variable
                 else:
@@ -167,7 +168,10 @@ class TensorSharedVariable(TensorVariable):
 
     @property
     def durability(self) -> str:
-        """Whether the value outlives its client: "volatile", "durable" or "constant"."""
+        """How long the value lasts: "volatile", "durable", "constant".
+
+        It is "default" as long as that is left to a session that has not been chosen yet.
+        """
         return self._storage.durability
 
     @property
@@ -221,7 +225,7 @@ def shared(
     allow_downcast: bool | None = None,
     borrow: bool = False,
     broadcastable: Sequence[bool] | None = None,
-    durability: str = "volatile",
+    durability: str | None = None,
 ) -> TensorSharedVariable:
     """A shared variable with a first value.
 
@@ -233,8 +237,9 @@ def shared(
         borrow: use the array itself instead of a copy; it must not be written to any more.
         broadcastable: per axis, whether it is always of length 1; nowhere by default, since the
             shape of the value may change.
-        durability: "volatile", "durable" (outlives its client when named), or "constant" (never
-            assigned: a data set).
+        durability: "volatile", "durable" (outlives its client when named), "constant" (never
+            assigned: a data set), or "default", what its server has as its own default;
+            `config.durability` by default.
 
     Raises:
         DTypeError: the value has an element type that does not exist here.
@@ -243,6 +248,7 @@ def shared(
         raise DTypeError(f"the value of a shared variable is an array, not the variable {value!r}")
     if strict and not (is_array(value) or is_scalar(value)):
         raise CallError(f"strict: needs an array, got {type(value).__name__}")
+    durability = config.durability if durability is None else durability
     if durability not in _DURABILITIES:
         raise CallError(f"durability is one of {', '.join(_DURABILITIES)}, not {durability!r}")
     array = np.array(_first_value(value), order="C", copy=None if borrow else True)
@@ -259,7 +265,7 @@ def _first_value(value: object) -> NDArray[Any]:
 
 
 def shared_of_type(
-    kind: TensorType, value: NDArray[Any], *, name: str | None, durability: str = "volatile"
+    kind: TensorType, value: NDArray[Any], *, name: str | None, durability: str = "default"
 ) -> TensorSharedVariable:
     """A variable of exactly a type, with a copy of a value of that type."""
     array = filter_value(kind.ir, np.array(value, order="C"), strict=True)

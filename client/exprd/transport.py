@@ -58,7 +58,10 @@ OutputValue: TypeAlias = "Array | RemoteBuffer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewVariable:
-    """A shared variable to be made; durability is "volatile", "durable" or "constant"."""
+    """A shared variable to be made.
+
+    Durability is "volatile", "durable", "constant", or "default" for what it is where it lives.
+    """
 
     uuid: str
     name: str
@@ -77,7 +80,10 @@ class AttachedVariable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileJob:
-    """A graph to compile; its nodes' origins are their positions in `graph.nodes()`."""
+    """A graph to compile; its nodes' origins are their positions in `graph.nodes()`.
+
+    `durability` is the policy of its commits, "" that of where it runs.
+    """
 
     graph: Graph
     bindings: tuple[str, ...] = ()
@@ -86,6 +92,7 @@ class CompileJob:
     including: tuple[str, ...] = ()
     excluding: tuple[str, ...] = ()
     name: str = ""
+    durability: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,8 +167,8 @@ class Transport(Protocol):
         """The stages of a compiled function as text."""
         ...
 
-    def create_variable(self, new: NewVariable) -> None:
-        """Makes a shared variable."""
+    def create_variable(self, new: NewVariable) -> str:
+        """Makes a shared variable; its durability there."""
         ...
 
     def attach_variable(self, name: str, default: NewVariable | None) -> AttachedVariable:

@@ -42,7 +42,7 @@ class CallId(_message.Message):
     def __init__(self, client_id: _Optional[str] = ..., seq: _Optional[int] = ..., acked_through: _Optional[int] = ...) -> None: ...
 
 class CompileOptions(_message.Message):
-    __slots__ = ("including", "excluding", "allow_unsafe", "settings")
+    __slots__ = ("including", "excluding", "allow_unsafe", "settings", "durability")
     class SettingsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -54,11 +54,13 @@ class CompileOptions(_message.Message):
     EXCLUDING_FIELD_NUMBER: _ClassVar[int]
     ALLOW_UNSAFE_FIELD_NUMBER: _ClassVar[int]
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    DURABILITY_FIELD_NUMBER: _ClassVar[int]
     including: _containers.RepeatedScalarFieldContainer[str]
     excluding: _containers.RepeatedScalarFieldContainer[str]
     allow_unsafe: bool
     settings: _containers.ScalarMap[str, str]
-    def __init__(self, including: _Optional[_Iterable[str]] = ..., excluding: _Optional[_Iterable[str]] = ..., allow_unsafe: bool = ..., settings: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    durability: str
+    def __init__(self, including: _Optional[_Iterable[str]] = ..., excluding: _Optional[_Iterable[str]] = ..., allow_unsafe: bool = ..., settings: _Optional[_Mapping[str, str]] = ..., durability: _Optional[str] = ...) -> None: ...
 
 class GradientRequest(_message.Message):
     __slots__ = ("cost", "wrt", "placeholders")
@@ -557,20 +559,22 @@ class ExecuteBatchResponse(_message.Message):
     def __init__(self, outcomes: _Optional[_Iterable[_Union[CallOutcome, _Mapping]]] = ...) -> None: ...
 
 class RepeatRequest(_message.Message):
-    __slots__ = ("call", "steps", "until", "every", "watched", "stacked")
+    __slots__ = ("call", "steps", "until", "every", "watched", "stacked", "commit_once")
     CALL_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     UNTIL_FIELD_NUMBER: _ClassVar[int]
     EVERY_FIELD_NUMBER: _ClassVar[int]
     WATCHED_FIELD_NUMBER: _ClassVar[int]
     STACKED_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_ONCE_FIELD_NUMBER: _ClassVar[int]
     call: ExecuteRequest
     steps: int
     until: int
     every: int
     watched: _containers.RepeatedScalarFieldContainer[int]
     stacked: bool
-    def __init__(self, call: _Optional[_Union[ExecuteRequest, _Mapping]] = ..., steps: _Optional[int] = ..., until: _Optional[int] = ..., every: _Optional[int] = ..., watched: _Optional[_Iterable[int]] = ..., stacked: bool = ...) -> None: ...
+    commit_once: bool
+    def __init__(self, call: _Optional[_Union[ExecuteRequest, _Mapping]] = ..., steps: _Optional[int] = ..., until: _Optional[int] = ..., every: _Optional[int] = ..., watched: _Optional[_Iterable[int]] = ..., stacked: bool = ..., commit_once: bool = ...) -> None: ...
 
 class RepeatProgress(_message.Message):
     __slots__ = ("step", "values")

@@ -477,8 +477,9 @@ class ExecutorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Repeat(self, request, context):
-        """Repeat runs a function many times and commits each step by itself. What was done
-        stays done; a retry with the same call_id goes on where the earlier attempt ended.
+        """Repeat runs a function many times and commits each step by itself, if not told otherwise.
+        What was committed stays done; a retry with the same call_id goes on where the earlier
+        attempt ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -241,8 +241,9 @@ class ExecutorServiceStub:
         exprd_proto.service_pb2.RepeatRequest,
         exprd_proto.service_pb2.RepeatResponse,
     ]
-    """Repeat runs a function many times and commits each step by itself. What was done
-    stays done; a retry with the same call_id goes on where the earlier attempt ended.
+    """Repeat runs a function many times and commits each step by itself, if not told otherwise.
+    What was committed stays done; a retry with the same call_id goes on where the earlier
+    attempt ended.
     """
 
     OpenDoorbell: grpc.UnaryUnaryMultiCallable[
@@ -283,8 +284,9 @@ class ExecutorServiceAsyncStub:
         exprd_proto.service_pb2.RepeatRequest,
         exprd_proto.service_pb2.RepeatResponse,
     ]
-    """Repeat runs a function many times and commits each step by itself. What was done
-    stays done; a retry with the same call_id goes on where the earlier attempt ended.
+    """Repeat runs a function many times and commits each step by itself, if not told otherwise.
+    What was committed stays done; a retry with the same call_id goes on where the earlier
+    attempt ended.
     """
 
     OpenDoorbell: grpc.aio.UnaryUnaryMultiCallable[
@@ -333,8 +335,9 @@ class ExecutorServiceServicer(metaclass=abc.ABCMeta):
         request: exprd_proto.service_pb2.RepeatRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[exprd_proto.service_pb2.RepeatResponse], collections.abc.AsyncIterator[exprd_proto.service_pb2.RepeatResponse]]:
-        """Repeat runs a function many times and commits each step by itself. What was done
-        stays done; a retry with the same call_id goes on where the earlier attempt ended.
+        """Repeat runs a function many times and commits each step by itself, if not told otherwise.
+        What was committed stays done; a retry with the same call_id goes on where the earlier
+        attempt ended.
         """
 
     @abc.abstractmethod

@@ -21,6 +21,7 @@ from exprd_server.cli_state import state
 from exprd_server.log import LEVELS, make_logger
 from exprd_server.policy import Policy, parse_policy
 from exprd_server.settings import Settings, TlsFiles, WorkerSettings, user_cache
+from exprd_server.values import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +74,12 @@ def main() -> None:
     default="always",
     callback=_policy,
     help="always, interval=<seconds> or off",
+)
+@click.option(
+    "--default-durability",
+    default="volatile",
+    type=click.Choice(["volatile", "durable"]),
+    help="of variables whose makers do not say",
 )
 @click.option("--checkpoint-every", default=0.0, help="seconds between checkpoints; 0: none")
 @click.option("--checkpoint-keep", default=3, type=click.IntRange(1), help="scheduled ones kept")
@@ -147,6 +154,7 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
         tokens=_path(flags["tokens"]),
         cache=_path(flags["cache_dir"]),
         state=_path(flags["state"]),
+        default_durability=Durability(flags["default_durability"]),
         checkpoint_seconds=flags["checkpoint_every"],
         version=installed_version(),
         workers=WorkerSettings(count=flags["workers"]),

@@ -17,6 +17,7 @@ from exprd_proto.arrays import WireError, array_from_wire
 from exprd_proto.decode import decode_type
 from exprd_server.decode import decode_bundle
 from exprd_server.leases import check_client_id
+from exprd_server.policy import parse_policy
 from exprd_server.repeat import RepeatCall
 from exprd_server.values import (
     BufferRef,
@@ -49,9 +50,9 @@ _DELIVERIES: Final[Mapping[int, Delivery]] = MappingProxyType(
         WireDelivery.DELIVERY_DISCARD: Delivery.DISCARD,
     }
 )
-_DURABILITIES: Final[Mapping[int, Durability]] = MappingProxyType(
+_DURABILITIES: Final[Mapping[int, Durability | None]] = MappingProxyType(
     {
-        WireDurability.DURABILITY_UNSPECIFIED: Durability.VOLATILE,
+        WireDurability.DURABILITY_UNSPECIFIED: None,
         WireDurability.DURABILITY_DURABLE: Durability.DURABLE,
         WireDurability.DURABILITY_VOLATILE: Durability.VOLATILE,
         WireDurability.DURABILITY_CONSTANT: Durability.CONSTANT,
@@ -147,6 +148,7 @@ def repeat_call(request: wire.RepeatRequest, limits: Limits) -> RepeatCall:
         every=request.every,
         watched=tuple(request.watched),
         stacked=request.stacked,
+        once=request.commit_once,
     )
 
 
@@ -179,18 +181,28 @@ def delivery(number: int) -> Delivery:
     return _DELIVERIES[number]
 
 
-def new_variable(request: wire.StateServiceCreateRequest, limits: Limits) -> NewVariable:
-    """The variable that a Create request describes; only one that attaches needs no value."""
+def new_variable(
+    request: wire.StateServiceCreateRequest,
+    limits: Limits,
+    default: Durability = Durability.VOLATILE,
+) -> NewVariable:
+    """The variable that a Create request describes; only one that attaches needs no value.
+
+    Args:
+        request: what was asked for.
+        limits: of types.
+        default: of variables whose makers do not say how long they last.
+    """
     if request.durability not in _DURABILITIES:
         raise CallError(f"durability {request.durability} is unknown to this server")
-    attach = request.attach
-    if attach and not (request.name and _DURABILITIES[request.durability] is Durability.DURABLE):
+    attach, durability = request.attach, _DURABILITIES[request.durability] or default
+    if attach and not (request.name and durability is Durability.DURABLE):
         raise CallError("what is attached to by name is durable and has a name")
     return NewVariable(
         uuid=request.uuid,
         name=request.name,
         type=decode_type(request.type, limits) if request.HasField("type") else None,
-        durability=_DURABILITIES[request.durability],
+        durability=durability,
         value=_value(request.value) if request.HasField("value") or not attach else None,
         attach=attach,
     )
@@ -240,6 +252,8 @@ def _choices(request: wire.CompileRequest, limits: Limits) -> CompileChoices:
     names = (*options.including, *options.excluding, *options.settings, *options.settings.values())
     for name in (*names, request.mode, request.target):
         _text("option", name, limits)
+    if options.durability:
+        parse_policy(options.durability)
     return CompileChoices(
         mode=request.mode or "FAST_RUN",
         target=request.target or "cpu",
@@ -247,6 +261,7 @@ def _choices(request: wire.CompileRequest, limits: Limits) -> CompileChoices:
         excluding=tuple(options.excluding),
         allow_unsafe=options.allow_unsafe,
         settings=tuple(sorted(options.settings.items())),
+        durability=options.durability,
     )
 
 

@@ -244,7 +244,8 @@ class StateService(wire.StateServiceServicer):
     ) -> wire.StateServiceCreateResponse:
         """Makes a variable."""
         del context
-        new = requests.new_variable(request, self._settings.limits)
+        settings = self._settings
+        new = requests.new_variable(request, settings.limits, settings.default_durability)
         info = self._engine.create_variable(request.client_id, new)
         return wire.StateServiceCreateResponse(variable=replies.variable_info(info))
 

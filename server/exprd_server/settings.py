@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exprd_server.policy import ALWAYS, Policy
+from exprd_server.values import Durability
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -84,10 +85,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """How compile workers are run.
+    """How worker processes are run: those that compile, and those that run graphs node by node.
 
     Attributes:
-        count: processes; 0 compiles inside the server's own process (embedded use).
+        count: processes of each kind; 0 compiles inside the server's own process (embedded use).
         seconds: time one request may take before its worker is killed.
         memory_bytes: address space of a worker.
         queue: requests that may wait for a worker; more are refused at once.
@@ -98,7 +99,7 @@ class WorkerSettings:
     seconds: float = 60.0
     memory_bytes: int = 8 * GIB
     queue: int = 64
-    niceness: int = 5
+    niceness: int = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +142,7 @@ class Settings:
         memory_bytes: what the process may allocate; 0 takes a share of the machine.
         state: directory of the durable store; state is kept in memory when not given.
         durability: when a change that was answered is on disk.
+        default_durability: of variables whose makers do not say.
         checkpoint_seconds: how often a checkpoint is written; 0 is never.
         checkpoint_keep: how many of those are kept.
     """
@@ -164,6 +166,7 @@ class Settings:
     memory_bytes: int = 0
     state: Path | None = None
     durability: Policy = ALWAYS
+    default_durability: Durability = Durability.VOLATILE
     checkpoint_seconds: float = 0.0
     checkpoint_keep: int = 3
     limits: Limits = field(default_factory=Limits)

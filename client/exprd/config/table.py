@@ -22,6 +22,12 @@ OPTIONS: Final = (
         choices=("float64", "float32", "float16"),
     ),
     Option(
+        name="durability",
+        default="default",
+        doc="Of shared variables that name none; default is that of the server they live on.",
+        choices=("default", "volatile", "durable"),
+    ),
+    Option(
         name="cast_policy",
         default="custom",
         doc="What python numbers become: the smallest dtype that holds them, or numpy's.",

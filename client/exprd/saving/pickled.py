@@ -117,7 +117,8 @@ def _reduce_function(function: Function) -> Reduced:
     slots = tuple(_of_slot(slot) for slot in recipe.slots)
     defaults = tuple(function.defaults())
     # of the place only the file's name and the line: folders are nobody else's business
-    rest = (recipe.name, re.split(r"[\\/]", recipe.place)[-1], function.trust_input)
+    place = re.split(r"[\\/]", recipe.place)[-1]
+    rest = (recipe.name, place, function.trust_input, recipe.durability)
     layout = (recipe.layout.kind, recipe.layout.keys)
     prints = tuple((p.printer, dict(p.known), p.outputs) for p in recipe.prints)
     data = (*_of_stored(kept), slots, defaults, layout, recipe.mode, prints, *rest)
@@ -148,6 +149,7 @@ def _function_1(
     name: str | None,
     place: str,
     trust: bool,
+    durability: str = "",
 ) -> Function | None:
     if not config.unpickle_function:
         return None
@@ -160,6 +162,7 @@ def _function_1(
         prints=tuple(Printed(printer=p, known=k, outputs=tuple(o)) for p, k, o in prints),
         name=name,
         place=place,
+        durability=durability,
     )
     made = Function(recipe)
     made.trust_input = trust
