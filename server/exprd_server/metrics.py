@@ -6,12 +6,14 @@ Prometheus: seconds, bytes, totals.
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import prometheus_client as prometheus
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 import exprd_proto as wire
 from exprd_compiler.errors import CallError
@@ -19,12 +21,57 @@ from exprd_server.address import parse_address
 from exprd_server.answers import Answer
 
 if TYPE_CHECKING:
+    from exprd_server.log import Logger
     from exprd_server.tenants import Tenants
 
 _BUCKETS: Final = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
+
+
+class CountingLog:
+    """A log that counts, by code, the calls within others that failed. Thread safe.
+
+    Calls of a session, a batch, a repetition or the doorbell have no status of their own that an
+    interceptor could see; but each that fails is noted in the log, under the method ``call``.
+    """
+
+    def __init__(self, log: Logger) -> None:
+        self._log = log
+        self._lock = threading.Lock()
+        self._failures: Counter[str] = Counter()
+        self.debug = log.debug
+        self.warning = log.warning
+        self.is_enabled_for = log.is_enabled_for
+
+    def info(self, event: str, **facts: Any) -> Any:
+        """Writes an event of level info."""
+        self._count(facts)
+        return self._log.info(event, **facts)
+
+    def error(self, event: str, **facts: Any) -> Any:
+        """Writes an event of level error."""
+        self._count(facts)
+        return self._log.error(event, **facts)
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """The counts of this moment."""
+        family = CounterMetricFamily(
+            "exprd_inner_failures",
+            "failed calls of sessions, batches, repetitions and the doorbell",
+            labels=["code"],
+        )
+        with self._lock:
+            failures = [*self._failures.items()]
+        for code, count in failures:
+            family.add_metric([code], count)
+        yield family
+
+    def _count(self, facts: Mapping[str, Any]) -> None:
+        if facts.get("method") == "call":
+            with self._lock:
+                self._failures[facts["code"]] += 1
 
 
 class Metrics:
@@ -34,10 +81,15 @@ class Metrics:
         tenants: whose holdings are told.
         places: how many calls are handled at a time.
         waiting: tells how many compilations wait for a worker.
+        log: the server's log, if it counts.
     """
 
     def __init__(
-        self, tenants: Tenants, places: int, waiting: Callable[[], int] | None = None
+        self,
+        tenants: Tenants,
+        places: int,
+        waiting: Callable[[], int] | None = None,
+        log: Logger | None = None,
     ) -> None:
         self.registry = prometheus.CollectorRegistry()
         prometheus.ProcessCollector(registry=self.registry)
@@ -54,6 +106,8 @@ class Metrics:
         queue = self._gauge("exprd_compile_queue", "compilations that wait for a worker")
         queue.set_function(waiting or (lambda: 0))
         self.registry.register(_Holdings(tenants))
+        if isinstance(log, CountingLog):
+            self.registry.register(log)
 
     def called(self, method: str, code: str, seconds: float) -> None:
         """Counts a call that has ended; the method by its short name."""

@@ -29,7 +29,7 @@ from exprd_server.fairness import FairShare
 from exprd_server.gate import Gate
 from exprd_server.interceptors import Boundary
 from exprd_server.metering import Meter
-from exprd_server.metrics import Metrics, MetricsPage
+from exprd_server.metrics import CountingLog, Metrics, MetricsPage
 from exprd_server.session import SessionTable
 from exprd_server.signals import Signals
 from exprd_server.tenants import Tenant, Tenants
@@ -97,7 +97,7 @@ class Server:
     ) -> None:
         self._settings = settings
         self._engine = engine
-        self._log = log
+        self._log = log = CountingLog(log) if settings.metrics else log
         self._make = make
         self._waiting = waiting
         self._targets = targets
@@ -196,7 +196,7 @@ class Server:
         """The interceptor that counts, and the page that shows it; none unless asked for."""
         if not self._settings.metrics:
             return []
-        metrics = Metrics(self._tenants, self._settings.calls, self._waiting)
+        metrics = Metrics(self._tenants, self._settings.calls, self._waiting, self._log)
         page = MetricsPage(metrics, self._settings.metrics)
         self._closing.callback(page.close)
         self._log.info("metrics", url=page.url)

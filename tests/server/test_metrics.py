@@ -74,6 +74,19 @@ def test_the_page_tells_what_was_done_and_is_held(metered):
     assert metered.stop() == 0
 
 
+def test_failures_within_other_calls_are_counted_by_code(metered):
+    with grpc.insecure_channel(metered.target) as channel:
+        client = Client(channel)
+        calls = [wire.ExecuteRequest(handle="fn-none", call_id=wire.CallId(seq=i)) for i in (1, 2)]
+        frames = [wire.SessionRequest(client_id="a"), wire.SessionRequest(calls=calls)]
+        replies = [*client.executor.Session(iter(frames), timeout=10)]
+        assert sum(len(reply.outcomes) for reply in replies) == 2
+        found = scrape(metered)
+    assert found["exprd_inner_failures_total['NOT_FOUND']"] == 2
+    assert found["exprd_calls_total['ExecutorService/Session', 'OK']"] == 1
+    assert metered.stop() == 0
+
+
 def test_a_request_is_found_in_the_log_by_its_name(metered):
     with grpc.insecure_channel(metered.target) as channel:
         admin = wire.AdminServiceStub(channel)
