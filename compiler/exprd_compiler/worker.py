@@ -27,6 +27,7 @@ import sys
 import traceback
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -115,13 +116,19 @@ def _compile(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes
 
 def _evaluate(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
     size = int(header["text"])
-    graph = parse_graph(body[:size].decode(), find_op)
+    graph = _parsed(body[:size])
     values = unpack(body[size:], len(graph.leaves))
     count = len(graph.inputs)
     met: list[EventCount] = []
     outputs, updates = evaluate(graph, values[:count], values[count:], met)
     arrays = [*outputs, *updates]
     return {"ok": True, "arrays": len(arrays), "met": [asdict(one) for one in met]}, pack(arrays)
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: bytes) -> Graph:
+    """A graph that is run again and again; to read it takes longer than most runs."""
+    return parse_graph(text.decode(), find_op)
 
 
 def _texts(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:

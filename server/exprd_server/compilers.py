@@ -109,7 +109,8 @@ class WorkerCompiler:
     """The compiler of a server: graphs go to worker processes as text, artifacts come back.
 
     Args:
-        pool: of the workers, which compilers of several namespaces may share.
+        pool: of the workers that compile; compilers of several namespaces may share it.
+        evaluators: of those that run graphs node by node, so that neither work waits for the other.
         settings: of the workers.
         cache: directory of the object cache; none when not given.
         room: bytes that one call of native code may take; 0 is as many as there are.
@@ -118,11 +119,13 @@ class WorkerCompiler:
     def __init__(
         self,
         pool: WorkerPool,
+        evaluators: WorkerPool,
         settings: WorkerSettings,
         cache: Path | None = None,
         room: int = 0,
     ) -> None:
         self._pool = pool
+        self._evaluators = evaluators
         self._settings = settings
         self._cache = cache
         self._room = room
@@ -135,7 +138,8 @@ class WorkerCompiler:
         options = options_of(choices)
         if options.target == REFERENCE:
             return Compiled(run=_Remote(self, graph), plan=(), timings=())
-        _, data = self._ask({"task": "compile"}, options, _text(graph), deadline)
+        task = {"task": "compile"}
+        _, data = self._ask(self._pool, task, options, _text(graph), deadline)
         start = time.perf_counter()
         artifact = driver.Artifact.from_bytes(data)
         executable = driver.link(artifact, self._room)
@@ -150,27 +154,30 @@ class WorkerCompiler:
         self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
     ) -> Mapping[str, str]:
         """Has the stages of a graph written out."""
-        answer, _ = self._ask({"task": "texts"}, options_of(choices), _text(graph), deadline)
+        task, options = {"task": "texts"}, options_of(choices)
+        answer, _ = self._ask(self._pool, task, options, _text(graph), deadline)
         return {str(name): str(text) for name, text in answer["texts"].items()}
 
     def evaluate(
-        self, graph: Graph, arrays: Sequence[NDArray[Any]], deadline: Deadline | None
+        self, text: bytes, arrays: Sequence[NDArray[Any]], deadline: Deadline | None
     ) -> tuple[list[NDArray[Any]], list[EventCount]]:
-        """Has a graph run node by node with numpy."""
-        text = _text(graph)
+        """Has a graph, given as text, run node by node with numpy."""
         task = {"task": "evaluate", "text": len(text)}
         options = CompileOptions(target=REFERENCE)
-        answer, data = self._ask(task, options, text + pack(arrays), deadline)
+        body = b"".join((text, pack(arrays)))
+        answer, data = self._ask(self._evaluators, task, options, body, deadline)
         met = [EventCount(**facts) for facts in answer["met"]]
         return unpack(data, answer["arrays"]), met
 
     def close(self) -> None:
         """Ends the workers and the alarm's thread."""
         self._pool.close()
+        self._evaluators.close()
         self._alarm.close()
 
     def _ask(
         self,
+        pool: WorkerPool,
         task: Mapping[str, Any],
         options: CompileOptions,
         body: bytes,
@@ -183,7 +190,7 @@ class WorkerCompiler:
             "options": options.to_json(),
             "cache": "" if self._cache is None else str(self._cache),
         }
-        return self._pool.request(header, body, bounded)
+        return pool.request(header, body, bounded)
 
 
 class _Native:
@@ -227,12 +234,12 @@ class _Remote:
 
     def __init__(self, compiler: WorkerCompiler, graph: Graph) -> None:
         self._compiler = compiler
-        self._graph = graph
+        self._text = _text(graph)
 
     def __call__(
         self, inputs: Sequence[NDArray[Any]], deadline: Deadline | None, /
     ) -> tuple[Sequence[NDArray[Any]], Sequence[EventCount]]:
-        return self._compiler.evaluate(self._graph, inputs, deadline)
+        return self._compiler.evaluate(self._text, inputs, deadline)
 
 
 def plan_of(listing: Sequence[Listed]) -> tuple[PlanStep, ...]:

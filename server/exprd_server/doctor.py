@@ -100,7 +100,7 @@ def _compiler(settings: Settings) -> Iterator[Finding]:
     graph = Graph((x,), (exp(x), dot(x, x)))
     value = np.random.default_rng(0).standard_normal((64, 64))
     pool = WorkerPool(settings.workers)
-    compiler = WorkerCompiler(pool, settings.workers)
+    compiler = WorkerCompiler(pool, pool, settings.workers)
     try:
         start = time.perf_counter()
         compiled = compiler.compile(graph, CompileChoices(), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import time
 from dataclasses import replace
@@ -40,6 +41,7 @@ def run_server(settings: Settings, log: Logger, announce: Callable[[str], None])
     """
     # Workers start first: a child must not inherit the state of gRPC's threads.
     pool = WorkerPool(settings.workers)
+    evaluators = WorkerPool(settings.workers, lazy=True)
     try:
         bound_memory(settings.memory_bytes)
         cache = usable_cache(settings.cache, log)
@@ -48,7 +50,9 @@ def run_server(settings: Settings, log: Logger, announce: Callable[[str], None])
             def engine_of(own: Settings) -> LocalEngine:
                 store = open_store(own, log)
                 stores.callback(store.close)
-                compiler = WorkerCompiler(pool, own.workers, cache, own.limits.call_bytes)
+                compiler = WorkerCompiler(
+                    pool, evaluators, own.workers, cache, own.limits.call_bytes
+                )
                 engine = LocalEngine(own, compiler, store)
                 if own.state is not None and own.checkpoint_seconds > 0:
                     schedule = CheckpointSchedule(
@@ -64,9 +68,14 @@ def run_server(settings: Settings, log: Logger, announce: Callable[[str], None])
             server = Server(
                 settings, engine_of(settings), log, make=beside, waiting=lambda: pool.waiting
             )
+            # What there is now stays; the collector need not look at it ever again, which takes
+            # longer than a call.
+            gc.collect()
+            gc.freeze()
             serve_until_signalled(server, announce)
     finally:
         pool.close()
+        evaluators.close()
 
 
 def open_store(settings: Settings, log: Logger) -> Store:

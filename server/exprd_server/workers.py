@@ -18,6 +18,7 @@ import struct
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from exprd_compiler import errors
@@ -35,6 +36,7 @@ _MAX_FRAME: Final = 4 << 30
 _RETRY_MS: Final = "200"  # when the queue is full: about one small compilation
 _POLL_MS: Final = 50  # how soon a cancellation is noticed
 _REQUESTS_PER_WORKER: Final = 1_000  # then a fresh process, whatever may have leaked
+_FIRST_TO_GO: Final = "500"  # for the kernel, when it is out of memory: workers before the server
 
 
 class WorkerLost(Exception):
@@ -111,10 +113,13 @@ class Worker:
         return status
 
     def _bound(self, settings: WorkerSettings) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        """Bounds the memory, and puts the process behind the server wherever both want the same."""
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
             memory = (settings.memory_bytes, settings.memory_bytes)
             resource.prlimit(self.pid, resource.RLIMIT_AS, memory)
             os.setpriority(os.PRIO_PROCESS, self.pid, settings.niceness)
+            os.sched_setscheduler(self.pid, os.SCHED_BATCH, os.sched_param(0))
+            Path(f"/proc/{self.pid}/oom_score_adj").write_text(_FIRST_TO_GO)
 
     def _frame(self, deadline: Deadline) -> bytes:
         (length,) = _LENGTH.unpack(self._read(_LENGTH.size, deadline))
@@ -151,7 +156,14 @@ class Worker:
 
 
 class WorkerPool:
-    """A fixed number of workers, and the requests that wait for one."""
+    """A bounded number of workers, and the requests that wait for one.
+
+    Args:
+        settings: how many there are, and what each may take.
+        command: what a worker runs.
+        env: its environment; that of this process by default.
+        lazy: start workers when they are first needed.
+    """
 
     def __init__(
         self,
@@ -159,6 +171,7 @@ class WorkerPool:
         *,
         command: Sequence[str] = WORKER_COMMAND,
         env: Mapping[str, str] | None = None,
+        lazy: bool = False,
     ) -> None:
         self._settings = settings
         self._command = command
@@ -169,7 +182,7 @@ class WorkerPool:
         self._waiting = 0
         # Last in, first out: a warm worker is the better one.
         self._idle: queue.LifoQueue[Worker] = queue.LifoQueue()
-        for _ in range(settings.count):
+        for _ in range(0 if lazy else settings.count):
             self._add()
 
     @property
@@ -219,8 +232,9 @@ class WorkerPool:
             self._idle.get_nowait().discard()
 
     def _add(self) -> None:
+        """Starts a worker, if there may be one more."""
         with self._lock:
-            if self._closed:
+            if self._closed or len(self._workers) >= self._settings.count:
                 return
             worker = Worker(self._command, self._settings, self._env)
             self._workers.add(worker)
@@ -248,6 +262,8 @@ class WorkerPool:
             deadline.check("a worker was free")
             if self._closed:
                 raise CompilerBug("the worker pool is closed")
+            if self._idle.empty():
+                self._add()
             with contextlib.suppress(queue.Empty):
                 worker = self._idle.get(timeout=min(_POLL_MS / 1000, deadline.remaining()))
                 if worker.alive:
@@ -270,7 +286,7 @@ class WorkerPool:
 
 def _death(how: str, status: int) -> CompilerBug:
     return CompilerBug(
-        f"a compile worker {how} (exit status {status}); it was replaced",
+        f"a worker process {how} (exit status {status}); it was replaced",
         fields={"status": str(status)},
     )
 
@@ -283,8 +299,8 @@ def _error_of(facts: Any) -> Exception:
     kind, message = str(facts.get("kind")), str(facts.get("message", ""))
     if kind == "MemoryError":
         return LimitExceeded(
-            "compilation needs more memory than a worker may take",
-            hint="split the graph",
+            "the work needs more memory than a worker process may take",
+            hint="split the graph, or pass smaller arrays",
             fields={"limit": "worker_memory"},
         )
     cls = errors.by_kind().get(kind)
