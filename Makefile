@@ -13,7 +13,7 @@ METADATA := setup.cfg pyproject.toml client/exprd/__about__.py
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check check-format check-lint check-types check-layers check-proto check-container \
-	format docs proto proto-baseline proto-check test-protobuf6 soak soak-ci statistics coverage bench bench-service bench-store \
+	format docs proto proto-baseline proto-check test-protobuf6 soak soak-ci fuzz statistics coverage bench bench-service bench-store \
 	reliability container container-check clean distclean
 
 help: ## list the targets
@@ -81,6 +81,9 @@ soak-ci: .venv/dev.stamp ## the soak in minutes: a part of the programs, a part 
 	$(BIN)/python -m tools.accuracy --exhaustive --stride 997
 	EXPRD_SOAK=$${EXPRD_SOAK:-0.05} $(BIN)/python -m pytest -m soak $(SOAK_ARGS)
 
+fuzz: .venv-fuzz/stamp ## let atheris look for inputs that break a reader, for EXPRD_FUZZ_SECONDS (600)
+	.venv-fuzz/bin/python -m tests.fuzz
+
 statistics: .venv/dev.stamp ## count ops, tests and random programs anew, for docs/coverage.md
 	$(BIN)/python -m tools.statistics
 
@@ -117,7 +120,7 @@ clean: ## remove what was built or cached
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
 
 distclean: clean ## and the virtual environments
-	rm -rf .venv .venv-pb6 .proto-venv
+	rm -rf .venv .venv-pb6 .venv-fuzz .proto-venv
 
 # Editable, because one environment then serves the demo, the tests and the person who changes a line between
 # two runs. The wheel has its own test: tests/house/test_install.py installs it into an empty environment.
@@ -134,6 +137,11 @@ distclean: clean ## and the virtual environments
 .venv-pb6/stamp: $(METADATA)
 	PYTHON=$(PYTHON) tools/make-venv .venv-pb6
 	.venv-pb6/bin/python $(PIP_INSTALL) --editable '.[server]' 'protobuf==6.33.*' grpcio-status hypothesis pytest pytest-timeout pytest-xdist trustme
+	@touch $@
+
+.venv-fuzz/stamp: $(METADATA)
+	PYTHON=$(PYTHON) tools/make-venv .venv-fuzz
+	.venv-fuzz/bin/python $(PIP_INSTALL) --editable '.[server,fuzz]'
 	@touch $@
 
 .proto-venv/stamp: proto/requirements.txt

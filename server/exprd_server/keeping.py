@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from exprd_compiler.errors import DamagedFile
 from exprd_compiler.ir.text import parse_graph, print_graph
 from exprd_compiler.ops.table import OP_SET_VERSION, find_op
+from exprd_server.stores.faults import plain
 from exprd_server.values import CompileChoices
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def read_kept(handle: str, data: bytes) -> KeptFunction:
 def damaged(handle: str, error: Exception) -> DamagedFile:
     """The error of a kept function that cannot be read."""
     return DamagedFile(
-        f"the kept function {handle} cannot be read: {error}",
+        f"the kept function {handle} cannot be read: {plain(str(error))}",
         hint="compile it again; `exprd state check` looks at the rest",
         fields={"handle": handle},
     )

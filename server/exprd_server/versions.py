@@ -8,13 +8,17 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from exprd_compiler.errors import DamagedFile
 from exprd_compiler.ir.type import TensorType
 from exprd_server.values import CompileChoices, FunctionSignature, Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+# What bytes that are no version at all make of a reader.
+_ODD: Final = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +88,16 @@ def name_bytes(last: int, labels: Mapping[str, Sequence[int]]) -> bytes:
 
 
 def read_name(data: bytes) -> tuple[int, dict[str, list[int]]]:
-    """What `name_bytes` wrote."""
-    facts = json.loads(data)
-    return facts["last"], facts["labels"]
+    """What `name_bytes` wrote.
+
+    Raises:
+        DamagedFile: these are other bytes.
+    """
+    try:
+        facts = json.loads(data)
+        return int(facts["last"]), {str(k): [*map(int, v)] for k, v in facts["labels"].items()}
+    except _ODD as error:
+        raise _damaged(error) from error
 
 
 def version_bytes(version: Version) -> bytes:
@@ -115,8 +126,18 @@ def version_bytes(version: Version) -> bytes:
 
 
 def read_version(data: bytes) -> Version:
-    """What `version_bytes` wrote."""
-    facts: dict[str, Any] = json.loads(data)
+    """What `version_bytes` wrote.
+
+    Raises:
+        DamagedFile: these are other bytes.
+    """
+    try:
+        return _version(json.loads(data))
+    except _ODD as error:
+        raise _damaged(error) from error
+
+
+def _version(facts: Mapping[str, Any]) -> Version:
     signature = facts["signature"]
     return Version(
         name=facts["name"],
@@ -135,6 +156,13 @@ def read_version(data: bytes) -> Version:
             shared=_parameters(signature["shared"]),
             updated=tuple(signature["updated"]),
         ),
+    )
+
+
+def _damaged(error: Exception) -> DamagedFile:
+    return DamagedFile(
+        f"a published function cannot be read: {type(error).__name__}",
+        hint="`exprd state check` looks at the rest of the state",
     )
 
 

@@ -18,6 +18,7 @@ import time
 import zlib
 from collections import Counter
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -26,6 +27,7 @@ from exprd_compiler.errors import CallError, Conflict, DamagedFile, LimitExceede
 from exprd_compiler.ir.dtype import is_complex, numpy_dtype
 from exprd_compiler.ir.type import TensorType
 from exprd_server.store import StoredVariable
+from exprd_server.stores.faults import plain
 from exprd_server.stores.folder import make_folder, sync_directory
 from exprd_server.stores.safetensors import read_safetensors, write_safetensors
 from exprd_server.values import Durability
@@ -43,6 +45,7 @@ _MANIFEST: Final = "manifest.json"
 _UNFINISHED: Final = ".unfinished-"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PIECE: Final = 1 << 20
+_KINDS: Final = MappingProxyType({"created": float, "nbytes": int, "crc32": int, "variables": list})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +158,7 @@ class Checkpoints:
             crc = facts.pop("manifest_crc32")
             if crc != _facts_crc(facts):
                 raise ValueError("another checksum")
+            _check_facts(facts)
         except FileNotFoundError:
             known = ", ".join(p.name for p in self._folder.glob("[!.]*")) or "none"
             raise UnknownHandle(
@@ -235,6 +239,13 @@ def _variable(facts: dict[str, Any], value: NDArray[Any]) -> StoredVariable:
     )
 
 
+def _check_facts(facts: dict[str, Any]) -> None:
+    """Returns if a manifest has what its readers ask for."""
+    for name, kind in _KINDS.items():
+        if type(facts[name]) is not kind:
+            raise TypeError(f"{name} is no {kind.__name__}")
+
+
 def _facts_crc(facts: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(facts, sort_keys=True).encode())
 
@@ -251,4 +262,4 @@ def _crc_of(path: Path) -> int:
 
 
 def _damaged(name: str, why: str) -> DamagedFile:
-    return DamagedFile(f"checkpoint {name!r} is damaged: {why}", hint="restore another one")
+    return DamagedFile(f"checkpoint {name!r} is damaged: {plain(why)}", hint="restore another one")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from exprd_compiler.errors import CallError, DamagedFile, ExprdError, LimitExceeded
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+SqliteFault: TypeAlias = "sqlite3.Error | UnicodeDecodeError"  # names of columns are text, too
+FAULTS: Final = (sqlite3.Error, UnicodeDecodeError)
 
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _DISK: Final = frozenset(
@@ -18,11 +21,11 @@ _PRIMARY: Final = 0xFF  # the low byte of SQLite's extended codes
 _CHECK: Final = "`exprd state check` tells what is damaged, `exprd state repair` saves the rest"
 
 
-def fault_of(error: sqlite3.Error, path: Path, *, reading: bool = False) -> ExprdError:
+def fault_of(error: SqliteFault, path: Path, *, reading: bool = False) -> ExprdError:
     """The error of the tree for one of SQLite's; when `reading`, an odd answer is damage too."""
     code = code_of(error)
     if code in _DAMAGE or (reading and code not in _DISK):
-        return DamagedFile(f"{path} is damaged: {error}", hint=_CHECK)
+        return DamagedFile(f"{path} is damaged: {plain(str(error))}", hint=_CHECK)
     if code == sqlite3.SQLITE_FULL:
         return LimitExceeded(
             f"the disk of {path} is full; nothing has changed",
@@ -37,7 +40,12 @@ def fault_of(error: sqlite3.Error, path: Path, *, reading: bool = False) -> Expr
     )
 
 
-def code_of(error: sqlite3.Error) -> int:
+def plain(text: str) -> str:
+    """What a damaged file says, fit for one line of a log."""
+    return "".join(c if c.isprintable() else "?" for c in text[:200])
+
+
+def code_of(error: SqliteFault) -> int:
     """SQLite's primary code of an error; 0 when Python made it up."""
     return (getattr(error, "sqlite_errorcode", None) or 0) & _PRIMARY
 
@@ -53,9 +61,9 @@ def is_fatal(error: sqlite3.Error) -> bool:
 
 def damaged_value(uuid: str, name: str, what: str) -> DamagedFile:
     """The error of a variable that cannot be read back."""
-    label = f"{name!r} ({uuid})" if name else uuid
+    label = f"{name!r} ({plain(uuid)})" if name else plain(uuid)
     return DamagedFile(
-        f"shared variable {label} is damaged on disk: {what}",
+        f"shared variable {label} is damaged on disk: {plain(what)}",
         hint=_CHECK,
         fields={"uuid": uuid, "name": name},
     )
@@ -63,7 +71,7 @@ def damaged_value(uuid: str, name: str, what: str) -> DamagedFile:
 
 def damaged_table(what: str) -> DamagedFile:
     """The error of anything else that cannot be read back."""
-    return DamagedFile(f"the state is damaged on disk: {what}", hint=_CHECK)
+    return DamagedFile(f"the state is damaged on disk: {plain(what)}", hint=_CHECK)
 
 
 def unusable(path: Path, error: OSError) -> CallError:

@@ -8,10 +8,11 @@ a default needs nothing here, and nothing but these classes is ever made of stor
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import fields
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.type import TensorType
 from exprd_server.stores.chunks import bytes_of
+from exprd_server.stores.faults import damaged_table
 from exprd_server.values import (
     BufferInfo,
     Durability,
@@ -59,11 +61,28 @@ def pack_reply(reply: Reply | None) -> bytes | None:
 
 
 def unpack_reply(data: bytes | None) -> Reply | None:
-    """The answer of packed bytes; its arrays are read-only views of them."""
+    """The answer of packed bytes; its arrays are read-only views of them.
+
+    Raises:
+        DamagedFile: these are no bytes of an answer.
+    """
     if data is None:
         return None
     head, _, body = data.partition(b"\n")
-    return cast("Reply", _Reader(body).value(json.loads(head)))
+    try:
+        found = _Reader(body).value(json.loads(head))
+        if not isinstance(found, ExecuteReply | SetReply):
+            raise TypeError(f"it holds {type(found).__name__}")
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
+        raise damaged_table(f"an answer cannot be read: {error}") from error
+    return found
 
 
 def _plain(value: Any, arrays: list[NDArray[Any]]) -> Any:
@@ -113,7 +132,7 @@ class _Reader:
 
     def _array(self, dtype: str, shape: list[int]) -> NDArray[Any]:
         found = numpy_dtype(dtype)
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(map(int, shape))
         start, self._offset = self._offset, self._offset + count * found.itemsize
         piece = np.frombuffer(self._body[start : self._offset], np.uint8)
         return piece.view(found).reshape(shape)

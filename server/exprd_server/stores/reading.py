@@ -9,10 +9,10 @@ import sqlite3
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from exprd_compiler.errors import ExprdError
+from exprd_compiler.errors import DamagedFile, ExprdError
 from exprd_server.store import CallRecord, State
 from exprd_server.stores.database import read_chunks
-from exprd_server.stores.faults import damaged_table, damaged_value, fault_of
+from exprd_server.stores.faults import FAULTS, damaged_table, damaged_value, fault_of
 from exprd_server.stores.journal import Journal, apply_patches, patch_crc
 from exprd_server.stores.packing import unpack_reply
 from exprd_server.stores.rows import described, run_of
@@ -50,14 +50,14 @@ class Found:
 def read_state(connection: sqlite3.Connection, path: Path) -> Found:
     """All that a file holds; damage is collected, not raised."""
     found = Found(State(), {}, [], [])
-    parts = (_read_variables, _read_calls, _read_floors, _read_entries, _read_runs)
+    parts = (_read_variables, _read_calls, _read_floors, _read_entries, _read_runs, _check_counts)
     for part in parts:
+        if part is _check_counts and found.damage:
+            break
         try:
             part(connection, found)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             found.damage.append(fault_of(error, path, reading=True))
-    if not found.damage:
-        _check_counts(connection, found)
     return found
 
 
@@ -160,9 +160,12 @@ def _sound(connection: sqlite3.Connection, table: str, found: Found) -> Iterator
 
 def _read_calls(connection: sqlite3.Connection, found: Found) -> None:
     for client, seq, digest, reply, nbytes in _sound(connection, "calls", found):
-        record = CallRecord(
-            client_id=client, seq=seq, digest=digest, reply=unpack_reply(reply), nbytes=nbytes
-        )
+        try:
+            answer = unpack_reply(reply)
+        except DamagedFile as error:
+            found.damage.append(error)
+            continue
+        record = CallRecord(client_id=client, seq=seq, digest=digest, reply=answer, nbytes=nbytes)
         found.state.records.setdefault(client, {})[seq] = record
 
 
@@ -197,6 +200,9 @@ def _check_counts(connection: sqlite3.Connection, found: Found) -> None:
     names = ("variables", "calls", "floors", "entries", "patches")
     # A run of format 1 counted no patches, and had none.
     known = (*found.runs[-1].counts, 0)[: len(counts)]
+    if len(known) != len(counts):
+        found.damage.append(damaged_table("the counts of the last run"))
+        return
     for name, wanted, count in zip(names, known, counts, strict=True):
         if wanted != count:
             found.damage.append(damaged_table(f"{name} has {count} rows, not {wanted}"))

@@ -6,18 +6,23 @@ import functools
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.type import TensorType
 from exprd_server.store import Incarnation, StoredVariable
-from exprd_server.stores.schema import row_crc
+from exprd_server.stores.chunks import CHUNK_BYTES
+from exprd_server.stores.schema import PATCH_BITS, POSITION_BITS, row_crc
 from exprd_server.values import Durability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+_NUMBERS: Final = 1 << (63 - PATCH_BITS)
+_LARGEST: Final = CHUNK_BYTES << POSITION_BITS  # what the ids of chunks can count
 
 
 @dataclass(slots=True)
@@ -90,9 +95,24 @@ def described(row: tuple[Any, ...]) -> Described | None:
     *columns, crc = row
     if row_crc(*columns) != crc:
         return None
-    number, uuid, name, owner, durability, type_, version, shape = columns
+    try:
+        return _described(*columns)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def _described(
+    number: int,
+    uuid: str,
+    name: str,
+    owner: str,
+    durability: str,
+    type_: str,
+    version: int,
+    shape: str,
+) -> Described:
     dtype, extents = json.loads(type_)
-    return Described(
+    found = Described(
         number=number,
         uuid=uuid,
         name=name,
@@ -102,6 +122,10 @@ def described(row: tuple[Any, ...]) -> Described | None:
         version=version,
         shape=tuple(json.loads(shape)),
     )
+    sound = all(type(extent) is int and extent >= 0 for extent in found.shape)
+    if not sound or not 0 < number < _NUMBERS or found.nbytes > _LARGEST:
+        raise ValueError("no such variable")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +159,10 @@ def run_of(row: tuple[Any, ...]) -> Run | None:
     if row_crc(*columns) != crc:
         return None
     number, name, started, policy, first, durable, acknowledged, clean, counts = columns
+    try:
+        counted = tuple(map(int, json.loads(counts)))
+    except (ValueError, TypeError, RecursionError):
+        return None
     facts = Incarnation(
         id=name,
         started=started,
@@ -144,4 +172,4 @@ def run_of(row: tuple[Any, ...]) -> Run | None:
         acknowledged=acknowledged,
         clean=bool(clean),
     )
-    return Run(number, facts, tuple(json.loads(counts)))
+    return Run(number, facts, counted)

@@ -121,7 +121,7 @@ class Disk:
 
     def cut(self, place: Path, chance: random.Random) -> None:
         """Writes what is there after a loss of power into a folder."""
-        _write(self._top, place, chance)
+        _write(self._top, place, chance, {})
 
     def _node(self, path: str) -> Node:
         node: Node = self._top
@@ -195,10 +195,13 @@ class Disk:
     }
 
 
-def _write(node: Node, place: Path, chance: random.Random) -> None:
-    if isinstance(node, File):
+def _write(node: Node, place: Path, chance: random.Random, files: dict[File, Path]) -> None:
+    if isinstance(node, Folder):
+        place.mkdir()
+        for name, child in node.after(chance).items():
+            _write(child, place / name, chance, files)
+    elif node in files:  # two names of one file
+        place.hardlink_to(files[node])
+    else:
+        files[node] = place
         place.write_bytes(node.after(chance))
-        return
-    place.mkdir()
-    for name, child in node.after(chance).items():
-        _write(child, place / name, chance)

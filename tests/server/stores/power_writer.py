@@ -20,6 +20,16 @@ from tests.server.stores.facts import change, record, variable
 
 SIZES = (1, 16, 1000, 3000)
 FOLDED = 40  # pages of the log
+SPARSE = "sparse"  # a variable of two chunks, of which a step writes a block
+BLOCKS, BLOCK = 30, 5000
+
+
+def sparse(number: int) -> np.ndarray:
+    """The value of that variable after a step."""
+    value = np.ones((BLOCKS, BLOCK))
+    for n in range(max(2, number - BLOCKS + 1), number + 1):
+        value[n % BLOCKS] = n
+    return value
 
 
 def say(what: str) -> None:
@@ -38,6 +48,8 @@ def step(store: SqliteStore, number: int) -> None:
     changes = [
         change(str(k), number - 1, np.full(size, float(number))) for k, size in enumerate(SIZES)
     ]
+    start = number % BLOCKS * BLOCK * 8
+    changes.append(change(SPARSE, number - 1, sparse(number), ((start, start + BLOCK * 8),)))
     store.commit(changes, record(number, value=float(number)))
     store.forget("c", number - 5)
     say(f"step {number}")
@@ -51,6 +63,7 @@ def main(path: str, policy: str, runs: str, steps: str, synchronous: str = "FULL
         if run == 0:
             for k, size in enumerate(SIZES):
                 store.create(variable(str(k), np.ones(size)))
+            store.create(variable(SPARSE, sparse(1)))
             store.flush()
             say("step 1")
         for _ in range(int(steps)):

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from exprd_compiler.errors import DamagedFile, ExprdError
@@ -20,7 +21,7 @@ from exprd_server.stores.folder import StateFolder
 from exprd_server.stores.salvage import repair_state
 from exprd_server.stores.sqlite import SqliteStore
 from tests.server.stores.power import Disk
-from tests.server.stores.power_writer import SIZES
+from tests.server.stores.power_writer import SIZES, SPARSE, sparse
 from tests.server.stores.recording import Recorder, operations, rule
 
 CUTS = 40
@@ -70,11 +71,15 @@ def cuts(
 def step_of(store: SqliteStore) -> int:
     """The step that all variables and the newest record agree on; 0 before all are there."""
     found = store.variables()
-    if len(found) < len(SIZES):
+    if len(found) <= len(SIZES):
         assert not store.records()
         return 0
-    steps = {float(x) for v in found for x in (v.value.min(), v.value.max(), v.version)}
+    steps = {v.version for v in found} | {
+        float(x) for v in found if v.uuid != SPARSE for x in (v.value.min(), v.value.max())
+    }
     (step,) = steps
+    (value,) = (v.value for v in found if v.uuid == SPARSE)
+    np.testing.assert_array_equal(value, sparse(int(step)))
     assert max((r.seq for r in store.records()), default=1) == step
     return int(step)
 
