@@ -49,6 +49,7 @@ _FEATURES: Final = frozenset({"avx2", "fma", "f16c", "bmi2"})
 _FILES_BESIDE_CALLS: Final = 256
 _ROOM: Final = 1 << 30
 _DAYS: Final = 30
+_DAY: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +201,13 @@ def _tokens(settings: Settings) -> Iterator[Finding]:
     grants = [grant for _, grant in read_tokens(settings.tokens).grants]
     now = time.time()
     expired = sum(1 for g in grants if g.expires is not None and g.expires <= now)
+    soon = sum(1 for g in grants if g.expires is not None and 0 < g.expires - now < _DAYS * _DAY)
     found = f"{len(grants) - expired} valid, {expired} expired"
     if len(grants) == expired:
         yield Finding(WARNING, "tokens", found, "nobody can call; add one")
+    elif soon:
+        found = f"{found}, {soon} of the valid ones for less than {_DAYS} days"
+        yield Finding(WARNING, "tokens", found, "renew them; the file is read again by itself")
     else:
         yield Finding(FINE, "tokens", found)
     yield from _private("tokens", settings.tokens)
