@@ -100,6 +100,19 @@ def test_files_of_secrets_that_others_can_read_are_told(tmp_path):
     assert unsafe[2] == f"chmod 600 {tokens}"
 
 
+def test_tokens_that_end_soon_are_told(tmp_path):
+    end = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=3)).isoformat()
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text(f'[[token]]\ntoken = "ends-in-three-days"\nexpires = {end}\n')
+    tokens.chmod(0o600)
+    ((level, text, todo),) = found("tokens", tokens=tokens)
+    assert (level, text) == (
+        "warn",
+        "1 valid, 0 expired, 1 of the valid ones for less than 30 days",
+    )
+    assert todo.startswith("renew")
+
+
 def test_low_limits_of_the_system_are_told(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 100))
     assert [level for level, *_ in found("limits")] == ["FAIL", "FAIL"]
