@@ -49,6 +49,34 @@ class Published:
     version: int
 
 
+class Acknowledged(Protocol):
+    """A variable and its version after a call."""
+
+    @property
+    def uuid(self) -> str:
+        """Which variable."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Its version."""
+        ...
+
+
+class Reply(Protocol):
+    """What is noted of the answer to a call."""
+
+    @property
+    def versions(self) -> Sequence[Acknowledged]:
+        """Of the variables that the call has changed."""
+        ...
+
+    @property
+    def incarnation(self) -> str:
+        """Of the server that answered."""
+        ...
+
+
 class Server(Protocol):
     """What healing asks of the connection; each call rides through on its own."""
 
@@ -208,6 +236,11 @@ class Healer:
         """Whether the next call is to be told of a loss."""
         return self._untold is not None
 
+    def saw_reply(self, reply: Reply) -> None:
+        """Notes what an answer says; see `saw`."""
+        if reply.versions or reply.incarnation != self.incarnation:
+            self.saw([(v.uuid, v.version) for v in reply.versions], reply.incarnation)
+
     def saw_aside(self, versions: Sequence[tuple[str, int]], incarnation: str) -> None:
         """The same, away from the caller's thread: what was lost is told to the next call."""
         try:
@@ -233,6 +266,16 @@ class Healer:
         return known is not None and known.lost and known.facts.type is not None
 
     # ---- healing
+    def begin(self) -> int:
+        """How many restarts the client knows of, for a call that begins now.
+
+        Raises:
+            StateRolledBack: what one of them has taken was not told yet.
+        """
+        if self._untold is not None:
+            self._tell_untold()
+        return self.epoch
+
     def call(self, needs: Needs, attempt: Callable[[], T], epoch: int | None = None) -> T:
         """The answer of a call that names the incarnation it expects, over restarts.
 

@@ -16,8 +16,9 @@ import numpy as np
 
 import exprd_proto as wire
 from exprd.bells import Bells
+from exprd.calling import INLINE_BYTES, Caller
 from exprd.calls import CallIds
-from exprd.connection import Connection, durability_of, write_source, written_inputs
+from exprd.connection import Connection, durability_of, write_source
 from exprd.healing import Healer, Needs, VariableFacts
 from exprd.remote_loops import RemoteLoops
 from exprd.remote_names import RemoteNames
@@ -27,7 +28,6 @@ from exprd.transport import (
     BufferRef,
     CompiledInfo,
     CompileJob,
-    Expected,
     InputValue,
     NewVariable,
     OutputValue,
@@ -37,14 +37,12 @@ from exprd.transport import (
 )
 from exprd_compiler.errors import ConnectionLost, UnknownHandle
 from exprd_compiler.ir.counts import EventCount
-from exprd_proto import framing
 from exprd_proto.arrays import array_from_wire, dtype_from_wire
 from exprd_proto.channels import NO_ACCESS, Access
 from exprd_proto.decode import OwnLimits, decode_type
 
 __all__ = ["RemoteTransport"]
 
-INLINE_BYTES: Final = 4 << 20  # above this, arrays travel in chunks of 1 MiB: measured faster
 _LIMITS: Final = OwnLimits()
 
 T = TypeVar("T")
@@ -146,39 +144,7 @@ class RemoteTransport:
 
     def runner(self, handle: str, outputs: int) -> Run:
         """The callable of a handle that has so many outputs."""
-        kept = [wire.Delivery.DELIVERY_KEEP] * outputs
-        loops = self.loops
-
-        def run(
-            inputs: Sequence[InputValue], keep: bool, expected: Expected = ()
-        ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
-            if loops.entered and not expected:
-                return loops.call(handle, inputs, kept if keep else ())
-            names = [x.handle for x in inputs if isinstance(x, BufferRef)]
-            needs = Needs(functions=(handle,), buffers=tuple(names))
-            request = wire.ExecuteRequest(
-                handle=handle, deliveries=kept if keep else (), expected=map(_expected, expected)
-            )
-            sending = _Sending(self._connection, inputs)
-            with self.ids.call() as call_id:
-                request.call_id.CopyFrom(call_id)
-                return self._noted(
-                    lambda: self.healed(needs, lambda: self._run(request, sending, keep))
-                )
-
-        return self._bells.runner(handle, outputs, run)
-
-    def _run(
-        self, request: wire.ExecuteRequest, sending: _Sending, keep: bool
-    ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
-        """One attempt: what is too large for the message goes first, what is for an answer last."""
-        request.expected_incarnation = self.healer.incarnation
-        with sending as sources:
-            data = framing.joined((request.SerializeToString(), *written_inputs(2, sources)))
-            reply = self._connection.execute_or_stop(data, request.call_id.seq)
-        self.count(len(data), reply.ByteSize())
-        self.healer.saw([(v.uuid, v.version) for v in reply.versions], reply.incarnation)
-        return self.given(reply, keep=keep)
+        return self._bells.runner(handle, outputs, Caller(self, self._connection, handle, outputs))
 
     def sending(self, values: Sequence[InputValue]) -> _Sending:
         """The values as they are sent, as a context: the large ones are uploaded for its time."""
@@ -192,9 +158,9 @@ class RemoteTransport:
         return [self._output(x, keep) for x in response.outputs], met
 
     def _output(self, message: wire.ExecuteOutput, keep: bool) -> OutputValue:
-        if message.WhichOneof("result") == "array":
+        if message.HasField("array"):
             # a copy, so that the caller may write to it as to the results of any function
-            return np.array(array_from_wire(message.array))
+            return array_from_wire(message.array).copy()
         buffer = _buffer(message.buffer)
         if keep:
             return buffer
@@ -375,10 +341,6 @@ class _Sending:
 
 def _drawn_handle() -> str:
     return f"buf-{uuids.uuid4().hex}"
-
-
-def _expected(pair: tuple[str, int]) -> wire.ExpectedVersion:
-    return wire.ExpectedVersion(uuid=pair[0], version=pair[1])
 
 
 def _buffer(info: wire.BufferInfo) -> RemoteBuffer:

@@ -54,11 +54,16 @@ class Rider:
         self._closed = closed
         self._outer = threading.local()
 
-    def bounded(self, work: Callable[[], T]) -> T:
-        """The result of work that makes several calls, which have one deadline together."""
+    def bounded(self, work: Callable[[], T], begun: float | None = None) -> T:
+        """The result of work that makes several calls, which have one deadline together.
+
+        Args:
+            work: what is to be done.
+            begun: when the time began to run, by `time.monotonic`; now by default.
+        """
         if getattr(self._outer, "end", None) is not None:
             return work()
-        self._outer.end = time.monotonic() + self._deadline()
+        self._outer.end = (time.monotonic() if begun is None else begun) + self._deadline()
         try:
             return work()
         finally:
