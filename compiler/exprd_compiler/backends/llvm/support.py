@@ -17,8 +17,10 @@ from exprd_compiler.backends.llvm.layout import (
     HUGE_PAGE,
     LARGEST,
     MADV_HUGEPAGE,
+    PAGE,
     ROOM_OFFSET,
     TAKEN_OFFSET,
+    UNKEPT_FROM,
     VALUES_OFFSET,
 )
 from exprd_compiler.backends.llvm.scalar import LLVMBuilder
@@ -92,12 +94,14 @@ def _load(f: FunctionText, offset: int) -> Value:
 def _aligned(f: FunctionText, size: Value) -> Value:
     """Memory of at least one line; the size is rounded up as aligned_alloc wants it.
 
-    A large piece begins a huge page and asks for such, because page by page its first use takes
-    longer than most computations on it.
+    A large piece asks for huge pages, because page by page its first use takes longer than most
+    computations on it. What is too large for the allocator to keep begins one as well; anything
+    else is not aligned so far, since the allocator gives every such piece back to the system.
     """
     k = LLVMBuilder(f, 1)
     large = f.emit(f"icmp uge i64 {size.text}, {HUGE_FROM}", "bool")
-    line = f.emit(f"select i1 {large.text}, i64 {HUGE_PAGE}, i64 {ALIGNMENT}", "int64")
+    unkept = f.emit(f"icmp uge i64 {size.text}, {UNKEPT_FROM}", "bool")
+    line = f.emit(f"select i1 {unkept.text}, i64 {HUGE_PAGE}, i64 {ALIGNMENT}", "int64")
     padded = k.add(k.maximum(size, constant(1, "int64")), constant(ALIGNMENT - 1, "int64"))
     rounded = k.and_(padded, constant(-ALIGNMENT, "int64"))
     f.module.declare("aligned_alloc", "ptr", ["i64", "i64"])
@@ -106,7 +110,11 @@ def _aligned(f: FunctionText, size: Value) -> Value:
     f.branch(large, advise, done)
     f.begin(advise)
     f.module.declare("madvise", "i32", ["ptr", "i64", "i32"])
-    f.emit(f"call i32 @madvise({pointer.typed}, {rounded.typed}, i32 {MADV_HUGEPAGE})", "int32")
+    address = f.emit(f"ptrtoint {pointer.typed} to i64", "int64")
+    lead = k.and_(k.sub(constant(0, "int64"), address), constant(PAGE - 1, "int64"))
+    page = f.emit(f"getelementptr i8, {pointer.typed}, {lead.typed}", "ptr")
+    rest = k.sub(rounded, lead)
+    f.emit(f"call i32 @madvise({page.typed}, {rest.typed}, i32 {MADV_HUGEPAGE})", "int32")
     f.jump(done)
     f.begin(done)
     return pointer
