@@ -1,5 +1,5 @@
-# The server in a container: two stages, a numeric user, nothing written outside /tmp, so that it runs with a
-# read-only root (--read-only --tmpfs /tmp). The two secrets are optional: a pip configuration and certificates.
+# The server in a container: two stages, a numeric user, nothing written outside /tmp and what is mounted, so that it
+# runs with a read-only root (--read-only --tmpfs /tmp). The two secrets are optional: a pip configuration and certificates.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
@@ -20,11 +20,14 @@ ENV PATH=/opt/exprd/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     EXPRD_CACHE_DIR=/tmp/exprd-cache
+# For a volume: a new one takes its owner from here. There is no VOLUME line, since that would hide what is mounted there
+# from some tools, and keep state where nobody looks for it.
+RUN install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/exprd
 USER 10001:10001
 EXPOSE 50051
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
-    CMD ["exprd", "health", "127.0.0.1:50051"]
+    CMD ["exprd", "health"]
 ENTRYPOINT ["exprd"]
 # Calls are not encrypted by default: publish the port to machines you trust, and to no others, or mount certificates
 # and tokens (docs/container.md).

@@ -1,45 +1,90 @@
 #!/usr/bin/env bash
-# Runs the image as its own non-root user and asks it something from outside: its health, then a compiled function and a
-# shared variable. Looks whether it would work with a read-only root. Ends it with SIGTERM and wants a clean exit. With chroot isolation the container shares this machine's
-# network, so it listens on loopback here.
+# Runs the image as an operator would: user of the image, read-only root, no capabilities, certificate and tokens mounted,
+# state on a volume. A client outside trains with a token; the server is killed with SIGKILL, started again on its volume, and
+# the client finds state, versions and its published function. It ends with SIGTERM and status 0.
+# The container shares this machine's network, so it listens on loopback here.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
-need buildah pgrep
+need buildah crun unshare
 
 bin=$root/.venv/bin
+check=$work/check
+volume=$check/volume
+access=$check/access
+name=exprd-check-$$
 port=$("$bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 target=127.0.0.1:$port
+serve=(serve --listen "$target" --state /var/lib/exprd --tokens /etc/exprd/tokens.toml
+    --tls-cert /etc/exprd/server.pem --tls-key /etc/exprd/server.key)
 
-container=$(buildah from --pull-never "$image")
-server=
-finish() {
-    [[ -z $server ]] || kill -KILL "$server" 2>/dev/null || true
-    buildah rm "$container" >/dev/null
+# In a mount namespace of its own, because crun refuses a machine that has both kinds of control groups.
+runtime() {
+    unshare -m bash -c 'umount /sys/fs/cgroup/unified 2>/dev/null; exec crun --cgroup-manager=disabled "$@"' crun "$@"
 }
+
+# What `docker run --read-only --tmpfs /tmp --cap-drop ALL -v … IMAGE COMMAND` would run, until it ends.
+container() {
+    local id=$1
+    shift
+    "$bin/python" "$root/container/bundle.py" "$check/image.json" "$mounted" "$check/$id" \
+        --mount "$volume:/var/lib/exprd" --mount "$access/server:/etc/exprd:ro" \
+        --env EXPRD_TARGET="$target" --env EXPRD_TLS_CA=/etc/exprd/ca.pem -- "$@"
+    runtime run --bundle "$check/$id" "$id"
+}
+
+# Returns with the first line that the server prints, which says that it can be called.
+start() {
+    rm -f "$check/out"
+    mkfifo "$check/out"
+    container "$name" "${serve[@]}" >"$check/out" 2>>"$check/serve.log" &
+    run=$!
+    exec 3<"$check/out"
+    read -r <&3 || { cat "$check/serve.log" >&2; exit 1; }
+}
+
+ask() {
+    "$bin/python" "$root/container/ask.py" "$1" "$target" "$access"
+}
+
+finish() {
+    runtime delete --force "$name" >/dev/null 2>&1 || true
+    buildah rm "$made" >/dev/null
+}
+
+rm -rf "$check"
+mkdir -p "$check" "$volume"
+buildah inspect --type image "$image" >"$check/image.json"
+user=$("$bin/python" -c 'import json, sys; print(json.load(sys.stdin)["OCIv1"]["config"]["User"].partition(":")[0])' \
+    <"$check/image.json")
+chown "$user:$user" "$volume"
+"$bin/python" "$root/container/access.py" "$access" "$user"
+made=$(buildah from --pull-never "$image")
 trap finish EXIT
+mounted=$(buildah mount "$made")
 
-buildah run --isolation chroot --network host "$container" -- exprd serve --listen "$target" >"$work/serve.log" 2>&1 &
-run=$!
-"$bin/python" "$root/container/ask.py" "$target" || { cat "$work/serve.log" >&2; exit 1; }
-"$bin/exprd" health "$target"
+echo "image $image: $(du -sm "$mounted" | cut -f1) MB unpacked, user $user"
+echo "doctor:"
+container "$name-doctor" doctor "${serve[@]:1}" | sed 's/^/  /'
 
-user=$(buildah inspect --format '{{.OCIv1.Config.User}}' "$container" | cut -d: -f1)
-server=$(pgrep --uid "$user" --full "^[^ ]*python.* serve --listen $target")
-echo "the server runs as user $(stat --format %u "/proc/$server")"
+start
+echo "serving over TLS, with tokens, root read-only, no capabilities:"
+pid=$(runtime state "$name" | "$bin/python" -c 'import json, sys; print(json.load(sys.stdin)["pid"])')
+echo "  user $(stat --format %u "/proc/$pid"), capabilities $(awk '/^CapEff/ {print $2}' "/proc/$pid/status")," \
+    "$(runtime exec "$name" python3 -c 'import os; os.open("/opt/x", os.O_CREAT | os.O_WRONLY)' 2>&1 | grep -o 'Read-only file system')"
+mapfile -t health < <("$bin/python" -c 'import json, sys
+for word in json.load(sys.stdin)["Docker"]["config"]["Healthcheck"]["Test"][1:]: print(word)' <"$check/image.json")
+echo "  ${health[*]}: $(runtime exec "$name" "${health[@]}")"
+echo "from outside:"
+ask refused
+ask train
 
-buildah run --isolation chroot --network host "$container" -- exprd doctor --listen 127.0.0.1:0
+runtime kill "$name" KILL
+wait "$run" || echo "killed: status $?"
+runtime delete --force "$name" 2>/dev/null || true
+start
+echo "started again on its volume:"
+ask again
 
-# What a read-only root would have refused: files of the server's user anywhere but in /tmp.
-mount=$(buildah mount "$container")
-written=$(find "$mount" -xdev -uid "$user" -not -path "$mount/tmp" -not -path "$mount/tmp/*" -print)
-buildah umount "$container" >/dev/null
-if [[ -n $written ]]; then
-    echo "the server wrote outside of /tmp, so it would not run with a read-only root:" "$written" >&2
-    exit 1
-fi
-echo "nothing was written outside of /tmp"
-
-kill -TERM "$server"
+runtime kill "$name" TERM
 wait "$run"
-server=
-echo "stopped cleanly"
+echo "SIGTERM: status $?"

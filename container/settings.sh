@@ -19,7 +19,7 @@ need() {
     done
     if ((${#missing[@]})); then
         echo "container: ${missing[*]} missing; on Debian, as root:" \
-            "apt-get install --no-install-recommends buildah debootstrap crun containers-storage" >&2
+            "apt-get install --no-install-recommends buildah crun debootstrap containers-storage" >&2
         exit 1
     fi
 }
