@@ -75,9 +75,9 @@ def test_a_function_may_be_more_durable_than_its_server(start: Start) -> None:
         assert count.durability == "default"
         surely, carelessly = counting(count, "always"), counting(count)
         assert (count.durability, fleeting.durability) == ("durable", "volatile")
+        exprd.publish("surely", surely)
         carelessly(), surely(), carelessly()
         counting(fleeting)()
-        exprd.publish("surely", surely)
         assert carelessly.handle != surely.handle
         server.restart()
         with pytest.raises(StateRolledBack, match="lost acknowledged values"):
