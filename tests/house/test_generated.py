@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ def test_stubs_are_fresh() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_protos_break_no_client_of_the_baseline() -> None:
+def test_protos_break_no_client_of_the_baseline(figure: Callable[..., None]) -> None:
     buf = Path(sys.executable).with_name("buf")
     result = run(buf, "breaking", "--against", "proto/baseline.binpb")
     assert result.returncode == 0, result.stdout + result.stderr
+    figure("upgrade", breaking_changes_of_the_protocol=0)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,12 +15,13 @@ import numpy as np
 import pytest
 
 import exprd_proto as wire
-from exprd_compiler.errors import DeadlineExceeded, ExprdError, LimitExceeded
+from exprd_compiler.errors import DeadlineExceeded, ExprdError, GraphError, LimitExceeded
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.arithmetic import neg
 from exprd_compiler.ops.leaves import input_
 from exprd_server import decode, naming, requests
+from exprd_server.batch import run_batch
 from exprd_server.compilers import InProcessCompiler
 from exprd_server.deadline import Deadline
 from exprd_server.engine import LocalEngine
@@ -35,6 +38,7 @@ from tests.server.test_workers import COMMAND
 from tests.server.wire import bundle
 
 ME = "client"
+TESTS = Path(__file__).parents[1]
 
 
 def engine_with(**limits: int) -> LocalEngine:
@@ -127,6 +131,19 @@ def rank(count: int) -> None:
     )
 
 
+def attributes(count: int) -> None:
+    node = wire.Node(op="input", attributes=[wire.Attribute(name=f"a{i}") for i in range(count)])
+    graph = wire.GraphBundle(opset_version=1, graphs=[wire.Graph(nodes=[node])])
+    with contextlib.suppress(GraphError):  # three are not too many, but mean nothing
+        decode.decode_bundle(graph, (), Limits(attributes=3))
+
+
+def batch_items(count: int) -> None:
+    request = wire.ExecuteBatchRequest(items=[wire.InputList()] * count)
+    limits = Limits(batch_items=3)
+    run_batch(engine_with(), request, limits, Deadline(10), make_logger(io.StringIO()))
+
+
 def doc_length(count: int) -> None:
     engine = engine_with(doc_length=3)
     call = PublishCall(
@@ -159,10 +176,42 @@ LIMITS: dict[str, tuple[Callable[[int], Any], str]] = {
     "bytes of a call": (call_bytes, "call_bytes"),
     "nodes": (graph_nodes, "graph_nodes"),
     "rank": (rank, "rank"),
+    "attributes": (attributes, "attributes"),
+    "items of a batch": (batch_items, "batch_items"),
     "doc": (doc_length, "doc_length"),
     "default values": (default_values, "inline_bytes"),
     "calls to cancel": (cancel, "cancel"),
 }
+
+# Limits that are tried elsewhere, by the test that does.
+ELSEWHERE = {
+    "message_bytes": "server/test_limits.py::test_a_message_has_its_size",
+    "name_length": "server/test_limits.py::test_a_name_has_its_length",
+    "graph_nesting": "server/test_decode.py"
+    "::test_sub_graphs_are_decoded_and_their_nesting_is_limited",
+    "replay_bytes": "server/test_replay.py::test_a_large_answer_is_not_kept_but_never_run_again",
+    "replay_calls": "server/test_replay.py::test_the_window_is_bounded",
+    "replay_client_bytes": "server/test_replay.py::test_the_bytes_of_a_window_are_bounded",
+    "client_calls": "server/test_fairness.py::test_places_in_all_and_of_one_client",
+    "client_queue": "server/test_fairness.py::test_so_many_wait_and_no_more",
+    "sessions": "server/test_loops.py::test_sessions_leave_room_for_single_calls",
+    "client_sessions": "server/test_loops.py::test_one_client_has_a_share_of_the_sessions",
+    "session_calls": "server/test_loops.py::test_a_frame_above_the_window_is_refused",
+}
+# What clients are told and keep to; `message_bytes` bounds what a server takes.
+TOLD = {"session_bytes"}
+# Connections and memory of the doorbell, which refuses what is more and says to call over gRPC.
+BELL = {"doorbells", "region_bytes"}
+
+
+def test_every_limit_is_tried(figure):
+    fields = {field.name for field in dataclasses.fields(Limits)}
+    tried = {limit for _, limit in LIMITS.values()} | set(ELSEWHERE)
+    assert fields <= tried | TOLD | BELL
+    for place in ELSEWHERE.values():
+        file, _, test = place.partition("::")
+        assert f"def {test}(" in (TESTS / file).read_text(encoding="utf-8"), place
+    figure("limits", tried_at_and_beyond=len(tried), untried=len(fields - tried - TOLD))
 
 
 @pytest.mark.parametrize("name", LIMITS)

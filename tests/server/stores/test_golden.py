@@ -65,7 +65,7 @@ def patched(store: SqliteStore) -> Change:
 
 
 @pytest.mark.parametrize("version", sorted(p.name for p in GOLDEN.iterdir()))
-def test_states_of_earlier_versions_are_read(open_store, tmp_path, version):
+def test_states_of_earlier_versions_are_read(open_store, tmp_path, version, figure):
     path = shutil.copytree(GOLDEN / version, tmp_path / "copy")
     store = open_store(path=path)
     found = {v.uuid: v for v in store.variables()}
@@ -84,6 +84,7 @@ def test_states_of_earlier_versions_are_read(open_store, tmp_path, version):
     assert store.incarnations()[0].clean
     kept = {v.uuid: v.value.tolist() for v in Checkpoints(path / "checkpoints").read("kept")}
     assert kept == {v.uuid: v.value.tolist() for v in found.values()}
+    figure("upgrade", state_of=version, variables_read=len(found))
 
 
 if __name__ == "__main__":
