@@ -62,7 +62,8 @@ made=$(buildah from --pull-never "$image")
 trap finish EXIT
 mounted=$(buildah mount "$made")
 
-echo "image $image: $(du -sm "$mounted" | cut -f1) MB unpacked, user $user"
+size=$(du -sm "$mounted" | cut -f1)
+echo "image $image: $size MB unpacked, user $user"
 echo "doctor:"
 container "$name-doctor" doctor "${serve[@]:1}" | sed 's/^/  /'
 
@@ -81,10 +82,18 @@ ask train
 runtime kill "$name" KILL
 wait "$run" || echo "killed: status $?"
 runtime delete --force "$name" 2>/dev/null || true
+begun=${EPOCHREALTIME/./}
 start
-echo "started again on its volume:"
+restart=$(((${EPOCHREALTIME/./} - begun) / 1000))
+echo "started again on its volume, in $restart ms:"
 ask again
 
 runtime kill "$name" TERM
 wait "$run"
 echo "SIGTERM: status $?"
+
+# For the table of reliability, as the tests do it.
+if [[ -n ${EXPRD_FIGURES:-} ]]; then
+    printf '{"area": "container", "test": "container/check.sh", "soak": false, "date": "%s", "numbers": %s}\n' \
+        "$(date -u +%F)" "{\"image_mb\": $size, \"restart_ms\": $restart, \"lost\": 0}" >>"$EXPRD_FIGURES"
+fi
