@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from exprd.aside import aside
 from exprd.embedded_loops import EmbeddedLoops
 from exprd.looping import Given, RepeatJob
 from exprd.named import ParameterInfo, PublishedInfo, PublishJob
@@ -39,7 +40,7 @@ from exprd_server.deadline import Deadline
 from exprd_server.embedded import embedded_engine
 from exprd_server.engine import LocalEngine
 from exprd_server.publishing import Publisher
-from exprd_server.repeat import RepeatCall
+from exprd_server.repeat import Progress, RepeatCall
 from exprd_server.variables import NewVariable as EngineVariable
 from exprd_server.versions import PublishCall
 
@@ -188,13 +189,20 @@ class EmbeddedTransport:
             stacked=job.stacked,
             once=job.once,
         )
-        with closing(self._engine.repeat(wanted)) as messages:
+        with closing(self._messages(wanted)) as messages:
             for message in messages:
                 if isinstance(message, values.ExecuteReply):
                     return [_result(x) for x in message.outputs], message.warnings
                 if job.tell is not None:
                     job.tell(message.step, message.values)
         raise AssertionError("a repetition ends with its reply")
+
+    def _messages(self, wanted: RepeatCall) -> Generator[Progress | values.ExecuteReply]:
+        """What a repetition tells; in the main thread, Ctrl-C ends it between two steps."""
+        if threading.current_thread() is not threading.main_thread():
+            return self._engine.repeat(wanted)
+        time = _endless()
+        return aside(lambda: self._engine.repeat(wanted, time), time.cancel)
 
     def _check_open(self) -> None:
         if self._closed:
