@@ -1,0 +1,275 @@
+"""The doorbell from outside, frame by frame: who gets in, what is lent, what is refused and how."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import grpc
+import numpy as np
+import pytest
+
+import exprd_proto as wire
+from exprd_compiler.errors import Cancelled, DeadlineExceeded
+from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ops.arithmetic import add
+from exprd_compiler.ops.leaves import input_
+from exprd_proto import doorbell
+from exprd_server.bell import listener, turns
+from exprd_server.bell.turns import Turn, Watch
+from exprd_server.values import CompileCall
+from exprd_server.variables import NewVariable
+from tests.server import graphs
+from tests.server.bells import belfry, described, failure
+
+
+@pytest.fixture
+def tower(tmp_path):
+    with belfry(tmp_path) as made:
+        yield made
+
+
+def doubled():
+    x = graphs.named(input_, "x", graphs.VECTOR)
+    return Graph((x,), (add(x, x),))
+
+
+def compiled(tower, graph, *bindings, client_id="tester"):
+    call = CompileCall(client_id=client_id, graph=graph, bindings=bindings)
+    return tower.engine.compile(call).handle
+
+
+def prepared(tower, number=0, size=4):
+    """A connection on which x * 2 is prepared."""
+    speaker = tower.connected()
+    text = described(compiled(tower, doubled()), ("float64", (size,)))
+    kind, _, _ = speaker.asked(doorbell.PREPARE, number, text=text)
+    assert kind == doorbell.DONE
+    return speaker
+
+
+def in_frame(array):
+    """An array behind the head of a frame, where the first one lies."""
+    pad = doorbell.aligned(doorbell.ASK.size) - doorbell.ASK.size
+    return bytes(pad) + array.tobytes()
+
+
+# ---- who gets in
+def test_a_ticket_opens_one_connection(tower):
+    ticket = tower.offer().ticket
+    assert len(ticket) == 32
+    first, second = tower.speaker(), tower.speaker()
+    assert first.asked(doorbell.HELLO, text=ticket)[0] == doorbell.DONE
+    assert second.asked(doorbell.HELLO, text=ticket)[0] == 0
+    first.close()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"x",
+        doorbell.ASK.pack(doorbell.HELLO, 0, 32, 0, 0, 0.0) + bytes(32),
+        doorbell.ASK.pack(doorbell.HELLO, 0, 0, 0, 0, 0.0),
+        doorbell.ASK.pack(doorbell.CALL, 0, 0, 1, 0, 1.0),
+        bytes(60_000),
+    ],
+    ids=["nothing", "a letter", "another ticket", "no ticket", "a call", "zeros"],
+)
+def test_without_a_ticket_there_is_no_answer(tower, frame):
+    speaker = tower.speaker()
+    speaker.send(frame)
+    assert speaker.answer()[0] == 0
+    assert not tower.log.failures()
+
+
+def test_tickets_lapse(tower, monkeypatch):
+    monkeypatch.setattr(listener, "_TICKET_SECONDS", 0.0)
+    speaker = tower.speaker()
+    assert speaker.asked(doorbell.HELLO, text=tower.offer().ticket)[0] == 0
+
+
+def test_another_user_is_sent_away(tower, monkeypatch):
+    monkeypatch.setattr(listener.os, "geteuid", lambda: 4711)
+    speaker = tower.speaker()
+    speaker.ask(doorbell.HELLO, text=tower.offer().ticket)
+    assert speaker.answer()[0] == 0
+
+
+def test_a_server_without_a_socket_has_none(tmp_path):
+    with belfry(tmp_path) as made:
+        made.doorbell.close(1.0)
+        with pytest.raises(grpc.RpcError) as caught:
+            made.offer()
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_connections_are_counted(tmp_path):
+    with belfry(tmp_path, doorbells=2) as tower:
+        speakers = [tower.connected(), tower.connected()]
+        with pytest.raises(grpc.RpcError) as caught:
+            tower.offer()
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        for speaker in speakers:
+            speaker.close()
+        while len(tower.doorbell):  # each thread ends in its own time
+            pass
+        tower.connected().close()
+
+
+# ---- calls
+def test_a_prepared_call_is_made_by_its_number(tower):
+    speaker = prepared(tower, 7)
+    for value in (np.arange(4.0), np.full(4, 0.5)):
+        kind, _, text = speaker.asked(doorbell.CALL, 7, seq=1, text=in_frame(value))
+        assert kind == doorbell.RESULT
+        assert np.frombuffer(text[-32:]).tolist() == (2 * value).tolist()
+    speaker.close()
+
+
+def test_what_lies_in_the_region_is_read_once(tower):
+    """The client goes on writing while calls run; each result is of whole, consistent values."""
+    size = 100_000
+    speaker = tower.connected()
+    handle = compiled(tower, doubled())
+    text = described(handle, ("float64", (size,)))
+    assert failure(speaker.asked(doorbell.PREPARE, text=text)) == "LimitExceeded"
+    speaker.asked(doorbell.REGION, seq=8 * size)
+    assert speaker.asked(doorbell.PREPARE, text=text)[0] == doorbell.DONE
+    values = speaker.region[: 8 * size].view(np.float64)
+    over = threading.Event()
+
+    def disturb():
+        number = 0.0
+        while not over.is_set():
+            values[:] = number = number + 1
+
+    thread = threading.Thread(target=disturb)
+    thread.start()
+    for seq in range(1, 100):
+        kind, flags, _ = speaker.asked(doorbell.CALL, seq=seq)
+        assert kind == doorbell.RESULT
+        assert flags & doorbell.OUTSIDE
+    over.set()
+    thread.join()
+    speaker.close()
+
+
+def test_a_call_id_counts_here_and_over_grpc(tower):
+    speaker = tower.connected()
+    name = tower.engine.create_variable("tester", NewVariable(value=np.array(0.0)))
+    handle = compiled(tower, graphs.counter(), name.uuid)
+    speaker.asked(doorbell.PREPARE, text=described(handle, ("float64", ())))
+    one = in_frame(np.array(1.0))
+    assert speaker.asked(doorbell.CALL, seq=1, text=one)[:2] == (doorbell.RESULT, 0)
+    again = speaker.asked(doorbell.CALL, seq=1, text=one)
+    assert again[:2] == (doorbell.RESULT, doorbell.REPLAYED)
+    request = wire.ExecuteRequest(handle=handle, call_id=wire.CallId(client_id="tester", seq=1))
+    given = request.inputs.add().array
+    given.dtype, given.data = wire.DataType.DATA_TYPE_FLOAT64, np.array(1.0).tobytes()
+    reply = tower.executor.Execute(request)
+    assert reply.replayed
+    assert reply.versions[0].version == 2
+    two = in_frame(np.array(2.0))
+    assert failure(speaker.asked(doorbell.CALL, seq=1, text=two)) == "CallError"
+    assert tower.engine.get_variable("tester", name.uuid)[0].version == 2
+    speaker.close()
+
+
+def test_a_released_function_is_unknown(tower):
+    speaker = prepared(tower)
+    handle = compiled(tower, doubled())
+    tower.engine.release_functions("tester", [handle])
+    call = speaker.asked(doorbell.CALL, seq=1, text=in_frame(np.zeros(4)))
+    assert failure(call) == "UnknownHandle"
+    speaker.close()
+
+
+def test_memory_that_is_lent_is_charged_and_given_back(tmp_path):
+    with belfry(tmp_path, client_bytes=5 << 20) as tower:
+        speaker = tower.connected()
+        leases = tower.engine._leases
+        assert speaker.asked(doorbell.REGION, seq=1 << 20)[0] == doorbell.DONE
+        assert leases.held_bytes("tester") == 2 << 20
+        assert failure(speaker.asked(doorbell.REGION, seq=4 << 20)) == "LimitExceeded"
+        assert speaker.asked(doorbell.REGION, seq=2 << 20)[0] == doorbell.DONE
+        assert leases.held_bytes("tester") == 4 << 20
+        speaker.close()
+        while leases.held_bytes("tester"):
+            pass
+
+
+@pytest.mark.parametrize("seq", [(64 << 20) + 1, 1 << 63, (1 << 64) - 1])
+def test_regions_have_a_limit(tower, seq):
+    speaker = tower.connected()
+    assert failure(speaker.asked(doorbell.REGION, seq=seq)) == "LimitExceeded"
+    assert speaker.asked(doorbell.REGION, seq=1)[0] == doorbell.DONE
+    speaker.close()
+
+
+def test_a_stop_answers_what_it_has_begun(tmp_path):
+    with belfry(tmp_path) as tower:
+        speaker = prepared(tower)
+        for seq in range(1, 6):
+            speaker.ask(doorbell.CALL, seq=seq, text=in_frame(np.ones(4)))
+        tower.doorbell.close(5.0)
+        kinds = [speaker.answer()[0] for _ in range(6)]
+        assert kinds == [doorbell.RESULT] * 5 + [0]
+        with pytest.raises(OSError, match="No such file"):
+            tower.speaker()
+
+
+# ---- turns
+def _guarded(turn, seconds=30.0, seq=5):
+    """What a guarded call gives that lasts until it is told to stop."""
+    stopped = threading.Event()
+    turn.begin(seq, seconds)
+    try:
+        return turn.guard(None, lambda: int(stopped.wait(20)), stopped.set)
+    finally:
+        turn.over()
+
+
+def test_a_turn_ends_with_its_time_and_with_its_caller():
+    for leave in (False, True):
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        turn, watch = Turn("tester", here), Watch()
+        watch.add(turn)
+        if leave:
+            there.close()
+        assert _guarded(turn, 30.0 if leave else 0.05) == 1
+        with pytest.raises(Cancelled if leave else DeadlineExceeded):
+            turn.check("anything")
+        watch.close()
+        here.close()
+        there.close()
+
+
+def test_a_wish_meets_its_own_call_alone():
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with here, there:
+        turn = Turn("tester", here)
+        turn.begin(5, 10.0)
+        assert not turn.cancel_if(lambda _, seq: seq == 4)
+        assert turn.cancel_if(lambda _, seq: seq == 5)
+        with pytest.raises(Cancelled):
+            turn.check("anything")
+        turn.over()
+        assert not turn.cancel_if(lambda *_: True)
+        turn.begin(6, 10.0)
+        turn.check("anything")
+
+
+def test_the_watch_sleeps_and_wakes(monkeypatch):
+    monkeypatch.setattr(turns, "_IDLE_LOOKS", 1)
+    monkeypatch.setattr(turns, "_LOOK_SECONDS", 0.001)
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with here, there:
+        turn, watch = Turn("tester", here), Watch()
+        watch.add(turn)
+        for _ in range(3):
+            while not watch.sleeps:
+                pass
+            watch.wake()
+            assert _guarded(turn, 0.02) == 1
+        watch.close()
