@@ -1,7 +1,7 @@
 """What `docker run` would make of the image: an OCI bundle with a read-only root, for crun.
 
-    python bundle.py IMAGE.json ROOTFS FOLDER [--mount SOURCE:PLACE[:ro]]... [--env NAME=VALUE]...
-        [-- COMMAND...]
+    python bundle.py [--mount SOURCE:PLACE[:ro]]... [--env NAME=VALUE]...
+        IMAGE.json ROOTFS FOLDER [-- COMMAND...]
 
 IMAGE.json is what `buildah inspect` says of the image; its user, environment and entry point are
 kept. The process has no capability and cannot get any; /tmp is memory; the network is that of the

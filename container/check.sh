@@ -26,9 +26,10 @@ runtime() {
 container() {
     local id=$1
     shift
-    "$bin/python" "$root/container/bundle.py" "$check/image.json" "$mounted" "$check/$id" \
+    "$bin/python" "$root/container/bundle.py" \
         --mount "$volume:/var/lib/exprd" --mount "$access/server:/etc/exprd:ro" \
-        --env EXPRD_TARGET="$target" --env EXPRD_TLS_CA=/etc/exprd/ca.pem -- "$@"
+        --env EXPRD_TARGET="$target" --env EXPRD_TLS_CA=/etc/exprd/ca.pem \
+        "$check/image.json" "$mounted" "$check/$id" -- "$@"
     runtime run --bundle "$check/$id" "$id"
 }
 
