@@ -24,10 +24,11 @@ from exprd_server.alarm import Alarm
 from exprd_server.deadline import Deadline, check
 from exprd_server.functions import Compiled
 from exprd_server.interrupts import Interrupts
+from exprd_server.longrun import LongRuns, Pace
 from exprd_server.values import PlanStep
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -130,6 +131,7 @@ class WorkerCompiler:
         self._cache = cache
         self._room = room
         self._alarm = Alarm()
+        self._long = LongRuns()
 
     def compile(
         self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
@@ -145,7 +147,7 @@ class WorkerCompiler:
         executable = driver.link(artifact, self._room)
         linked = ("link", time.perf_counter() - start)
         return Compiled(
-            run=_Native(executable, self._alarm),
+            run=_Native(executable, self._alarm, self._long),
             plan=plan_of(artifact.listing),
             timings=(*artifact.timings.items(), linked),
         )
@@ -174,6 +176,7 @@ class WorkerCompiler:
         self._pool.close()
         self._evaluators.close()
         self._alarm.close()
+        self._long.close()
 
     def _ask(
         self,
@@ -196,9 +199,12 @@ class WorkerCompiler:
 class _Native:
     """Linked native code; it stops at the deadline, or else when a signal handler raises."""
 
-    def __init__(self, function: driver.Function, alarm: Alarm) -> None:
+    def __init__(
+        self, function: driver.Function, alarm: Alarm, runs: LongRuns | None = None
+    ) -> None:
         self._run = function.changes
         self._alarm = alarm
+        self._pace = None if runs is None else Pace(runs)
         self._interrupts = Interrupts()
 
     def __call__(
@@ -207,10 +213,16 @@ class _Native:
         if deadline is None:
             return self._run(inputs, self._interrupts.guard(inputs))
         try:
-            return self._run(inputs, partial(deadline.guard, self._alarm))
+            return self._run(inputs, partial(self._guard, deadline))
         except Cancelled:
             deadline.check("the function had run")  # which tells why
             raise
+
+    def _guard(
+        self, deadline: Deadline, native: Callable[[], int], stop: Callable[[], None]
+    ) -> int:
+        paced = native if self._pace is None else partial(self._pace.run, native)
+        return deadline.guard(self._alarm, paced, stop)
 
 
 class _Interpreted:
