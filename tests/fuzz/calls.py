@@ -10,6 +10,7 @@ import numpy as np
 import exprd_proto as wire
 from exprd_compiler.errors import Cancelled, ExprdError
 from exprd_proto.arrays import array_to_wire, chunks_of, header_of
+from exprd_server.answers import Answer
 from exprd_server.leases import LeaseTable
 from exprd_server.log import make_logger
 from exprd_server.session import SessionTable
@@ -91,12 +92,20 @@ def session(source: Source) -> None:
 
     before = here.engine.get_variable(CLIENT, here.total)[0].version
     try:
-        answered = sum(len(response.outcomes) for response in table.serve(frames(), _Stream()))
+        answered = sum(_count(response) for response in table.serve(frames(), _Stream()))
     finally:
         here.engine.end_lease(client)
     assert answered == sum(counts)
     after = here.engine.get_variable(CLIENT, here.total)[0].version
     assert before <= after <= before + answered
+
+
+def _count(answer: wire.SessionResponse | Answer) -> int:
+    written = answer.data if isinstance(answer, Answer) else answer.SerializeToString()
+    response = wire.SessionResponse.FromString(written)
+    for outcome in response.outcomes:
+        assert not outcome.failure.detail.incident, "an error outside the tree"
+    return len(response.outcomes)
 
 
 def _call(number: int, source: Source) -> wire.ExecuteRequest:

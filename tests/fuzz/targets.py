@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from exprd_compiler.errors import CompilerBug, ExprdError
-from tests.fuzz import calls, files, wires
+from tests.fuzz import bell, calls, files, wires
 from tests.fuzz.source import Source
 
 SECONDS = 1.0  # of one core, for any input
@@ -22,6 +22,7 @@ TARGETS: Mapping[str, Callable[[Source], None]] = MappingProxyType(
         "framing": wires.framing,
         "put": calls.put,
         "session": calls.session,
+        "doorbell": bell.frames,
         "state": files.state,
         "rows": files.rows,
         "safetensors": files.safetensors,
