@@ -113,7 +113,7 @@ reliability: .venv/dev.stamp ## inject faults, count, and write the table of doc
 container: ## build the server's image (needs buildah)
 	container/build.sh
 
-container-check: container ## build the image, run it as a non-root user, ask it something from outside
+container-check: container ## build the image, run it guarded, train from outside, kill it, find everything again
 	container/check.sh
 
 clean: ## remove what was built or cached
