@@ -72,6 +72,50 @@ true_positions = Op(
 )
 
 
+# ---- elements at what is true
+def _packed_type(x: TensorType, mask: TensorType, count: TensorType) -> TensorType:
+    if x.ndim != 1 or mask.ndim != 1 or mask.dtype != "bool":
+        raise ShapeError(
+            f"takes a vector and its truth values, not {x}, {mask}", op="true_elements"
+        )
+    check_integers("true_elements", (count,), 1)
+    return TensorType(x.dtype, (None,))
+
+
+def _packed_numpy(x: Array, mask: Array, count: Array) -> Array:
+    if len(x) != len(mask):
+        raise ShapeError(f"extents {len(x)} and {len(mask)} differ", op="true_elements")
+    return np.asarray(x[_true_numpy(mask, count)])
+
+
+def _packed_extents(h: HostContext, operands: Sequence[Extents], count: IntExpr) -> Extents:
+    (x,), (mask,) = operands
+    h.require(equal(x, mask), "ShapeError", "extents {} and {} differ", x, mask)
+    return _true_extents(h, operands, count)
+
+
+true_elements = Op(
+    name="true_elements",
+    type=_packed_type,
+    numpy=_packed_numpy,
+    grad=NO_GRAD,
+    lowering=Routine(
+        name="pack",
+        operands=2,
+        extents=_packed_extents,
+        sizes=lambda operands, out: (operands[1][0], out[0]),
+        message="only {} elements are true, not {}",
+    ),
+    dtypes=EVERY,
+    examples=(
+        Example(shapes=((400,), (400,), ()), integers={2: 97}, dtypes=("bool",)),
+        Example(shapes=((5,), (5,), ()), integers={2: 0}, dtypes=("bool",)),
+    ),
+    theano="AdvancedBooleanSubtensor",
+    doc="The first so many elements of a vector where another is true; fewer are an error.",
+)
+
+
 # ---- flatnonzero
 def _flat_expand(x: Node) -> Node:
     flat = x if x.ndim == 1 else reshape(x, shape=(-1,))

@@ -42,7 +42,9 @@ MERGE: Final = Transform("MergeOptimizer", intern)
 CANONICALIZE: Final = RuleSet("canonicalize", (*_TIDY, *linalg.TRANSPOSES))
 STABILIZE: Final = RuleSet("stabilize", (*stability.LAWS, *products.FACTORS), _TIDY)
 DISTRIBUTE: Final = RuleSet("distribute", products.DISTRIBUTION, _TIDY)
-SPECIALIZE: Final = RuleSet("specialize", (*specialize.LAWS, *indexing.SUMS), _TIDY)
+SPECIALIZE: Final = RuleSet(
+    "specialize", (*specialize.LAWS, *indexing.SUMS, *indexing.MASKS), _TIDY
+)
 BLAS: Final = RuleSet("BlasOpt", linalg.CALLS, _TIDY, sweeps=8)
 EXPAND: Final = RuleSet("expand", expansion.LAWS, _TIDY)
 EXPAND_ALONE: Final = RuleSet("expand", expansion.LAWS)

@@ -151,6 +151,17 @@ def _given(extents: Extents, node: Node) -> Sequence[Extent] | None:
     return [e if isinstance(e, int) else extents.integer(e) for e in entries]
 
 
+def _specified(extents: Extents, node: Node) -> Sequence[Extent]:
+    of = extents.of(node.inputs[0])
+    entries = movement.filled(node["shape"], node.inputs[1:])
+    return [
+        entry if isinstance(entry, int) else extents.integer(entry)
+        for entry in (
+            have if want == movement.ANY else want for have, want in zip(of, entries, strict=True)
+        )
+    ]
+
+
 def _iota(extents: Extents, node: Node) -> Sequence[Extent] | None:
     count = extents.integer(node.inputs[0])
     # a length that could be negative is left to the op, which takes it as 0
@@ -213,6 +224,7 @@ _STATISTICS: Final = frozenset(
 _RULES: Final[dict[Op, Callable[[Extents, Node], Sequence[Extent] | None]]] = {
     movement.dimshuffle: _dimshuffle,
     movement.reshape: _given,
+    movement.specify_shape: _specified,
     creation.alloc: _given,
     creation.iota: _iota,
     linalg.dot: _product,

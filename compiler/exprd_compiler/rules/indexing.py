@@ -5,15 +5,22 @@ Values never change, and an index that is out of range is refused as before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from exprd_compiler.ir.dtype import EVERY
 from exprd_compiler.ir.node import Node
 from exprd_compiler.ops.creation import alloc, make_vector
-from exprd_compiler.ops.index import scatter, subtensor
-from exprd_compiler.ops.leaves import scalar_value
+from exprd_compiler.ops.index import gather, scatter, subtensor
+from exprd_compiler.ops.leaves import const, scalar_value
+from exprd_compiler.ops.logic import neq
+from exprd_compiler.ops.masks import flatnonzero, nonzero, true_elements
+from exprd_compiler.ops.movement import reshape
 from exprd_compiler.ops.reduce import sum_
+from exprd_compiler.rewrite.pattern import P, wild
 from exprd_compiler.rewrite.rules import Match, Rule
+
+x, a = wild("x a")
 
 
 def _is_whole(entry: Any) -> bool:
@@ -76,6 +83,75 @@ LAWS: Final = (
         same_shape=True,
         dtypes=EVERY,
         why="x[i][j] is x[i, j].",
+    ),
+)
+
+
+# ---- masks
+def _by_flat_mask(m: Match) -> Node | None:
+    """An index by all positions of a mask, as one by their row-major numbers."""
+    x, *places = m.root.inputs
+    masks = {place.inputs[0] for place in places}
+    if any(place.op is not nonzero for place in places) or len(masks) != 1:
+        return None
+    (mask,) = masks
+    extents = m.context.extents
+    if [place["axis"] for place in places] != list(range(mask.ndim)):
+        return None
+    if not _same(extents.of(mask), extents.of(x)[: mask.ndim]):
+        return None
+    flat = x if mask.ndim == 1 else _flattened(x, extents.of(x)[mask.ndim :])
+    if flat is None:
+        return None
+    alone = all(m.context.single(place) for place in places)
+    return _picked(flat, mask) if alone and flat.ndim == 1 else gather(flat, flatnonzero(mask))
+
+
+def _flattened(x: Node, rest: Sequence[Any]) -> Node | None:
+    """x with all axes but the last ones as one."""
+    spec = (-1, *[extent if isinstance(extent, int) else None for extent in rest])
+    if 0 in spec:
+        return None  # nobody could infer the first
+    return reshape(x, *[extent for extent in rest if isinstance(extent, Node)], shape=spec)
+
+
+def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    return all(x is y or (isinstance(x, int) and x == y) for x, y in zip(a, b, strict=True))
+
+
+def _elements_at_mask(m: Match) -> Node | None:
+    """Elements at the positions of a mask, which nobody else needs."""
+    x, mask = m["x"], m["a"]
+    extents = m.context.extents
+    known = x.ndim == mask.ndim == 1 and _same(extents.of(mask), extents.of(x))
+    return _picked(x, mask) if known and m.context.single(m.root.inputs[1]) else None
+
+
+def _picked(x: Node, mask: Node) -> Node:
+    """The elements of a vector where those of a mask, in row-major order, are not zero."""
+    flat = mask if mask.ndim == 1 else reshape(mask, shape=(-1,))
+    chosen = flat if mask.dtype == "bool" else neq(flat, const(0, mask.dtype))
+    return true_elements(x, chosen, sum_(chosen, axes=(0,)))
+
+
+MASKS: Final = (
+    Rule(
+        name="positions of a mask as row-major numbers",
+        left=(gather,),
+        right=_by_flat_mask,
+        over=(nonzero,),
+        same_shape=True,
+        dtypes=EVERY,
+        why="Numbers are taken apart into positions only to be put together again.",
+    ),
+    Rule(
+        name="elements at a mask",
+        left=P.gather(x, P.flatnonzero(a)),
+        right=_elements_at_mask,
+        mixed=True,
+        same_shape=True,
+        dtypes=EVERY,
+        why="Elements can be moved without writing down where they are.",
     ),
 )
 

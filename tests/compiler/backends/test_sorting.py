@@ -12,13 +12,15 @@ from exprd_compiler.backends.llvm.sorting import FEW, MANY
 from exprd_compiler.driver import compile_graph
 from exprd_compiler.errors import DeviceUnavailable, IndexOutOfRange
 from exprd_compiler.interpret import evaluate
-from exprd_compiler.ir.dtype import DISCRETE, ITEMSIZE, WIDE_FLOATS
+from exprd_compiler.ir.dtype import DISCRETE, EVERY, ITEMSIZE, WIDE_FLOATS
 from exprd_compiler.ir.graph import Graph
+from exprd_compiler.ir.half import converted
 from exprd_compiler.ir.node import Array, Node
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.leaves import const, input_
-from exprd_compiler.ops.masks import flatnonzero, true_positions
+from exprd_compiler.ops.masks import flatnonzero, true_elements, true_positions
 from exprd_compiler.ops.movement import dimshuffle
+from exprd_compiler.ops.reduce import sum_
 from exprd_compiler.ops.sets import distinct, distinct_values, searchsorted
 from exprd_compiler.ops.sorting import argsort, argtop, sort, top
 from exprd_compiler.options import CompileOptions
@@ -126,15 +128,25 @@ def test_compaction(share: float, rng: np.random.Generator) -> None:
         same_bits(graph, [rng.random(n) < share])
 
 
+@pytest.mark.parametrize("dtype", EVERY)
+def test_elements_at_a_mask(dtype: str, rng: np.random.Generator) -> None:
+    x, mask = leaf(dtype, 1), leaf("bool", 1)
+    count = sum_(mask, axes=(0,))
+    graph = Graph((x, mask), (true_elements(x, mask, count),))
+    for n, share in ((0, 0.5), (7, 1.0), (64, 1.0), (65, 0.0), (200, 0.5), (200, 0.95)):
+        same_bits(graph, [converted(rng.integers(0, 100, n), dtype), rng.random(n) < share])
+
+
 def test_fewer_true_elements_than_said() -> None:
     mask, count = leaf("bool", 1), input_(type=TensorType("int64"))
-    graph = Graph((mask, count), (true_positions(mask, count),))
     given = np.array([True, False, True] * 5)
-    for few in (0, 3, 10):
-        same_bits(graph, [given, np.array(few)])
-    run = compile_graph(graph, CompileOptions()).executable
-    with pytest.raises(IndexOutOfRange, match="only 10 elements are true, not 11"):
-        run([given, np.array(11)])
+    for choice in (true_positions(mask, count), true_elements(mask, mask, count)):
+        graph = Graph((mask, count), (choice,))
+        for few in (0, 3, 10):
+            same_bits(graph, [given, np.array(few)])
+        run = compile_graph(graph, CompileOptions()).executable
+        with pytest.raises(IndexOutOfRange, match="only 10 elements are true, not 11"):
+            run([given, np.array(11)])
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "float32"])

@@ -18,7 +18,8 @@ from exprd_compiler.ops.creation import alloc, iota, make_vector, shape
 from exprd_compiler.ops.index import NEXT, assign, gather, scatter, subtensor
 from exprd_compiler.ops.leaves import const, input_
 from exprd_compiler.ops.linalg import dot, gemm
-from exprd_compiler.ops.logic import lt, switch
+from exprd_compiler.ops.logic import lt, neq, switch
+from exprd_compiler.ops.masks import flatnonzero, nonzero
 from exprd_compiler.ops.movement import dimshuffle, reshape, shape_i
 from exprd_compiler.ops.nnet import softmax
 from exprd_compiler.ops.products import tensordot
@@ -137,6 +138,17 @@ def _with_summand(dtype: str) -> Node:
     return sub(mul(const(0.5, dtype), added), x_square)
 
 
+def _by_mask(dtype: str) -> Node:
+    x = leaf(dtype)
+    mask = neq(x, const(0, dtype))
+    return gather(x, nonzero(mask, axis=0), nonzero(mask, axis=1))
+
+
+def _by_flat_mask(dtype: str) -> Node:
+    x = leaf(dtype, 1)
+    return gather(x, flatnonzero(neq(x, const(0, dtype))))
+
+
 def _write(op: Any, *rest: Node, **attrs: Any) -> Callable[[str], Node]:
     return lambda d: op(leaf(d), _filled_row(d), *rest, **attrs)
 
@@ -200,6 +212,8 @@ WRITTEN: Final[Mapping[str, Callable[[str], Node]]] = {
     ),
     "positions after positions": _indexed_twice,
     "row sums of scattered entries": _one_hot,
+    "positions of a mask as row-major numbers": _by_mask,
+    "elements at a mask": _by_flat_mask,
     # stability
     "log of what was moved": lambda d: log(
         gather(dimshuffle(softmax(leaf(d), axis=1), order=(1, 0)), const([1, 0, 3]))
@@ -234,5 +248,7 @@ _ANY_DTYPE: Final = (
     "axes before broadcast",
     "writing a broadcast value",
     "whole axes need no slice",
+    "positions of a mask as row-major numbers",
+    "elements at a mask",
 )
 WRITTEN_DTYPES: Final = dict.fromkeys(_ANY_DTYPE, DTYPES)

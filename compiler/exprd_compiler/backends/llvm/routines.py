@@ -36,6 +36,7 @@ ROUTINES: Final[Mapping[str, Writer]] = MappingProxyType(
         "search": searching.write_search,
         "tally": searching.write_tally,
         "compact": searching.write_compact,
+        "pack": searching.write_pack,
         "bound": searching.write_bound,
     }
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from exprd_compiler.backends.llvm import memory
 from exprd_compiler.backends.llvm.control import branched, repeated
 from exprd_compiler.backends.llvm.counting import cancel_point
 from exprd_compiler.backends.llvm.kernels import fail_with
 from exprd_compiler.backends.llvm.loops import ZERO, counted
-from exprd_compiler.backends.llvm.order import load_raw, rank_of
+from exprd_compiler.backends.llvm.order import load_raw, rank_of, raw_dtype
+from exprd_compiler.backends.llvm.scalar import LLVMBuilder
 from exprd_compiler.backends.llvm.text import Value, constant
+from exprd_compiler.backends.llvm.types import item_size, register_type
 from exprd_compiler.ops.arithmetic import sum_of
 
 if TYPE_CHECKING:
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 
 _ONE: Final = constant(1, "int64")
 _BLOCK: Final = 8  # bytes of a mask that one load looks at
+_WORD: Final = 8  # bytes of the largest integer
+_ALL_TRUE: Final = constant(int.from_bytes(b"\1" * _BLOCK), "int64")
+
+# Writes what belongs to a place of the mask, or to a block from there on, to a place of the result.
+Put: TypeAlias = Callable[[Value, Value], None]
 
 
 def _fail_unless(call: Call, condition: Value, values: Sequence[Value]) -> None:
@@ -124,18 +131,87 @@ def _counted_at(call: Call, place: Value, length: Value) -> Value:
 
 # ---- compaction
 def write_compact(call: Call) -> None:
-    """The first so many positions of what is true; fails if there are fewer.
+    """The first so many positions of what is true; fails if there are fewer."""
+    k = call.k
 
-    Positions are written whether true or not, and the next goes to the same place if not; so the
-    loop has no branch on values. While eight more surely fit, eight flags are looked at together.
+    def one(place: Value, onto: Value) -> None:
+        memory.store_one(k, place, memory.element_pointer(k, call.out, "int64", onto))
+
+    def all_(place: Value, onto: Value) -> None:
+        steps = ", ".join(f"i64 {lane}" for lane in range(_BLOCK))
+        many = LLVMBuilder(k.function, _BLOCK)
+        lanes = Value(f"<{steps}>", "int64", _BLOCK)
+        _store_block(call, many.add(many.broadcast(place), lanes), onto)
+
+    _compact(call, call.operands[0], one, all_)
+
+
+def write_pack(call: Call) -> None:
+    """The first so many elements at what is true; fails if there are fewer."""
+    k, source, dtype = call.k, call.operands[0], call.dtypes[0]
+    wide = item_size(dtype) > _WORD
+    raw = dtype if wide else raw_dtype(dtype)
+
+    def one(place: Value, onto: Value) -> None:
+        item = memory.load_one(k, memory.element_pointer(k, source, raw, place), raw)
+        memory.store_one(k, item, memory.element_pointer(k, call.out, raw, onto))
+
+    def all_(place: Value, onto: Value) -> None:
+        if wide:
+            for lane in range(_BLOCK):
+                one(*[k.add(start, constant(lane, "int64")) for start in (place, onto)])
+            return
+        at = memory.element_pointer(k, source, raw, place)
+        kind = register_type(raw, _BLOCK)
+        _store_block(call, k.function.emit(f"load {kind}, {at.typed}, align 1", raw, _BLOCK), onto)
+
+    _compact(call, call.operands[1], one, all_)
+
+
+def _store_block(call: Call, items: Value, onto: Value) -> None:
+    at = memory.element_pointer(call.k, call.out, items.dtype, onto)
+    call.k.function.line(f"store {items.typed}, {at.typed}, align 1")
+
+
+def _compact(call: Call, flags: Value, one: Put, all_: Put) -> None:
+    """What belongs to true flags, one after the other.
+
+    Single ones are put whether true or not, and the next goes to the same place if not; so there is
+    no branch on single values. While a block more surely fits, its flags are looked at together.
     """
     k, (number, count) = call.k, call.sizes
-    after = repeated(k.function, (ZERO, ZERO), lambda s: _room_for_block(call, s), _block(call))
+
+    def advance(place: Value, found: Value) -> Sequence[Value]:
+        flag = memory.load_one(k, memory.element_pointer(k, flags, "bool", place), "bool")
+        one(place, found)
+        return (k.add(place, _ONE), k.add(found, k.cast(flag, "int64")))
+
+    def block(state: Sequence[Value]) -> Sequence[Value]:
+        place, found = state
+        at = memory.element_pointer(k, flags, "bool", place)
+        together = k.function.emit(f"load i64, ptr {at.text}, align 1", "int64")
+
+        def full() -> Sequence[Value]:
+            all_(place, found)
+            return (k.add(found, constant(_BLOCK, "int64")),)
+
+        def mixed() -> Sequence[Value]:
+            reached: Sequence[Value] = (place, found)
+            for _ in range(_BLOCK):
+                reached = advance(*reached)
+            return (reached[1],)
+
+        def some() -> Sequence[Value]:
+            return branched(k.function, k.compare("eq", together, _ALL_TRUE), full, mixed)
+
+        (behind,) = branched(k.function, k.compare("ne", together, ZERO), some, lambda: (found,))
+        return (k.add(place, constant(_BLOCK, "int64")), behind)
 
     def more(state: Sequence[Value]) -> Value:
         return k.and_(k.compare("lt", state[0], number), k.compare("lt", state[1], count))
 
-    _, found = repeated(k.function, after, more, lambda state: _advance(call, *state))
+    after = repeated(k.function, (ZERO, ZERO), lambda s: _room_for_block(call, s), block)
+    _, found = repeated(k.function, after, more, lambda state: advance(*state))
     _fail_unless(call, k.compare("eq", found, count), (found, count))
 
 
@@ -143,32 +219,3 @@ def _room_for_block(call: Call, state: Sequence[Value]) -> Value:
     k, block = call.k, constant(_BLOCK, "int64")
     ends = [k.add(place, block) for place in state]
     return k.and_(*[k.compare("le", end, size) for end, size in zip(ends, call.sizes, strict=True)])
-
-
-def _advance(call: Call, place: Value, found: Value) -> Sequence[Value]:
-    k = call.k
-    flag = memory.load_one(k, memory.element_pointer(k, call.operands[0], "bool", place), "bool")
-    memory.store_one(k, place, memory.element_pointer(k, call.out, "int64", found))
-    return (k.add(place, _ONE), k.add(found, k.cast(flag, "int64")))
-
-
-def _block(call: Call) -> Callable[[Sequence[Value]], Sequence[Value]]:
-    """The body of the loop over blocks."""
-    k = call.k
-
-    def body(state: Sequence[Value]) -> Sequence[Value]:
-        place, found = state
-        flags = memory.element_pointer(k, call.operands[0], "bool", place)
-        together = k.function.emit(f"load i64, ptr {flags.text}, align 1", "int64")
-        some = k.compare("ne", together, ZERO)
-
-        def written() -> Sequence[Value]:
-            at: Sequence[Value] = (place, found)
-            for _ in range(_BLOCK):
-                at = _advance(call, *at)
-            return (at[1],)
-
-        (behind,) = branched(k.function, some, written, lambda: (found,))
-        return (k.add(place, constant(_BLOCK, "int64")), behind)
-
-    return body
