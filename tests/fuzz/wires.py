@@ -84,12 +84,8 @@ def _requests() -> Sequence[tuple[Message, Callable[[Any], object]]]:
     form = wire.CallForm(inputs=[wire.InputForm(name="x")])
     return (
         (execute, lambda m: requests.execute_call(m, LIMITS)),
-        (
-            batch,
-            lambda m: [
-                requests.batch_item(m, position, LIMITS) for position in range(len(m.items))
-            ],
-        ),
+        (batch, lambda m: list(requests.batch_calls(m, LIMITS))),
+        (execute, lambda m: requests.session_call(m, CLIENT, 1, LIMITS)),
         (
             wire.RepeatRequest(call=execute, steps=5, every=2),
             lambda m: requests.repeat_call(m, LIMITS),
