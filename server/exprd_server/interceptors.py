@@ -120,7 +120,7 @@ class Boundary(grpc.ServerInterceptor):
             )
             self._abort(error, method, time.perf_counter(), context)
 
-        return grpc.stream_stream_rpc_method_handler(call)
+        return grpc.stream_stream_rpc_method_handler(call, bytes, bytes)
 
     @contextmanager
     def _time_limit(self, context: grpc.ServicerContext) -> Generator[None]:
