@@ -35,6 +35,8 @@ _BY_CODE: Final[dict[grpc.StatusCode, type[ExprdError]]] = {
 # What gRPC itself says of a call that reaches a server while it stops, and of a stream that is
 # broken off; a cancellation that the server knows of has our detail.
 _BROKEN_OFF: Final = (grpc.StatusCode.CANCELLED, "CANCELLED")
+# What gRPC itself says beyond the number of calls for which the server has threads to refuse them.
+_FULL: Final = (grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
 
 
 def error_of(error: grpc.RpcError, target: str) -> ExprdError:
@@ -48,6 +50,12 @@ def error_of(error: grpc.RpcError, target: str) -> ExprdError:
         return errors.ConnectionLost(
             f"no answer from {target}: {text}",
             hint="check the target, and that `exprd serve` runs there",
+        )
+    if (code, text) == _FULL:
+        return errors.LimitExceeded(
+            f"{target} handles too many calls already; nothing has changed",
+            hint="try again in a moment",
+            fields={"limit": "calls", "retry_after_ms": "50"},
         )
     return _BY_CODE.get(code, ExprdError)(f"{target} answered {code.name}: {text}")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -12,7 +13,6 @@ import pytest
 import exprd
 import exprd.tensor as T
 from exprd import function, shared
-from exprd.errors import ConnectionLost
 from exprd.statuses import error_of
 from tests.client.proxy import Proxy
 
@@ -61,22 +61,52 @@ def test_a_lost_answer_of_compile_finds_the_same_function(proxy: Proxy) -> None:
     assert f(2) == 15
 
 
-def test_a_call_that_grpc_itself_breaks_off_was_lost() -> None:
-    """gRPC ends calls that reach a server while it stops as CANCELLED, without a detail of ours."""
+def error_of_bare(
+    handle: Callable[[threading.Event, grpc.ServicerContext], None], callers: int
+) -> str:
+    """What a client makes of a status that gRPC gave and no server of ours.
 
-    def ended(_request: bytes, context: grpc.ServicerContext) -> bytes:
-        context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
-        raise AssertionError
+    Args:
+        handle: a call on the server; the event is set once one of the calls is over.
+        callers: how many call at once, where there is room for one.
+    """
+    over = threading.Event()
 
-    handlers = {"Ask": grpc.unary_unary_rpc_method_handler(ended)}
-    server = grpc.server(ThreadPoolExecutor(1))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("Stops", handlers),))
+    def ask(_request: bytes, context: grpc.ServicerContext) -> bytes:
+        handle(over, context)
+        return b""
+
+    handlers = {"Ask": grpc.unary_unary_rpc_method_handler(ask)}
+    server = grpc.server(ThreadPoolExecutor(1), maximum_concurrent_rpcs=1)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("Bare", handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        target = f"127.0.0.1:{port}"
-        with grpc.insecure_channel(target) as channel, pytest.raises(grpc.RpcError) as caught:
-            channel.unary_unary("/Stops/Ask")(b"", timeout=10)
-        assert type(error_of(caught.value, "there")) is ConnectionLost
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            method = channel.unary_unary("/Bare/Ask")
+            calls = [method.future(b"", timeout=10) for _ in range(callers)]
+            for call in calls:
+                call.add_done_callback(lambda _: over.set())
+            (failure,) = [error for call in calls if (error := call.exception()) is not None]
+        error = error_of(failure, "there")
+        return f"{type(error).__name__} {error.fields.get('retry_after_ms', '')}"
     finally:
         server.stop(0).wait()
+
+
+def test_a_call_that_grpc_itself_breaks_off_was_lost() -> None:
+    """gRPC ends calls that reach a server while it stops as CANCELLED, without a detail of ours."""
+
+    def ended(_over: threading.Event, context: grpc.ServicerContext) -> None:
+        context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
+
+    assert error_of_bare(ended, callers=1) == "ConnectionLost "
+
+
+def test_a_call_that_grpc_itself_refuses_is_made_again() -> None:
+    """Beyond the threads that could refuse a call, gRPC refuses it without a detail of ours."""
+
+    def lasts(over: threading.Event, _context: grpc.ServicerContext) -> None:
+        over.wait(10)
+
+    assert error_of_bare(lasts, callers=2) == "LimitExceeded 50"
