@@ -265,8 +265,23 @@ def too_large_for_a_reply(nbytes: int, limit: int) -> LimitExceeded:
 
 def digest_of_call(call: ExecuteCall, facts: str = "") -> bytes:
     """What tells one call from another under the same id; not meant against forgery."""
-    parts = [call.handle, repr(call.deliveries), repr(call.expected), facts]
-    return _digest([*parts, *map(_content, call.inputs)])
+    facts = facts_of(call.handle, call.deliveries, call.expected, facts)
+    return digest_of(facts, call.inputs)
+
+
+def facts_of(
+    handle: str,
+    deliveries: Sequence[Delivery] = (),
+    expected: Sequence[tuple[str, int]] = (),
+    facts: str = "",
+) -> str:
+    """What a digest covers besides the inputs."""
+    return "\0".join((handle, repr(tuple(deliveries)), repr(tuple(expected)), facts))
+
+
+def digest_of(facts: str, inputs: Sequence[InputValue]) -> bytes:
+    """The digest of a call of some facts."""
+    return _digest([facts, *map(_content, inputs)])
 
 
 def digest_of_set(call: SetCall) -> bytes:

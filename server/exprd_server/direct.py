@@ -1,16 +1,16 @@
 """The short way to a function for a caller in the same process.
 
 Invariant: locks, snapshot, native code and commit are those of every other call; only what serves
-callers that can go away is left out: lease, call record and delivery. A deadline can be given.
+callers that can go away is left out: lease and delivery, and without an attempt the record.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from exprd_server.deadline import check
 from exprd_server.locks import Hold
-from exprd_server.values import Durability
+from exprd_server.values import BufferInfo, Durability, ExecuteReply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +18,21 @@ if TYPE_CHECKING:
     from exprd_compiler.ir.counts import EventCount
     from exprd_server.deadline import Deadline
     from exprd_server.functions import Function
-    from exprd_server.values import Array
+    from exprd_server.replay import Attempt
+    from exprd_server.values import Array, OutputValue
     from exprd_server.variables import VariableTable
+
+
+class Carrier(Protocol):
+    """Whoever brings outputs to the caller."""
+
+    def deliver(self, outputs: Sequence[Array], /) -> tuple[OutputValue, ...]:
+        """The outputs as they are told to the caller: some may stay here as buffers."""
+        ...
+
+    def withdraw(self, outputs: Sequence[OutputValue], /) -> None:
+        """Frees those that stayed, for a call that came to nothing."""
+        ...
 
 
 class DirectCall:
@@ -56,3 +69,39 @@ class DirectCall:
             new = results[self._count :]
             self._variables.commit(tuple(zip(self._written, new, strict=True)), None, self._policy)
             return results[: self._count], met
+
+    def recorded(
+        self,
+        inputs: Sequence[Array],
+        deadline: Deadline,
+        attempt: Attempt,
+        carrier: Carrier,
+    ) -> ExecuteReply:
+        """The answer of a call with updates, which is recorded together with them.
+
+        Args:
+            inputs: which native code checks.
+            deadline: of the call.
+            attempt: the right to make it.
+            carrier: takes the outputs before anything has changed.
+        """
+        with Hold(self._written, self._read, deadline):
+            values = self._variables.snapshot(self._shared, held=True).values
+            results, met = self._run([*inputs, *values], deadline)
+            check(deadline, "its results were committed")
+            outputs = carrier.deliver(results[: self._count])
+            reply = ExecuteReply(
+                outputs=outputs,
+                versions=tuple([(v.uuid, v.version + 1) for v in self._written]),
+                warnings=tuple(met),
+            )
+            nbytes = sum([x.nbytes for x in outputs if not isinstance(x, BufferInfo | None)])
+            record = attempt.record_of(reply, nbytes)
+            try:
+                new = tuple(zip(self._written, results[self._count :], strict=True))
+                self._variables.commit(new, record, self._policy)
+            except BaseException:
+                carrier.withdraw(outputs)
+                raise
+            attempt.committed(record)
+            return reply

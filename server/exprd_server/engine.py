@@ -48,12 +48,14 @@ if TYPE_CHECKING:
     from exprd_server.deadline import Deadline
     from exprd_server.keeping import KeptFunction
     from exprd_server.repeat import Progress, RepeatCall
+    from exprd_server.replay import Attempt
     from exprd_server.running import RunningCalls
     from exprd_server.settings import Settings
     from exprd_server.store import Store
     from exprd_server.values import (
         Array,
         BufferInfo,
+        CallId,
         CompileCall,
         CompileChoices,
         ExecuteReply,
@@ -164,6 +166,10 @@ class LocalEngine:
         """A function, for callers that prepare their calls of it."""
         return self._functions.get(handle)
 
+    def attempt(self, call_id: CallId, digest: bytes, deadline: Deadline) -> Attempt:
+        """The right to make a call with an effect, or the answer of an earlier one."""
+        return self._window.attempt(call_id, digest, deadline)
+
     def release_functions(self, client_id: str, handles: Iterable[str]) -> int:
         """Gives a client's hold on functions up; the count of those it held."""
         self._leases.touch(client_id)
@@ -221,6 +227,10 @@ class LocalEngine:
         """Frees buffers; the count of those that existed."""
         self._leases.touch(client_id)
         return self._buffers.release(handles)
+
+    def buffer(self, handle: str) -> Array:
+        """The array of a handle, read-only, for a client that is heard of anyway."""
+        return self._buffers.get(handle)
 
     def lend(self, client_id: str, nbytes: int) -> None:
         """Charges a client for memory that is lent to it; a negative size gives it back."""

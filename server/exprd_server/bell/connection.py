@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from exprd_server.engine import LocalEngine
     from exprd_server.log import Logger
     from exprd_server.settings import Settings
-    from exprd_server.values import Array
+    from exprd_server.values import Array, OutputValue
+
+    Found: TypeAlias = ExecuteReply | tuple[Sequence[Array], Sequence[EventCount]]
 
 PREPARED: Final = 1024  # calls of one connection
 _LEAST_REGION: Final = 1 << 20
@@ -132,16 +135,18 @@ class BellConnection:
             if prepared is None or prepared.nbytes != nbytes:
                 raise _misfit(number, prepared)
             if prepared.direct is not None:
-                answer = self._directly(prepared, prepared.direct, seq, seconds)
+                found = self._directly(prepared, prepared.direct, seq, acked, seconds)
             else:
-                reply = self._recorded(prepared, seq, acked, seconds)
-                answer = self._answer(prepared, reply, seq)
+                found = self._at_length(prepared, seq, acked, seconds)
+            answer = self._answer(prepared, found, seq)
         except Exception as error:
             answer = self._failure(error, seq)
         self._end.send(answer)
 
-    def _directly(self, prepared: Prepared, direct: DirectCall, seq: int, seconds: float) -> bytes:
-        """Runs a call that leaves nothing behind: to run it again is to get its answer again."""
+    def _directly(
+        self, prepared: Prepared, direct: DirectCall, seq: int, acked: int, seconds: float
+    ) -> Found:
+        """Runs a call the short way; one that changes nothing is answered with what it gave."""
         turn = self._turn
         now = turn.begin(seq, seconds)
         if self._watch.sleeps:
@@ -151,20 +156,35 @@ class BellConnection:
             if now - self._touched > _TOUCH_SECONDS:
                 self._touched = now
                 self._engine.renew(self._client_id)
-            outputs, met = direct(prepared.arrays(), turn)
+            inputs = prepared.inputs()
+            arrays = prepared.arrays(inputs)
+            if not prepared.recorded:
+                return direct(arrays, turn)
+            turn.outlive_caller()
+            call_id = CallId(client_id=self._client_id, seq=seq, acked_through=acked)
+            with self._engine.attempt(call_id, prepared.digest(inputs), turn) as attempt:
+                if isinstance(attempt.replay, ExecuteReply):
+                    return replace(attempt.replay, replayed=True)
+                return direct.recorded(arrays, turn, attempt, self)
         finally:
             turn.over()
-        if met or sum([x.nbytes for x in outputs]) > _RESULT_BYTES:
-            return self._answer(prepared, self._kept(outputs, met), seq)
-        return self._packed(prepared, outputs, (), seq, 0)
 
-    def _kept(self, outputs: Sequence[Array], met: Sequence[EventCount]) -> ExecuteReply:
-        """An answer whose large arrays stay here."""
-        small = self._limits.inline_bytes // max(1, len(outputs))
-        values = [x if x.nbytes <= small else self._engine.put(self._client_id, x) for x in outputs]
-        return ExecuteReply(outputs=tuple(values), warnings=tuple(met))
+    def deliver(self, outputs: Sequence[Array]) -> tuple[OutputValue, ...]:
+        """The outputs; when they are large together, those that are not small stay here."""
+        if sum([x.nbytes for x in outputs]) <= _RESULT_BYTES:
+            return tuple(outputs)
+        small = self._limits.inline_bytes // len(outputs)
+        return tuple(
+            [x if x.nbytes <= small else self._engine.put(self._client_id, x) for x in outputs]
+        )
 
-    def _recorded(self, prepared: Prepared, seq: int, acked: int, seconds: float) -> ExecuteReply:
+    def withdraw(self, outputs: Sequence[OutputValue]) -> None:
+        """Frees those that stayed, for a call that came to nothing."""
+        kept = [x.handle for x in outputs if isinstance(x, BufferInfo)]
+        self._engine.release_buffers(self._client_id, kept)
+
+    def _at_length(self, prepared: Prepared, seq: int, acked: int, seconds: float) -> ExecuteReply:
+        """Runs a call as Execute does."""
         call = ExecuteCall(
             handle=prepared.handle,
             inputs=prepared.inputs(),
@@ -176,15 +196,20 @@ class BellConnection:
         )
         return self._engine.execute(call, Deadline(seconds))
 
-    def _answer(self, prepared: Prepared, reply: ExecuteReply, seq: int) -> bytes:
+    def _answer(self, prepared: Prepared, found: Found, seq: int) -> bytes:
         """The last frame of an answer; those before it are on their way."""
-        values = [x for x in reply.outputs if x is not None]
-        arrays = [x for x in values if not isinstance(x, BufferInfo)]
-        if reply.warnings or reply.printed or len(arrays) < len(values):
-            response = execute_answer(reply, self._engine.incarnation)
-            return self._told(doorbell.RESPONSE, response.data, seq)
-        flags = doorbell.REPLAYED if reply.replayed else 0
-        return self._packed(prepared, arrays, [v for _, v in reply.versions], seq, flags)
+        if isinstance(found, tuple):
+            outputs, met = found
+            if not met and sum([x.nbytes for x in outputs]) <= _RESULT_BYTES:
+                return self._packed(prepared, outputs, (), seq, 0)
+            found = ExecuteReply(outputs=self.deliver(outputs), warnings=tuple(met))
+        arrays = [x for x in found.outputs if isinstance(x, np.ndarray)]
+        kept = any(isinstance(x, BufferInfo) for x in found.outputs)
+        if kept or found.warnings or found.printed:
+            text = execute_answer(found, self._engine.incarnation).data
+            return self._told(doorbell.RESPONSE, text, seq)
+        flags = doorbell.REPLAYED if found.replayed else 0
+        return self._packed(prepared, arrays, [v for _, v in found.versions], seq, flags)
 
     def _packed(
         self,

@@ -15,6 +15,7 @@ from exprd_proto import doorbell
 from exprd_proto.arrays import WireError, carried_dtype, checked_nbytes
 from exprd_proto.decode import decode_type
 from exprd_server import requests
+from exprd_server.calls import digest_of, facts_of
 from exprd_server.compilers import REFERENCE
 from exprd_server.values import BufferRef, Delivery
 
@@ -53,7 +54,8 @@ class Prepared:
         outside: whether its arrays lie in the region.
         facts: what stands before the arrays of a result.
         pad: what stands between the two.
-        direct: the short way to run it; None when the call has an effect that is recorded.
+        direct: the short way to run it, if it has one.
+        recorded: whether it changes variables.
 
     Raises:
         CallError: the description means nothing.
@@ -64,8 +66,13 @@ class Prepared:
         "_bools",
         "_buffers",
         "_copied",
+        "_engine",
+        "_facts",
         "_frame",
         "_inputs",
+        "_known",
+        "_named",
+        "_names",
         "deliveries",
         "direct",
         "facts",
@@ -73,6 +80,7 @@ class Prepared:
         "nbytes",
         "outside",
         "pad",
+        "recorded",
     )
 
     def __init__(
@@ -92,18 +100,20 @@ class Prepared:
         self.pad = bytes(doorbell.aligned(start) - start)
         self.direct = (
             engine.direct(request.handle)
-            if not function.written
-            and not self.deliveries
-            and function.info.choices.target != REFERENCE
-            and all(x.WhichOneof("source") == "array" for x in request.inputs)
+            if not self.deliveries and function.info.choices.target != REFERENCE
             else None
         )
+        self.recorded = bool(function.written)
+        self._engine = engine
+        self._facts = facts_of(request.handle)
         if len(request.inputs) > _INPUTS:
             raise CallError(f"{len(request.inputs)} inputs, at most {_INPUTS}")
         forms = [_form(i, x, limits) for i, x in enumerate(request.inputs)]
         self._frame = frame
-        self._buffers = _places_of_buffers(forms)
+        self._known: tuple[tuple[InputValue, ...], bytes] | None = None
+        self._buffers = tuple(place for place, form in enumerate(forms) if form is None)
         end = doorbell.ASK.size + doorbell.BUFFER_BYTES * len(self._buffers)
+        self._named, self._names = (doorbell.ASK.size, end), b""
         sizes = [form[2] for form in forms if form is not None]
         places, total = doorbell.placed(sizes, end)
         self.outside = total > doorbell.INLINE_BYTES
@@ -148,17 +158,34 @@ class Prepared:
                 raise CallError("a bool is sent as the byte 0 or 1")
         return self._with_buffers() if self._buffers else self._inputs
 
-    def arrays(self) -> Sequence[Array]:
-        """The same of a call that names no buffers."""
-        inputs: Sequence[Any] = self.inputs()
-        return inputs
-
     def _with_buffers(self) -> tuple[InputValue, ...]:
-        inputs = list(self._inputs)
-        for place, start in self._buffers:
-            handle = self._frame[start : start + doorbell.BUFFER_BYTES].tobytes().hex()
-            inputs[place] = BufferRef(f"buf-{handle}")
-        return tuple(inputs)
+        first, last = self._named
+        names = self._frame[first:last].tobytes()
+        if names != self._names:
+            inputs = list(self._inputs)
+            step = doorbell.BUFFER_BYTES
+            for number, place in enumerate(self._buffers):
+                inputs[place] = BufferRef(f"buf-{names[step * number :][:step].hex()}")
+            self._inputs, self._names = tuple(inputs), names
+        return self._inputs
+
+    def arrays(self, inputs: Sequence[InputValue]) -> Sequence[Array]:
+        """Inputs with the arrays of buffers in their places.
+
+        Raises:
+            UnknownHandle: there is no such buffer.
+        """
+        get = self._engine.buffer
+        found: list[Any] = [get(x.handle) if isinstance(x, BufferRef) else x for x in inputs]
+        return found
+
+    def digest(self, inputs: tuple[InputValue, ...]) -> bytes:
+        """What tells this call from another under the same number."""
+        if len(self._buffers) < len(inputs):
+            return digest_of(self._facts, inputs)
+        if self._known is None or self._known[0] is not inputs:
+            self._known = inputs, digest_of(self._facts, inputs)
+        return self._known[1]
 
 
 def _form(place: int, given: wire.DoorbellInput, limits: Limits) -> Form | None:
@@ -177,13 +204,6 @@ def _form(place: int, given: wire.DoorbellInput, limits: Limits) -> Form | None:
     if len(shape) > limits.rank:
         decode_type(given.array, limits)  # which says so
     return dtype, shape, nbytes
-
-
-def _places_of_buffers(forms: Sequence[Form | None]) -> tuple[tuple[int, int], ...]:
-    """The inputs that are buffers, and where in a frame their handles stand."""
-    which = [place for place, form in enumerate(forms) if form is None]
-    first, step = doorbell.ASK.size, doorbell.BUFFER_BYTES
-    return tuple((place, first + step * i) for i, place in enumerate(which))
 
 
 def _views(forms: Sequence[Form | None], places: Sequence[int], memory: Array) -> list[Array]:

@@ -36,7 +36,7 @@ class Turn(Deadline):
         seq: the number of the call; 0 between calls.
     """
 
-    __slots__ = ("_client_id", "_guarding", "_poll", "_stop", "_unwanted", "seq")
+    __slots__ = ("_client_id", "_guarding", "_outlives", "_poll", "_stop", "_unwanted", "seq")
 
     def __init__(self, client_id: str, end: socket.socket) -> None:
         super().__init__(0.0)
@@ -44,7 +44,7 @@ class Turn(Deadline):
         self._client_id = client_id
         self._guarding = threading.Lock()
         self._stop: Callable[[], None] | None = None
-        self._unwanted = False
+        self._unwanted = self._outlives = False
         self._poll = select.poll()
         self._poll.register(end, 0)  # reports the hangup alone
 
@@ -53,7 +53,7 @@ class Turn(Deadline):
         now = time.monotonic()
         self._seconds = seconds
         self._end = now + seconds
-        self._unwanted = False
+        self._unwanted = self._outlives = False
         self.seq = seq
         return now
 
@@ -68,7 +68,12 @@ class Turn(Deadline):
 
     def leave(self) -> None:
         """Notes that the caller has gone."""
-        self.cancel()
+        if not self._outlives:
+            self.cancel()
+
+    def outlive_caller(self) -> None:
+        """Lets the call go on when its caller has gone, because a retry will ask for its answer."""
+        self._outlives = True
 
     def check(self, stage: str) -> None:
         """As `Deadline.check`."""
@@ -100,9 +105,12 @@ class Turn(Deadline):
     def look(self) -> None:
         """Stops the call if its time is up, or if its caller has gone."""
         with self._guarding:
-            if self._stop is not None and (self._clock() >= self._end or self._poll.poll(0)):
-                self._unwanted = self._unwanted or self._clock() < self._end
+            if self._stop is None:
+                return
+            if self._clock() >= self._end:
                 self._stop()
+            elif not self._outlives and self._poll.poll(0):
+                self._cancel()
 
     def _cancel(self) -> None:
         self._unwanted = True
