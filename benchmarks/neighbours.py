@@ -17,8 +17,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from exprd.errors import DeadlineExceeded, ExprdError, LimitExceeded
 QUIET: Final = 4
 PAUSE: Final = 0.003  # seconds between the calls of a quiet client
 OPS: Final = 5_000
+FEW: Final = 1_000
 STEPS: Final = 1_000_000_000
 TROUBLE_NICENESS: Final = "10"
 THREADS: Final = 64
@@ -59,14 +61,16 @@ def quiet(_stop: threading.Event, _target: str, seconds: float) -> dict[str, Any
     return {"times": times, "failed": failed}
 
 
-def compiles(stop: threading.Event, _target: str, _seconds: float) -> dict[str, Any]:
+def compiles(
+    stop: threading.Event, _target: str, _seconds: float, ops: int = OPS
+) -> dict[str, Any]:
     """Compiles one graph of thousands of ops after the other, all different."""
     done = 0
     while not stop.is_set():
         x = T.dvector("x")
         y = x
-        for op in range(OPS // 2):
-            y = y * (1.0 + 1e-9 * (op + done * OPS)) + x
+        for op in range(ops // 2):
+            y = y * (1.0 + 1e-9 * (op + done * ops)) + x
         exprd.function([x], y)
         done += 1
     return {"done": done}
@@ -133,9 +137,10 @@ def floods(stop: threading.Event, target: str, _seconds: float) -> dict[str, Any
     return {**done, "refused": refused["calls"]}
 
 
-ROLES: Final = {
+ROLES: Final[Mapping[str, Callable[[threading.Event, str, float], dict[str, Any]]]] = {
     "quiet": quiet,
     "compiles": compiles,
+    "compiles_few": partial(compiles, ops=FEW),
     "interprets": interprets,
     "lapses": lapses,
     "floods": floods,
@@ -173,6 +178,7 @@ class Client:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            cwd=Path(__file__).parents[1],
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -196,8 +202,8 @@ class Client:
         return found
 
 
-def p99_of_quiet(target: str, seconds: float) -> tuple[float, list[str]]:
-    """The 99th percentile in seconds over the calls of all quiet clients, and what failed."""
+def of_quiet(target: str, seconds: float) -> tuple[float, float, list[str]]:
+    """Median and 99th percentile in ms over the calls of all quiet clients, and what failed."""
     clients = [Client("quiet", target, seconds) for _ in range(QUIET)]
     for client in clients:
         client.begin()
@@ -206,7 +212,8 @@ def p99_of_quiet(target: str, seconds: float) -> tuple[float, list[str]]:
     failed = [message for facts in found for message in facts.get("failed", ())]
     if not times:
         failed.append("no call was made")
-    return float(np.percentile(times, 99)), failed
+    middle, tail = np.percentile(times or [np.nan], [50, 99]) * 1e3
+    return float(middle), float(tail), failed
 
 
 @contextmanager
@@ -224,12 +231,14 @@ def troubled(target: str, roles: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def beside(target: str, seconds: float, roles: Sequence[str] = TROUBLE) -> dict[str, Any]:
     """The figures of quiet clients alone and beside others."""
-    alone, failed = p99_of_quiet(target, seconds)
+    idle, alone, failed = of_quiet(target, seconds)
     with troubled(target, roles) as trouble:
-        loaded, failures = p99_of_quiet(target, seconds)
+        middle, loaded, failures = of_quiet(target, seconds)
     return {
-        "idle p99 ms": round(alone * 1e3, 3),
-        "p99 ms": round(loaded * 1e3, 3),
+        "idle p50 ms": round(idle, 3),
+        "p50 ms": round(middle, 3),
+        "idle p99 ms": round(alone, 3),
+        "p99 ms": round(loaded, 3),
         "ratio": round(loaded / alone, 2),
         "failed": [*failed, *failures],
         "trouble": trouble,
@@ -269,7 +278,9 @@ def main() -> None:
         default="127.0.0.1:0",
         help="empty: a Unix socket, so that quiet clients go by the doorbell",
     )
-    parser.add_argument("--only", choices=TROUBLE, help="one troublemaker instead of all")
+    parser.add_argument(
+        "--only", choices=("compiles_few", *TROUBLE), help="one troublemaker instead of all"
+    )
     parser.add_argument("--role", choices=tuple(ROLES), help="play it, for the run itself")
     parser.add_argument("--target", default="")
     options = parser.parse_args()
@@ -277,7 +288,8 @@ def main() -> None:
         play(options.role, options.target, options.seconds)
         return
     figures: dict[str, Any] = {}
-    roles = ((options.only,),) if options.only else (*((role,) for role in TROUBLE), TROUBLE)
+    each = ("compiles_few", *TROUBLE)
+    roles = ((options.only,),) if options.only else (*((role,) for role in each), TROUBLE)
     with server(options.listen) as target:
         for chosen in roles:
             name = "all" if chosen == TROUBLE else chosen[0]

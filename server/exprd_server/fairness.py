@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _AT_A_TIME: Final = (os.cpu_count() or 1) + 2
 # A call waits no longer for those before it. They last, then: they compute, and hold no lock that
 # this one needs to be begun.
-_PATIENCE: Final = 0.02
+_PATIENCE: Final = 0.1
 _RETRY_MS: Final = "50"
 _COMPILING: Final = 4  # compilations of one client that may ask for a worker at a time
 _TICK: Final = 0.05  # seconds; how soon a cancellation is noticed

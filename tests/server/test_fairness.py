@@ -69,7 +69,8 @@ def test_the_next_call_begins_when_one_ends():
     assert not share._clients
 
 
-def test_calls_that_last_do_not_hold_the_next_ones_up():
+def test_calls_that_last_do_not_hold_the_next_ones_up(monkeypatch):
+    monkeypatch.setattr("exprd_server.fairness._PATIENCE", 0.02)
     share = FairShare(calls=99, client_calls=WIDTH + 5, client_queue=9)
     start = time.monotonic()
     for _ in range(WIDTH + 5):
