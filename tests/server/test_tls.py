@@ -92,7 +92,7 @@ def test_who_trusts_the_authority_is_served(pki, start_tls):
     assert server.stop() == 0
 
 
-def test_a_server_that_cannot_be_trusted_is_not_talked_to(pki, start_tls, tmp_path):
+def test_a_server_that_cannot_be_trusted_is_not_talked_to(pki, start_tls, tmp_path, figure):
     long_ago = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
     target = start_tls(pki.issue("server")).target
     cases = {
@@ -103,6 +103,7 @@ def test_a_server_that_cannot_be_trusted_is_not_talked_to(pki, start_tls, tmp_pa
     found = {name: refusal(where, ca=ca) for name, (where, ca) in cases.items()}
     assert set(found.values()) == {grpc.StatusCode.UNAVAILABLE}, found
     assert incarnation(target, ca=pki.ca)  # and serves others as before
+    figure("network abuse", untrusted_certificates=len(cases), talked_to=0)
 
 
 def test_calls_in_the_clear_and_old_protocols_are_refused(pki, start_tls):
