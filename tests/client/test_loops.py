@@ -458,29 +458,6 @@ def test_printed_values_of_the_last_step(mode: str, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out.count("seen") == 1
 
 
-# ---- arrays in chunks
-
-
-def test_a_broken_upload_goes_on(proxy: Proxy) -> None:
-    value = np.random.default_rng(1).standard_normal(4 << 20)  # 32 MiB
-    before = proxy.sent
-    proxy.cut_after(24 << 20, replies=False)
-    buffer = exprd.put(value)
-    assert proxy.cuts == 1
-    assert proxy.sent - before < 44 << 20  # and not 56
-    np.testing.assert_array_equal(buffer.get(), value)
-
-
-def test_a_broken_download_goes_on(proxy: Proxy) -> None:
-    value = np.random.default_rng(2).standard_normal(4 << 20)
-    buffer = exprd.put(value)
-    before = proxy.received
-    proxy.cut_after(24 << 20, replies=True)
-    np.testing.assert_array_equal(buffer.get(), value)
-    assert proxy.cuts == 1
-    assert proxy.received - before < 44 << 20
-
-
 # ---- compiling in the background
 
 

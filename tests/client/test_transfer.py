@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import threading
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ import exprd
 import exprd.tensor as T
 import exprd_proto as wire
 from exprd import function
+from exprd.session import current_session
 from exprd.transfer import uploading
 from exprd_compiler.errors import Cancelled
-from exprd_proto.arrays import chunks_of, header_of
+from exprd_proto.arrays import Assembler, chunks_of, header_of
 from exprd_server.compilers import InProcessCompiler
 from exprd_server.engine import LocalEngine
 from exprd_server.log import make_logger
@@ -40,6 +42,41 @@ def proxy(server: str) -> Iterator[Proxy]:
             yield between
     finally:
         between.close()
+
+
+def test_a_broken_upload_goes_on_where_it_was(proxy: Proxy, server: str) -> None:
+    connection = current_session().transport._connection
+    asked = wire.PutStatusRequest(client_id=connection.client_id, handle=HANDLE)
+    with grpc.insecure_channel(server) as channel:
+        stub, before = wire.DataServiceStub(channel), proxy.sent
+        # gRPC drops what a server has not read yet when its connection breaks
+        there = functools.partial(stub.PutStatus, asked)
+        proxy.cut_after(5 * MIB + MIB // 2, replies=False, once=lambda: there().received == 5 * MIB)
+        connection.upload(HANDLE, VALUE)
+    assert proxy.cuts == 1
+    assert proxy.sent - before < VALUE.nbytes + MIB
+    np.testing.assert_array_equal(connection.download(HANDLE), VALUE)
+
+
+def test_a_broken_download_goes_on_where_it_was(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Assembler] = []
+
+    class Watched(Assembler):
+        def __init__(self, header: wire.ArrayHeader) -> None:
+            super().__init__(header)
+            made.append(self)
+
+    monkeypatch.setattr("exprd.transfer.Assembler", Watched)
+    buffer = exprd.put(VALUE)
+    before = proxy.received
+    cut = 5 * MIB + MIB // 2
+    proxy.cut_after(cut, replies=True, once=lambda: bool(made) and made[0].received == 5 * MIB)
+    np.testing.assert_array_equal(buffer.get(), VALUE)
+    assert proxy.cuts == 1
+    assert proxy.received - before < VALUE.nbytes + MIB
+    assert len(made) == 1
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
