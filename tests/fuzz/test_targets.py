@@ -1,6 +1,6 @@
 """Every target on the inputs of the corpus, and on those that hypothesis draws.
 
-80 inputs of each in every run; `make soak` draws 40,000 (`EXPRD_SOAK` scales them), and `make fuzz`
+50 inputs of each in every run; `make soak` draws 40,000 (`EXPRD_SOAK` scales them), and `make fuzz`
 has atheris look for further ones along the lines that they reach.
 """
 
@@ -19,7 +19,7 @@ from tests.fuzz.source import Source
 from tests.fuzz.targets import TARGETS, judge
 
 CORPUS = Path(__file__).parent / "corpus"
-DRAWN = 80
+DRAWN = 50
 SOAKED = max(1, int(40_000 * float(os.environ.get("EXPRD_SOAK", "1"))))
 INPUTS = st.one_of(st.binary(max_size=24), st.binary(min_size=40, max_size=320))
 

@@ -1,6 +1,6 @@
 """Power cuts: what a recorded process had not synced is dropped, torn or kept, and a store opened.
 
-40 cuts and more in every run; `make soak` makes 3,000 (`EXPRD_SOAK` scales them).
+30 cuts and more in every run; `make soak` makes 3,000 (`EXPRD_SOAK` scales them).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.server.stores.power import Disk
 from tests.server.stores.power_writer import SIZES, SPARSE, sparse
 from tests.server.stores.recording import Recorder, operations, rule
 
-CUTS = 40
+CUTS = 30
 SOAKED = int(3_000 * float(os.environ.get("EXPRD_SOAK", "1")))
 LOST_SECONDS = 1.0  # the bar under `interval`
 RUNS, STEPS = 3, 8
