@@ -210,4 +210,5 @@ class _Formulas:
                 return "value", ()
             case kind, _ if kind == "select" or kind in OPERATIONS:
                 return kind, tuple(self._places[part] for part in expr.parts)
-        raise CompilerBug(f"no formula for the integer operation {expr.kind!r}")
+            case _:
+                raise CompilerBug(f"no formula for the integer operation {expr.kind!r}")
