@@ -16,6 +16,7 @@ from exprd.session import Session, current_session
 from exprd.transport import BufferRef, RemoteBuffer
 from exprd_compiler.errors import DTypeError
 from exprd_compiler.ir.dtype import EVERY
+from exprd_compiler.ir.type import TensorType
 
 __all__ = ["Buffer", "put"]
 
@@ -24,15 +25,19 @@ class Buffer:
     """A handle of an array that lies where the graphs run.
 
     Attributes:
+        ref: the handle as an input of a call.
+        type: dtype and shape.
         dtype: element type.
         shape: extents.
     """
 
-    __slots__ = ("__weakref__", "_info", "_lock", "leaf", "session")
+    __slots__ = ("__weakref__", "_info", "_lock", "leaf", "ref", "session", "type")
 
     def __init__(self, session: Session, info: RemoteBuffer) -> None:
         self.session, self._info = session, info
         self._lock = threading.Lock()
+        self.ref = BufferRef(info.handle)
+        self.type = TensorType(info.dtype, info.shape)
         self.leaf: Any = None  # the constant shared variable that stands for it in graphs
         session.collect_with(self, "buffer", info.handle)
 
@@ -55,11 +60,6 @@ class Buffer:
     def ndim(self) -> int:
         """The rank."""
         return len(self._info.shape)
-
-    @property
-    def ref(self) -> BufferRef:
-        """The handle as an input of a call."""
-        return BufferRef(self._info.handle)
 
     def get(self) -> NDArray[Any]:
         """The value, as an array of the caller's own."""

@@ -69,7 +69,7 @@ class Slot:
     def _take_buffer(self, buffer: Buffer, session: Session) -> BufferRef:
         if buffer.session is not session:
             raise CallError(f"{buffer!r} lives elsewhere than this function, in {buffer.session!r}")
-        if not self.type.accepts(TensorType(buffer.dtype, buffer.shape)):
+        if not self.type.accepts(buffer.type):
             raise CallError(
                 f"{buffer!r} is no {self.type}", hint="put an array of the right dtype and rank"
             )

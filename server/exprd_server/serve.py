@@ -24,6 +24,7 @@ from exprd_compiler.errors import CallError
 from exprd_server import service
 from exprd_server.address import Address, SocketOwner, parse_address
 from exprd_server.auth import TokenFile
+from exprd_server.bell.counting import DoorbellMetrics
 from exprd_server.bell.listener import Doorbell
 from exprd_server.fairness import FairShare
 from exprd_server.gate import Gate
@@ -197,6 +198,7 @@ class Server:
         if not self._settings.metrics:
             return []
         metrics = Metrics(self._tenants, self._settings.calls, self._waiting, self._log)
+        metrics.registry.register(DoorbellMetrics(self._doorbell))
         page = MetricsPage(metrics, self._settings.metrics)
         self._closing.callback(page.close)
         self._log.info("metrics", url=page.url)

@@ -16,6 +16,7 @@ from exprd_compiler.ops.arithmetic import add
 from exprd_compiler.ops.leaves import input_
 from exprd_proto import doorbell
 from exprd_server.bell import listener, turns
+from exprd_server.bell.counting import DoorbellMetrics
 from exprd_server.bell.turns import Turn, Watch
 from exprd_server.values import CompileCall
 from exprd_server.variables import NewVariable
@@ -217,6 +218,31 @@ def test_a_stop_answers_what_it_has_begun(tmp_path):
         assert kinds == [doorbell.RESULT] * 5 + [0]
         with pytest.raises(OSError, match="No such file"):
             tower.speaker()
+
+
+def test_calls_are_counted(tower):
+    def samples():
+        found = DoorbellMetrics(tower.doorbell).collect()
+        return {sample.name: sample.value for family in found for sample in family.samples}
+
+    speaker = prepared(tower)
+    name = tower.engine.create_variable("tester", NewVariable(value=np.array(0.0)))
+    handle = compiled(tower, graphs.counter(), name.uuid)
+    speaker.asked(doorbell.PREPARE, 1, text=described(handle, ("float64", ())))
+    speaker.asked(doorbell.CALL, seq=1, text=in_frame(np.ones(4)))
+    for _ in range(2):  # the second is a repetition of the answer
+        speaker.asked(doorbell.CALL, 1, seq=2, text=in_frame(np.array(1.0)))
+    speaker.asked(doorbell.CALL, 9, seq=3)
+    speaker.asked(doorbell.PREPARE, text=b"")  # once this is answered, the calls have been counted
+    found = samples()
+    assert found["exprd_doorbell_calls_total"] == 4
+    assert found["exprd_doorbell_commits_total"] == 1
+    assert 0 < found["exprd_doorbell_seconds_total"] < 10
+    assert found["exprd_doorbell_connections"] == 1
+    speaker.close()
+    while len(tower.doorbell):
+        pass
+    assert samples() == {**found, "exprd_doorbell_connections": 0}
 
 
 # ---- turns

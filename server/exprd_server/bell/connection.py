@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -20,6 +21,7 @@ from exprd_proto import doorbell
 from exprd_server import replies, requests
 from exprd_server.answers import execute_answer
 from exprd_server.bell.bulk import Download, Upload
+from exprd_server.bell.counting import Counts
 from exprd_server.bell.prepared import Prepared
 from exprd_server.bell.regions import Region
 from exprd_server.bell.turns import Turn
@@ -61,6 +63,9 @@ class BellConnection:
         settings: of that namespace.
         watch: looks at its calls.
         log: where errors go.
+
+    Attributes:
+        counts: what it has done.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class BellConnection:
         self._turn = Turn(client_id, end)
         self._watch = watch
         self._touched = 0.0
+        self.counts = Counts()
         self._client_id = client_id
         self._engine = engine
         self._settings = settings
@@ -127,6 +133,7 @@ class BellConnection:
 
     # ---- calls
     def _call(self, number: int, nbytes: int, seq: int, acked: int, seconds: float) -> None:
+        start = time.monotonic()
         longest = self._settings.execute_seconds
         if not 0 < seconds < longest:
             seconds = longest
@@ -142,6 +149,8 @@ class BellConnection:
         except Exception as error:
             answer = self._failure(error, seq)
         self._end.send(answer)
+        self.counts.calls += 1
+        self.counts.seconds += time.monotonic() - start
 
     def _directly(
         self, prepared: Prepared, direct: DirectCall, seq: int, acked: int, seconds: float
@@ -209,6 +218,7 @@ class BellConnection:
             text = execute_answer(found, self._engine.incarnation).data
             return self._told(doorbell.RESPONSE, text, seq)
         flags = doorbell.REPLAYED if found.replayed else 0
+        self.counts.commits += bool(found.versions) and not found.replayed
         return self._packed(prepared, arrays, [v for _, v in found.versions], seq, flags)
 
     def _packed(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_proto import doorbell
 from exprd_server.bell.connection import PREPARED, BellConnection, BrokenFrame
+from exprd_server.bell.counting import Counts
 from exprd_server.bell.turns import Watch
 from exprd_server.leases import check_client_id
 
@@ -69,6 +70,8 @@ class Doorbell:
         self._lock = threading.Lock()
         self._tickets: dict[bytes, Ticket] = {}
         self._open: dict[socket.socket, threading.Thread] = {}
+        self._serving: set[BellConnection] = set()
+        self._ended = Counts()
         self._listener: socket.socket | None = None
         self._watch = Watch()
         self._path = ""
@@ -137,6 +140,14 @@ class Doorbell:
             thread.join(max(0.0, last - time.monotonic()))
         self._watch.close()
 
+    def counts(self) -> Counts:
+        """What all connections have done so far."""
+        whole = Counts()
+        with self._lock:
+            for counts in (self._ended, *[c.counts for c in self._serving]):
+                whole.add(counts)
+        return whole
+
     def __len__(self) -> int:
         return len(self._open)
 
@@ -173,7 +184,7 @@ class Doorbell:
         try:
             connection = self._greeted(end)
             if connection is not None:
-                connection.serve()
+                self._attend(connection)
         except BrokenFrame as error:
             self._log.info("refused", method="doorbell", reason=str(error))
         except OSError:  # the client has gone
@@ -182,6 +193,16 @@ class Doorbell:
             with self._lock:
                 self._open.pop(end, None)
             end.close()
+
+    def _attend(self, connection: BellConnection) -> None:
+        with self._lock:
+            self._serving.add(connection)
+        try:
+            connection.serve()
+        finally:
+            with self._lock:
+                self._serving.discard(connection)
+                self._ended.add(connection.counts)
 
     def _greeted(self, end: socket.socket) -> BellConnection | None:
         """The connection of a client that has shown a ticket."""
