@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import grpc
-import numpy as np
 
 import exprd_proto as wire
-from exprd.connection import Connection, written_inputs
+from exprd.connection import Connection, are_large, written_inputs
 from exprd.healing import Needs
 from exprd.looping import Given
 from exprd.remote_loops import Line
@@ -26,9 +25,7 @@ from exprd.transport import BufferRef, Expected, InputValue
 from exprd_compiler.errors import ConnectionLost, UnknownHandle
 from exprd_proto import framing
 
-__all__ = ["INLINE_BYTES", "Caller"]
-
-INLINE_BYTES: Final = 4 << 20  # above this, arrays travel in chunks of 1 MiB: measured faster
+__all__ = ["Caller"]
 
 _Failure: TypeAlias = "grpc.RpcError | ValueError"  # the latter is that of a closed channel
 
@@ -100,7 +97,7 @@ class Caller:
             ask = _Ask(head=head, inputs=inputs, keep=keep, seq=seq, epoch=epoch, begun=begun)
             return self._repeated(ask, failure)
 
-        if _are_large(inputs):
+        if are_large(inputs):
             return again(None)
         data = framing.joined((head, *written_inputs(2, inputs), _tail(healer.incarnation)))
         try:
@@ -159,14 +156,6 @@ class Caller:
         line.count(len(data), reply.ByteSize())
         line.healer.saw_reply(reply)
         return line.given(reply, keep=ask.keep)
-
-
-def _are_large(values: Sequence[InputValue]) -> bool:
-    total = 0
-    for value in values:
-        if type(value) is np.ndarray:
-            total += value.nbytes
-    return total > INLINE_BYTES
 
 
 def _expectations(expected: Expected) -> bytes:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from exprd_compiler.errors import Cancelled, ExprdError
 
 __all__ = ["Future"]
 
 T = TypeVar("T")
+
+# Of all futures: what is done under it is short, and a lock for each would cost more than the rest.
+_GATE = threading.RLock()
+_RUNNING: Final = "RUNNING"
+_FINISHED: Final = "FINISHED"
 
 
 class Future(concurrent.futures.Future[T]):
@@ -26,6 +31,8 @@ class Future(concurrent.futures.Future[T]):
     """
 
     # A subclass, because `concurrent.futures.wait` and `as_completed` work on the inside of theirs.
+    # Thousands are made a second, and few of them are waited for: the condition to wait on is made
+    # when it is asked for, and what most futures go through is written out here.
 
     def __init__(
         self,
@@ -33,12 +40,19 @@ class Future(concurrent.futures.Future[T]):
         explain: Callable[[ExprdError], None] | None = None,
         held: object = None,
     ) -> None:
-        super().__init__()
+        self._state = "PENDING"
+        self._result: Any = None
+        self._exception: BaseException | None = None
+        self._waiters: list[Any] = []
+        self._done_callbacks: list[Callable[[Any], object]] = []
+        self._own: threading.Condition | None = None
         self._held = held
+        self._before: Callable[[Any], Any] | None = None
         self._finish: Callable[[Any], Any] | None = finish
         self._explain = explain
         self._finishing = threading.Lock()
-        self._value: T | None = None
+        self._brought = False
+        self._value: Any = None
         self._error: BaseException | None = None
         self._stop: Callable[[int], object] | None = None
         self._number = 0
@@ -76,18 +90,25 @@ class Future(concurrent.futures.Future[T]):
                 nothing.
             ExprdError: whatever the call raised.
         """
-        raw: Any = super().result(timeout)
+        if self._state != _FINISHED or self._exception is not None:
+            super().result(timeout)
         with self._finishing:
-            if self._finish is not None:
-                finish, self._finish, self._held = self._finish, None, None
-                self._bring(finish, raw)
-            if self._error is not None:
-                raise self._error
-            return self._value if self._value is not None else raw
+            if not self._brought:
+                self._bring()
+        if self._error is not None:
+            raise self._error
+        value: T = self._value
+        return value
 
-    def _bring(self, finish: Callable[[Any], T], raw: object) -> None:
+    def _bring(self) -> None:
+        """Makes the value of what the transport gave, once."""
+        self._brought, value = True, self._result
+        before, finish, self._result = self._before, self._finish, None
+        self._before = self._finish = self._held = None
         try:
-            self._value = finish(raw)
+            if before is not None:
+                value = before(value)
+            self._value = value if finish is None else finish(value)
         except Exception as error:
             self._error = error
 
@@ -108,16 +129,39 @@ class Future(concurrent.futures.Future[T]):
             return error
         return None
 
+    def done(self) -> bool:
+        """Whether the call was answered or taken back."""
+        return self._state == _FINISHED or super().done()
+
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
+        """What those wait on who wait; asked for by the base class."""
+        with _GATE:
+            if self._own is None:
+                self._own = threading.Condition(_GATE)
+            return self._own
+
     # ---- for those who make futures
     def before(self, step: Callable[[Any], Any]) -> None:
         """Has what comes pass a step before `finish`, for transports that give messages."""
-        finish = self._finish
+        self._before = step
 
-        def both(raw: Any) -> Any:
-            given = step(raw)
-            return given if finish is None else finish(given)
+    def set_running_or_notify_cancel(self) -> bool:
+        """Whether the call is still to be made; from now on it cannot be taken back."""
+        with _GATE:
+            if self._state == "PENDING":
+                self._state = _RUNNING
+                return True
+        return super().set_running_or_notify_cancel()
 
-        self._finish = both
+    def set_result(self, result: Any) -> None:
+        """Ends the future with what the transport gave."""
+        with _GATE:
+            alone = self._own is None and not self._waiters and not self._done_callbacks
+            if alone and self._state == _RUNNING:
+                self._result, self._state = result, _FINISHED
+                return
+        super().set_result(result)
 
     def stopped_by(self, stop: Callable[[int], object], number: int) -> None:
         """Has `stop(number)` called when a call that was sent is no longer wanted."""

@@ -16,9 +16,9 @@ import numpy as np
 
 import exprd_proto as wire
 from exprd.bells import Bells
-from exprd.calling import INLINE_BYTES, Caller
+from exprd.calling import Caller
 from exprd.calls import CallIds
-from exprd.connection import Connection, durability_of, write_source
+from exprd.connection import INLINE_BYTES, Connection, durability_of, write_source
 from exprd.healing import Healer, Needs, VariableFacts
 from exprd.remote_loops import RemoteLoops
 from exprd.remote_names import RemoteNames

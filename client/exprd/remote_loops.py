@@ -7,13 +7,14 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, Final, Protocol, TypeVar
 
 import grpc
 
 import exprd_proto as wire
 from exprd.calls import CallIds
-from exprd.connection import Connection, written_inputs
+from exprd.connection import Connection, are_large, written_inputs
 from exprd.futures import Future
 from exprd.healing import Healer, Needs
 from exprd.looping import Given, RepeatJob, kept_of
@@ -156,23 +157,33 @@ class RemoteLoops:
         deliveries: Sequence[int],
         future: Future[Any],
     ) -> int:
-        closing = contextlib.ExitStack()
-        sent = closing.enter_context(self._line.sending(inputs))
-        keep = bool(deliveries)
-        future.before(lambda reply: self._line.given(reply, keep=keep))
-        parts: list[framing.Part] = [framing.text_field(1, handle), *written_inputs(2, sent)]
-        if keep:
+        sent = self._uploaded(inputs, future) if are_large(inputs) else inputs
+        parts = [_head(handle), *written_inputs(2, sent)]
+        if deliveries:
             parts.append(framing.field(3, bytes(deliveries)))
+        future.before(self._give_kept if deliveries else self._give)
         healer = self._line.healer
         request = Request(
-            parts=parts,
-            needs=_needs(handle, sent),
+            data=framing.joined(parts),
+            handle=handle,
+            inputs=sent,
             epoch=healer.epoch,
             incarnation=healer.incarnation,
         )
-        if sent is not inputs:  # the uploads are kept until the answer is there
-            future.add_done_callback(lambda _: closing.close())
         return self._stream.submit(request, future)
+
+    def _uploaded(self, inputs: Sequence[InputValue], future: Future[Any]) -> Sequence[InputValue]:
+        """The inputs with the large ones uploaded, which are kept until there is an answer."""
+        closing = contextlib.ExitStack()
+        sent = closing.enter_context(self._line.sending(inputs))
+        future.add_done_callback(lambda _: closing.close())
+        return sent
+
+    def _give(self, reply: wire.ExecuteResponse) -> Given:
+        return self._line.given(reply, keep=False)
+
+    def _give_kept(self, reply: wire.ExecuteResponse) -> Given:
+        return self._line.given(reply, keep=True)
 
     def _noted(self, reply: wire.ExecuteResponse) -> None:
         if reply.versions:
@@ -186,10 +197,10 @@ class RemoteLoops:
 
         def attempt() -> wire.ExecuteResponse:
             named = framing.text_field(32, healer.incarnation)
-            data = framing.joined((*request.parts, framing.field(4, number), named))
+            data = framing.joined((request.data, framing.field(4, number), named))
             return connection.rider.call(lambda left: connection.execute(data, left))
 
-        reply = healer.call(request.needs, attempt, request.epoch)
+        reply = healer.call(_needs(request.handle, request.inputs), attempt, request.epoch)
         self._noted(reply)
         return reply
 
@@ -333,6 +344,11 @@ class _Unfinished(grpc.RpcError):
 
     def trailing_metadata(self) -> tuple[()]:
         return ()
+
+
+@lru_cache(maxsize=1024)
+def _head(handle: str) -> bytes:
+    return framing.text_field(1, handle)
 
 
 def _kept(outputs: int) -> list[int]:

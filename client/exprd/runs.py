@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from exprd.buffers import Buffer
 from exprd.futures import Future
@@ -19,8 +18,7 @@ from exprd_compiler.errors import CallError, ExprdError
 __all__ = ["Ready", "batched", "repeated", "submitted"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+class Ready(NamedTuple):
     """A call that can be made.
 
     Attributes:
@@ -53,7 +51,7 @@ def submitted(
         kwargs: as `args`.
         keep: leave the outputs where the function runs, as buffers.
     """
-    held = [x for x in (*args, *kwargs.values()) if isinstance(x, Buffer)]
+    held = [x for x in (*args, *kwargs.values()) if isinstance(x, Buffer)] if args or kwargs else ()
     future: Future[Any] = Future(ready.finish, ready.explain, held)
     ready.loops.submit(ready.handle, ready.values, ready.outputs, future, keep=keep)
     if keep:  # a buffer that nobody asks for is freed all the same

@@ -12,7 +12,8 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import grpc
 
@@ -20,8 +21,8 @@ import exprd_proto as wire
 from exprd.calls import CallIds
 from exprd.connection import Connection
 from exprd.futures import Future
-from exprd.healing import Needs
 from exprd.statuses import error_of, error_of_detail
+from exprd.transport import InputValue
 from exprd_compiler.errors import ConnectionLost, ExprdError, UnknownHandle
 from exprd_proto import framing
 
@@ -34,23 +35,25 @@ _LONGEST_PAUSE: Final = 1.0
 _CALLS: Final = framing.key(2, 2)
 _SECONDS: Final = framing.key(4, 1)
 _DOUBLE: Final = struct.Struct("<d")
+_NUMBER: Final = framing.key(4, 2)  # call_id of a call
 _FIRST_WINDOW: Final = (1, 1 << 20)
 _METHOD: Final = "/exprd.v1.ExecutorService/Session"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(NamedTuple):
     """A call as it is asked for.
 
     Attributes:
-        parts: the fields of its ExecuteRequest, without call_id and incarnation.
-        needs: what it uses on the server.
+        data: its ExecuteRequest, without call_id and incarnation.
+        handle: of the function.
+        inputs: as they are sent; references to buffers among them.
         epoch: how many restarts the client knew of.
         incarnation: the server that it is meant for.
     """
 
-    parts: Sequence[framing.Part]
-    needs: Needs
+    data: bytes
+    handle: str
+    inputs: Sequence[InputValue]
     epoch: int
     incarnation: str
 
@@ -91,7 +94,8 @@ class CallStream:
             request_serializer=None,
             response_deserializer=wire.SessionResponse.FromString,
         )
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()  # entered faster than a condition
+        self._changed = threading.Condition(self._lock)
         self._queued: deque[_Call] = deque()
         self._sent: OrderedDict[int, _Call] = OrderedDict()
         self._sent_bytes = 0
@@ -112,17 +116,16 @@ class CallStream:
         Raises:
             ConnectionLost: the client is closed.
         """
-        with self._changed:
+        with self._lock:
             while len(self._queued) >= _QUEUED and not self._closed:
                 self._changed.wait()
             if self._closed:
                 raise self._is_closed()
             seq = self._ids.open()
-            number = framing.field(4, framing.number_field(2, seq))
-            named = framing.text_field(32, request.incarnation)
-            data = framing.joined((*request.parts, number, named))
+            number = framing.number_field(2, seq)
+            tail = _NUMBER + framing.varint(len(number)) + number + _named(request.incarnation)
             future.stopped_by(self.stop, seq)
-            self._queued.append(_Call(seq, request, data, future))
+            self._queued.append(_Call(seq, request, request.data + tail, future))
             if len(self._queued) == 1:
                 self._changed.notify_all()
             if not self._runs:
@@ -242,15 +245,17 @@ class CallStream:
     def _next_calls(self) -> list[_Call]:
         """What goes into the next frame, as much as the window admits."""
         calls: list[_Call] = []
-        full = len(self._queued) >= _QUEUED
+        queued, sent = self._queued, self._sent
+        full = len(queued) >= _QUEUED
         gone: list[int] = []
-        while self._can_send():
-            call = self._queued.popleft()
+        most, nbytes = self._window
+        while queued and len(sent) < most and (self._sent_bytes < nbytes or not sent):
+            call = queued.popleft()
             if not call.begun and not call.future.set_running_or_notify_cancel():
                 gone.append(call.seq)
                 continue
             call.begun = True
-            self._sent[call.seq] = call
+            sent[call.seq] = call
             self._sent_bytes += len(call.data)
             calls.append(call)
         if gone:
@@ -261,6 +266,8 @@ class CallStream:
 
     def _stop_again(self, calls: Sequence[_Call]) -> None:
         """Repeats the wish to stop calls that were sent again: another server has not heard it."""
+        if not self._unwanted:
+            return
         if again := [call.seq for call in calls if call.seq in self._unwanted]:
             self._connection.ask_to_stop(again)
 
@@ -279,17 +286,19 @@ class CallStream:
         self._progress = True
         self._count(0, response.ByteSize())
         found = self._claimed(response)
-        for call, outcome in found:
-            self._settle(call, outcome)
-        self._ids.close([call.seq for call, _ in found])
+        seqs = [call.seq for call, _ in found]
+        while found:  # taken off, so that nothing of them is left here when others are told
+            self._settle(*found.pop())
+        self._ids.close(seqs)
         with self._changed:
-            self._unwanted.difference_update(call.seq for call, _ in found)
+            if self._unwanted:
+                self._unwanted.difference_update(seqs)
             self._settling = False
             self._healing = self._healing and bool(self._sent)
             self._changed.notify_all()
 
     def _claimed(self, response: wire.SessionResponse) -> list[tuple[_Call, wire.CallOutcome]]:
-        """The calls of a frame of answers, which from now on nobody else settles."""
+        """The calls of a frame of answers, the last first; nobody else settles them now."""
         found: list[tuple[_Call, wire.CallOutcome]] = []
         with self._changed:
             if response.HasField("window"):
@@ -300,12 +309,15 @@ class CallStream:
                     self._sent_bytes -= len(call.data)
                     found.append((call, outcome))
             self._settling = bool(found)
+        found.reverse()
         return found
 
     def _settle(self, call: _Call, outcome: wire.CallOutcome) -> None:
         if not outcome.HasField("failure"):
-            self._noted(outcome.response)
-            call.future.set_result(outcome.response)
+            response = outcome.response
+            if response.versions:
+                self._noted(response)
+            call.future.set_result(response)
             return
         error = error_of_detail(outcome.failure.detail)
         if not isinstance(error, UnknownHandle):
@@ -333,6 +345,11 @@ class CallStream:
         for call in calls:
             if call.begun or call.future.set_running_or_notify_cancel():
                 call.future.fail(_copy_of(error))
+
+
+@lru_cache(maxsize=16)
+def _named(incarnation: str) -> bytes:
+    return framing.text_field(32, incarnation)
 
 
 def _may_pass(error: ExprdError) -> bool:
