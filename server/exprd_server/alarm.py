@@ -28,7 +28,10 @@ class Alarm:
 
     def set(self, key: object, seconds: float, ring: Callable[[], None]) -> None:
         """Has `ring` called after some seconds, on the alarm's own thread."""
-        end = time.monotonic() + seconds
+        self.set_at(key, time.monotonic() + seconds, ring)
+
+    def set_at(self, key: object, end: float, ring: Callable[[], None]) -> None:
+        """The same at a time, by `time.monotonic`."""
         with self._lock:
             self._waiting[key] = (end, ring)
             if self._thread is None:

@@ -6,12 +6,14 @@ what its bytes do. What comes out is what protobuf would write; the tests compar
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from exprd_proto import framing
+from exprd_proto.framing import varint
 from exprd_server import replies
 
 if TYPE_CHECKING:
@@ -21,11 +23,15 @@ if TYPE_CHECKING:
     from exprd_proto.framing import Part
     from exprd_server.values import ExecuteReply
 
-_LENGTHS: Final = 2  # kind of the fields that have a length
+_NUMBERS, _FIXED64, _LENGTHS = 0, 1, 2  # kinds of fields
 _OUTCOMES: Final = framing.key(2, _LENGTHS)  # of a frame
 _ITEMS: Final = framing.key(1, _LENGTHS)  # of a batch
 _RESPONSE: Final = framing.key(2, _LENGTHS)  # of an outcome
 _FAILURE: Final = 3
+_SEQ: Final = framing.key(1, _NUMBERS)  # of an outcome
+_VERSIONS: Final = framing.key(2, _LENGTHS)  # of a response
+_VERSION: Final = framing.key(2, _NUMBERS)  # of those
+_DOUBLE: Final = struct.Struct("<d")
 
 
 class Answer:
@@ -88,10 +94,9 @@ class Frame:
     def add(self, seq: int, reply: ExecuteReply) -> None:
         """Adds the answer of a call."""
         parts = _response(reply, self._incarnation)
-        size = framing.size_of(parts)
-        number = framing.number_field(1, seq)
-        inner = number + _RESPONSE + framing.varint(size)
-        self._parts.append(self._head + framing.varint(len(inner) + size) + inner)
+        size = sum(map(len, parts))
+        inner = _SEQ + varint(seq) + _RESPONSE + varint(size)
+        self._parts.append(self._head + varint(len(inner) + size) + inner)
         self._parts += parts
         self.nbytes += size
         self.count += 1
@@ -101,8 +106,8 @@ class Frame:
 
     def fail(self, seq: int, failure: wire.CallFailure) -> None:
         """Adds the error of a call."""
-        inner = framing.number_field(1, seq) + framing.field(_FAILURE, failure.SerializeToString())
-        self._parts.append(self._head + framing.varint(len(inner)) + inner)
+        inner = _SEQ + varint(seq) + framing.field(_FAILURE, failure.SerializeToString())
+        self._parts.append(self._head + varint(len(inner)) + inner)
         self.count += 1
 
     def answer(self) -> Answer:
@@ -129,12 +134,12 @@ def _response(reply: ExecuteReply, incarnation: str) -> list[Part]:
         else:
             parts.append(framing.field(1, replies.output(value).SerializeToString()))
     for uuid, version in reply.versions:
-        inner = _uuid(uuid) + framing.number_field(2, version)
-        parts.append(framing.field(2, inner))
+        inner = _uuid(uuid) + _VERSION + varint(version)
+        parts.append(_VERSIONS + varint(len(inner)) + inner)
     if reply.printed or reply.warnings:
         parts.append(replies.remarks(reply).SerializeToString())
     for stage, seconds in reply.timings:
-        parts.append(framing.field(5, _uuid(stage) + framing.double_field(2, seconds)))
+        parts.append(_timing(stage) + _DOUBLE.pack(seconds))
     parts.append(_tail(incarnation, replayed=reply.replayed))
     return parts
 
@@ -142,6 +147,14 @@ def _response(reply: ExecuteReply, incarnation: str) -> list[Part]:
 @lru_cache(maxsize=4096)
 def _uuid(text: str) -> bytes:
     return framing.text_field(1, text)
+
+
+@lru_cache(maxsize=64)
+def _timing(stage: str) -> bytes:
+    """A timing up to its seconds."""
+    inner = framing.text_field(1, stage) + framing.key(2, _FIXED64)
+    size = len(inner) + _DOUBLE.size
+    return framing.key(5, _LENGTHS) + framing.varint(size) + inner
 
 
 @lru_cache(maxsize=64)

@@ -18,7 +18,7 @@ import numpy as np
 from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_compiler.ir.type import TensorType
 from exprd_server.deadline import check
-from exprd_server.locks import Hold
+from exprd_server.locks import Hold, in_order
 from exprd_server.running import RunningCalls
 from exprd_server.store import version_conflict
 from exprd_server.values import (
@@ -117,7 +117,10 @@ class Runner:
         if not written:
             run = self._run(function, call, variables, deadline)
             return self._finish(function, call, run, attempt)
-        with Hold(written, [v for v in variables if not is_fixed(v)], deadline):
+        order = function.order
+        if referred:
+            order = in_order(written, [v for v in variables if not is_fixed(v)])
+        with Hold.prepared(order, deadline):
             run = self._run(function, call, variables, deadline)
             return self._finish(function, call, run, attempt)
 

@@ -119,7 +119,10 @@ class Deadline:
         """
         key = object()
         self._wish.ask(key, stop)
-        alarm.set(key, self.remaining(), lambda: self._wish.ring(key))
+        if self._clock is time.monotonic:
+            alarm.set_at(key, self._end, lambda: self._wish.ring(key))
+        else:
+            alarm.set(key, self.remaining(), lambda: self._wish.ring(key))
         try:
             return native()
         finally:

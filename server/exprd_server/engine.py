@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from exprd_compiler.errors import ExprdError, GraphError, UnknownHandle
 from exprd_server.buffers import BufferTable
-from exprd_server.calls import Runner, too_large_for_a_reply
+from exprd_server.calls import Runner, is_fixed, too_large_for_a_reply
 from exprd_server.checkpointing import Checkpointer
 from exprd_server.direct import DirectCall
 from exprd_server.fairness import CompilerTurns
@@ -22,6 +22,7 @@ from exprd_server.flight import SingleFlight
 from exprd_server.functions import Compiled, Compiler, Function, FunctionTable, form_of
 from exprd_server.keeping import damaged
 from exprd_server.leases import LeaseTable, check_client_id
+from exprd_server.locks import in_order
 from exprd_server.policy import parse_policy
 from exprd_server.published import PublishedTable
 from exprd_server.publishing import Publisher
@@ -434,14 +435,16 @@ def function_of(
     variables: tuple[Variable, ...],
 ) -> Function:
     """A compiled graph bound to variables."""
+    written = tuple(variables[slot] for slot, _ in graph.updates)
     return Function(
         info=info,
         graph=graph,
         content=content,
         compiled=compiled,
         variables=variables,
-        written=tuple(variables[slot] for slot, _ in graph.updates),
+        written=written,
         forms=tuple(form_of(node.type) for node in graph.inputs),
+        order=in_order(written, [v for v in variables if not is_fixed(v)]) if written else (),
         policy=parse_policy(info.choices.durability) if info.choices.durability else None,
     )
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from exprd_compiler.ir.graph import Graph
     from exprd_compiler.ir.type import TensorType
     from exprd_server.deadline import Deadline
+    from exprd_server.locks import Order
     from exprd_server.policy import Policy
     from exprd_server.settings import Limits
     from exprd_server.store import Store
@@ -99,6 +100,7 @@ class Function:
     variables: tuple[Variable, ...]
     written: tuple[Variable, ...]  # those a call assigns, in the order of its update values
     forms: tuple[Form, ...]  # of the inputs, ready for comparison
+    order: Order = ()  # of the locks of a call that writes
     policy: Policy | None = None  # of its commits; the server's when there is none
     holders: set[str] = field(default_factory=set[str])
 

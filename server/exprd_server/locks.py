@@ -7,7 +7,7 @@ rules out deadlock; a waiting writer holds new readers back, so it cannot starve
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,6 +97,20 @@ class Lockable(Protocol):
         ...
 
 
+# What is locked, each with whether it is written, in the order in which it is.
+Order: TypeAlias = "Sequence[tuple[Lockable, bool]]"
+
+
+def in_order(write: Sequence[Lockable], read: Sequence[Lockable]) -> Order:
+    """Variables to be written or read, each once, as every call takes their locks."""
+    if not (write or read):
+        return ()
+    wanted = {item.uuid: (item, False) for item in read}
+    for item in write:
+        wanted[item.uuid] = (item, True)
+    return tuple([wanted[uuid] for uuid in sorted(wanted)])
+
+
 class Hold:
     """Write and read locks held together, as a context; all or none are taken.
 
@@ -106,13 +120,17 @@ class Hold:
 
     __slots__ = ("_deadline", "_held", "_wanted")
 
+    @classmethod
+    def prepared(cls, order: Order, deadline: Deadline | None) -> Hold:
+        """The same for what `in_order` has put in order."""
+        hold = cls((), (), deadline)
+        hold._wanted = order
+        return hold
+
     def __init__(
         self, write: Sequence[Lockable], read: Sequence[Lockable], deadline: Deadline | None
     ) -> None:
-        wanted = {item.uuid: (item, False) for item in read}
-        for item in write:
-            wanted[item.uuid] = (item, True)
-        self._wanted = [wanted[uuid] for uuid in sorted(wanted)]
+        self._wanted = in_order(write, read)
         self._deadline = deadline
         self._held: list[tuple[Lockable, bool]] = []
 
@@ -143,8 +161,10 @@ class Hold:
 
 
 def _acquire(item: Lockable, deadline: Deadline | None, *, exclusive: bool) -> None:
-    timeout = None if deadline is None else deadline.remaining()
     acquire = item.lock.acquire_write if exclusive else item.lock.acquire_read
+    if acquire(0.0):  # as a rule; without asking how long it might take
+        return
+    timeout = None if deadline is None else deadline.remaining()
     if not acquire(timeout):
         assert deadline is not None  # without a timeout an acquisition cannot fail
         raise deadline.lapsed(f"shared variable {item.uuid} became free")
