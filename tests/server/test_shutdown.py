@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
@@ -16,6 +17,7 @@ import grpc
 import numpy as np
 import pytest
 
+import exprd
 import exprd_proto as wire
 from exprd_proto.arrays import array_from_wire, array_to_wire
 from tests.client.restarts import RestartableServer
@@ -198,6 +200,29 @@ def stop(server: RestartableServer, callers: list[Caller]) -> float:
     for thread in threads:
         thread.join()
     return seconds
+
+
+@pytest.mark.slow
+def test_a_program_does_not_notice_a_stop(server):
+    """Calls by doorbell, in a pipeline and submitted ride over SIGTERM, each once and in order."""
+    with exprd.connect(server.target):
+        count = exprd.shared(0, "count", durability="durable")
+        add = exprd.function([], count, updates=[(count, count + 1)])
+        seen = [int(add())]
+        for form in (contextlib.nullcontext, exprd.pipeline):
+            restart = threading.Thread(target=restart_in_order, args=(server,))
+            with form():
+                restart.start()
+                while restart.is_alive():
+                    seen += [int(add()), int(add.submit().result())]
+                restart.join()
+        assert seen == [*range(len(seen))]
+        assert len(seen) > 10
+
+
+def restart_in_order(server: RestartableServer) -> None:
+    assert server.stop() == 0
+    server.start()
 
 
 @pytest.mark.slow
