@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+EVERY_RUN: Final = "`make test`"
 SOAK: Final = "`make soak`"
 BENCH: Final = "`make bench-service`"
 STORE: Final = "`make bench-store`"
@@ -217,7 +218,7 @@ ROWS: Final = (
         area="upgrade",
         injected="clients and state directories of earlier versions",
         bar="they work",
-        run="`make test`",
+        run=EVERY_RUN,
     ),
     Row(
         area="container",

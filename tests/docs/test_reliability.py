@@ -30,12 +30,14 @@ def test_figures_of_an_area_stand_together_with_their_units() -> None:
     assert bar == "0 acknowledged updates lost, 0 torn"
     assert measured == "kills 500, lost 0; p99 1.23 ms, bytes 2,048"
     assert date == "2026-01-02"
-    assert run == "`make soak`<br>`tests/a.py`<br>`tests/b.py`"
+    assert run == "`make test`<br>`tests/a.py`<br>`tests/b.py`"
 
 
 def test_a_long_form_stands_for_the_short_one_beside_it() -> None:
     figures = noted([line(SHORT, kills=3), line(LONG, soak=True, kills=500), line(OTHER, cuts=7)])
-    assert row("crash", table(figures, {}))[3] == "kills 500; cuts 7"
+    found = row("crash", table(figures, {}))
+    assert found[3] == "kills 500; cuts 7"
+    assert found[5].startswith("`make soak`<br>")
 
 
 def test_several_figures_of_a_test_are_one() -> None:

@@ -197,17 +197,17 @@ ELSEWHERE = {
     "sessions": "server/test_loops.py::test_sessions_leave_room_for_single_calls",
     "client_sessions": "server/test_loops.py::test_one_client_has_a_share_of_the_sessions",
     "session_calls": "server/test_loops.py::test_a_frame_above_the_window_is_refused",
+    "doorbells": "server/test_doorbell.py::test_connections_are_counted",
+    "region_bytes": "server/test_doorbell.py::test_regions_have_a_limit",
 }
 # What clients are told and keep to; `message_bytes` bounds what a server takes.
 TOLD = {"session_bytes"}
-# Connections and memory of the doorbell, which refuses what is more and says to call over gRPC.
-BELL = {"doorbells", "region_bytes"}
 
 
 def test_every_limit_is_tried(figure):
     fields = {field.name for field in dataclasses.fields(Limits)}
     tried = {limit for _, limit in LIMITS.values()} | set(ELSEWHERE)
-    assert fields <= tried | TOLD | BELL
+    assert fields <= tried | TOLD
     for place in ELSEWHERE.values():
         file, _, test = place.partition("::")
         assert f"def {test}(" in (TESTS / file).read_text(encoding="utf-8"), place
