@@ -337,24 +337,50 @@ class LookupResponse(_message.Message):
     def __init__(self, function: _Optional[_Union[PublishedFunction, _Mapping]] = ..., incarnation: _Optional[str] = ...) -> None: ...
 
 class ListFunctionsRequest(_message.Message):
-    __slots__ = ("client_id", "name_prefix", "page_size", "page_token")
+    __slots__ = ("client_id", "name_prefix", "page_size", "page_token", "held")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_PREFIX_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     client_id: str
     name_prefix: str
     page_size: int
     page_token: str
-    def __init__(self, client_id: _Optional[str] = ..., name_prefix: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    held: bool
+    def __init__(self, client_id: _Optional[str] = ..., name_prefix: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., held: bool = ...) -> None: ...
 
 class ListFunctionsResponse(_message.Message):
-    __slots__ = ("functions", "next_page_token")
+    __slots__ = ("functions", "next_page_token", "held")
     FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     functions: _containers.RepeatedCompositeFieldContainer[PublishedFunction]
     next_page_token: str
-    def __init__(self, functions: _Optional[_Iterable[_Union[PublishedFunction, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    held: _containers.RepeatedCompositeFieldContainer[HeldFunction]
+    def __init__(self, functions: _Optional[_Iterable[_Union[PublishedFunction, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., held: _Optional[_Iterable[_Union[HeldFunction, _Mapping]]] = ...) -> None: ...
+
+class HeldFunction(_message.Message):
+    __slots__ = ("handle", "name", "holders", "published", "variables")
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    HOLDERS_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    VARIABLES_FIELD_NUMBER: _ClassVar[int]
+    handle: str
+    name: str
+    holders: _containers.RepeatedCompositeFieldContainer[FunctionHolder]
+    published: _containers.RepeatedScalarFieldContainer[str]
+    variables: int
+    def __init__(self, handle: _Optional[str] = ..., name: _Optional[str] = ..., holders: _Optional[_Iterable[_Union[FunctionHolder, _Mapping]]] = ..., published: _Optional[_Iterable[str]] = ..., variables: _Optional[int] = ...) -> None: ...
+
+class FunctionHolder(_message.Message):
+    __slots__ = ("client", "seconds")
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    client: str
+    seconds: float
+    def __init__(self, client: _Optional[str] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class SetLabelRequest(_message.Message):
     __slots__ = ("client_id", "name", "label", "version", "expected_version")

@@ -10,6 +10,7 @@ import click
 import exprd_proto as wire
 from exprd_proto.decode import OwnLimits, decode_type
 from exprd_server.cli_access import asks_a_server
+from exprd_server.holding import SHOWN
 from exprd_server.published import STABLE
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _SECONDS = 10.0
 _CLIENT = "exprd-functions"  # holds nothing
+_LASTING = "until it is taken away"
+_MINUTES = 120.0  # seconds up to which a time is told in seconds
 _LIMITS = OwnLimits()
 target_option = click.option(
     "--target", default="127.0.0.1:50051", envvar="EXPRD_TARGET", help="the server"
@@ -32,14 +35,14 @@ def functions() -> None:
 
 @functions.command()
 @click.argument("prefix", default="")
+@click.option("--held", is_flag=True, help="every compiled function, and who keeps it how long")
 @target_option
 @asks_a_server
-def ls(prefix: str, target: str, access: Access) -> None:
-    """List versions whose names begin with PREFIX."""
-    for info in _all(target, access, prefix):
-        labels = ",".join(info.labels) or "-"
-        lasting = f"{len(info.signature.shared)} variables"
-        click.echo(f"{info.name}\t{info.version}\t{labels}\t{_when(info)}\t{lasting}")
+def ls(prefix: str, *, held: bool, target: str, access: Access) -> None:
+    """List versions whose names begin with PREFIX, and how long they last."""
+    rows = _held_rows if held else _rows
+    for row in rows(target, access, prefix):
+        click.echo("\t".join(row))
 
 
 @functions.command()
@@ -95,6 +98,30 @@ def rm(name: str, versions: tuple[int, ...], *, every: bool, target: str, access
         raise click.exceptions.Exit(1)
 
 
+def _rows(target: str, access: Access, prefix: str) -> Iterator[tuple[str, ...]]:
+    """Name, version, labels, when and by whom it was published, what it keeps, how long."""
+    for info in _all(target, access, prefix):
+        labels = ",".join(info.labels) or "-"
+        by = f"{_when(info)} by {info.publisher[:SHOWN]}"
+        kept = f"{len(info.signature.shared)} variables"
+        yield info.name, str(info.version), labels, by, kept, _LASTING
+
+
+def _held_rows(target: str, access: Access, prefix: str) -> Iterator[tuple[str, ...]]:
+    """Handle, name, what it keeps, and who holds it how long."""
+    for reply in _pages(target, access, prefix, held=True):
+        for held in reply.held:
+            holders = [f"{name} {_LASTING}" for name in held.published]
+            holders += [f"client {x.client} for {_time(x.seconds)}" for x in held.holders]
+            kept = f"{held.variables} variables"
+            yield held.handle, held.name or "-", kept, ", ".join(holders)
+
+
+def _time(seconds: float) -> str:
+    """The rest of a lease, which its client renews while it lives."""
+    return f"{seconds:.0f} s" if seconds < _MINUTES else f"{seconds / 60:.0f} min"
+
+
 def _ask(target: str, access: Access, method: str, request: Any) -> Any:
     from exprd_server import probe  # which loads gRPC
 
@@ -114,10 +141,17 @@ def _chosen(
 
 
 def _all(target: str, access: Access, prefix: str) -> Iterator[wire.PublishedFunction]:
-    request = wire.ListFunctionsRequest(client_id=_CLIENT, name_prefix=prefix)
+    for reply in _pages(target, access, prefix):
+        yield from reply.functions
+
+
+def _pages(
+    target: str, access: Access, prefix: str, *, held: bool = False
+) -> Iterator[wire.ListFunctionsResponse]:
+    request = wire.ListFunctionsRequest(client_id=_CLIENT, name_prefix=prefix, held=held)
     while True:
         reply = _ask(target, access, "ListFunctions", request)
-        yield from reply.functions
+        yield reply
         if not reply.next_page_token:
             return
         request.page_token = reply.next_page_token

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -105,6 +105,15 @@ class Function:
     holders: set[str] = field(default_factory=set[str])
 
 
+class Holding(NamedTuple):
+    """A function, and the names of those who hold it; how many variables it has."""
+
+    handle: str
+    name: str
+    holders: frozenset[str]
+    variables: int
+
+
 class FunctionTable:
     """All functions of a server.
 
@@ -190,6 +199,18 @@ class FunctionTable:
             live = (name for function in self._functions.values() for name in function.holders)
             kept = (name for function in self._dormant.values() for name in function.holders)
             return frozenset(name for name in (*live, *kept) if not name.startswith("@"))
+
+    def each(self) -> list[Holding]:
+        """All functions, those that are kept and not revived included."""
+        with self._lock:
+            live = [
+                Holding(handle, f.info.name, frozenset(f.holders), len(f.variables))
+                for handle, f in self._functions.items()
+            ]
+            return live + [
+                Holding(handle, kept.name, kept.holders, len(kept.bindings))
+                for handle, kept in self._dormant.items()
+            ]
 
     def check_room(self, handle: str) -> None:
         """Returns if a function may be added; to be asked before compiling it."""

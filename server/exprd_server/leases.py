@@ -90,6 +90,12 @@ class LeaseTable:
             lease = self._leases.get(client_id)
             return 0 if lease is None else lease.nbytes
 
+    def left(self, client_id: str) -> float:
+        """Seconds until the lease of a client lapses, unless it is heard of; at least 0."""
+        with self._lock:
+            lease = self._leases.get(client_id)
+            return 0.0 if lease is None else max(0.0, lease.seen + self._seconds - self._clock())
+
     def lapsed(self) -> tuple[str, ...]:
         """Clients that have been silent for too long."""
         with self._lock:

@@ -14,6 +14,7 @@ from exprd_server import replies
 from exprd_server.versions import PublishCall
 
 if TYPE_CHECKING:
+    from exprd_server.holding import HeldFunction
     from exprd_server.settings import Limits
     from exprd_server.versions import PublishedInfo
 
@@ -52,6 +53,17 @@ def published_function(info: PublishedInfo) -> wire.PublishedFunction:
         signature=replies.signature(version.signature),
         publisher=version.publisher,
         created=version.created,
+    )
+
+
+def held_function(held: HeldFunction) -> wire.HeldFunction:
+    """A function and those who hold it."""
+    return wire.HeldFunction(
+        handle=held.handle,
+        name=held.name,
+        holders=[wire.FunctionHolder(client=x.client, seconds=x.seconds) for x in held.holders],
+        published=held.published,
+        variables=held.variables,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from exprd_compiler.errors import CallError, UnknownHandle
 from exprd_compiler.ir.text import parse_graph
 from exprd_compiler.ops.table import find_op
+from exprd_server.holding import held_page
 from exprd_server.leases import check_client_id
 from exprd_server.published import PublishedTable
 from exprd_server.values import CompileCall
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from exprd_server.deadline import Deadline
     from exprd_server.functions import Function, FunctionTable
+    from exprd_server.holding import HeldFunction
     from exprd_server.leases import LeaseTable
     from exprd_server.values import FunctionInfo
     from exprd_server.variables import VariableTable
@@ -123,7 +125,14 @@ class Publisher:
         self, prefix: str = "", size: int = 100, after: str = ""
     ) -> tuple[tuple[PublishedInfo, ...], str]:
         """A page of versions in order of name and number, and where the next one starts, or ""."""
-        return self._table.page(prefix, max(1, min(size or 100, 1000)), after)
+        return self._table.page(prefix, _page_size(size), after)
+
+    def held(
+        self, prefix: str = "", size: int = 100, after: str = ""
+    ) -> tuple[tuple[HeldFunction, ...], str]:
+        """A page of compiled functions, published or not, and where the next one starts, or ""."""
+        functions, left = self._functions.each(), self._leases.left
+        return held_page(functions, left, prefix=prefix, size=_page_size(size), after=after)
 
     def _link(self, version: Version, client_id: str, deadline: Deadline | None) -> None:
         """Makes sure that the function exists and is held; compiles it after a restart."""
@@ -147,6 +156,10 @@ class Publisher:
             name=version.name,
         )
         self._compile(call, deadline)
+
+
+def _page_size(wanted: int) -> int:
+    return max(1, min(wanted or 100, 1000))
 
 
 def _check_form(call: PublishCall, function: Function) -> None:

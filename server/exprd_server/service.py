@@ -96,11 +96,15 @@ class CompilerService(wire.CompilerServiceServicer):
     def ListFunctions(
         self, request: wire.ListFunctionsRequest, context: grpc.ServicerContext
     ) -> wire.ListFunctionsResponse:
-        """Names published functions."""
+        """Names published functions, or who holds the compiled ones."""
         del context
-        page, after = self._engine.published.page(
-            request.name_prefix, request.page_size, request.page_token
-        )
+        asked = (request.name_prefix, request.page_size, request.page_token)
+        if request.held:
+            held, after = self._engine.published.held(*asked)
+            return wire.ListFunctionsResponse(
+                held=map(naming.held_function, held), next_page_token=after
+            )
+        page, after = self._engine.published.page(*asked)
         return wire.ListFunctionsResponse(
             functions=map(naming.published_function, page), next_page_token=after
         )

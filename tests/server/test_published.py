@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import grpc
 import numpy as np
 import pytest
@@ -188,6 +190,8 @@ def test_the_command_line_lists_shows_rolls_back_and_removes(server, client):
     at = ("--target", server.target)
     rows = run("functions", "ls", "cli", *at).output.splitlines()
     assert [row.split("\t")[:3] for row in rows] == [["cli", "1", "-"], ["cli", "2", "stable"]]
+    assert all(row.endswith("\t1 variables\tuntil it is taken away") for row in rows)
+    assert all(f" by {client.client_id[:8]}\t" in row for row in rows)
     shown = run("functions", "show", "cli", *at).output
     assert "cli version 2 [stable]" in shown
     assert "Adds." in shown
@@ -205,6 +209,53 @@ def test_the_command_line_lists_shows_rolls_back_and_removes(server, client):
     assert gone.output == "1 taken away, 0 unknown\n", gone.output
     missing = run("functions", "show", "cli", *at)
     assert (missing.exit_code, "no such version" in missing.output) == (1, True)
+
+
+def test_the_command_line_tells_who_holds_what_and_how_long(start_server, tmp_path):
+    server = start_server("--listen", f"unix://{tmp_path}/s.sock", "--lease-seconds", "600")
+    at = ("--target", server.target)
+    with grpc.insecure_channel(server.target) as channel:
+        first, second = Client(channel), Client(channel)
+        w = first.variable(1.0)
+        lone = first.compile(bundle(graphs.chain(2)), name="lone").handle
+        shared = first.compile(bundle(graphs.counter()), w, name="shared").handle
+        publish(first, "kept", shared)
+        look(second, "kept")
+        listed = re.sub(r"for (9|10) min", "", run("functions", "ls", "--held", *at).output)
+        rows = {row.split("\t")[0]: row for row in listed.splitlines()}
+        mine = f"client {first.client_id[:8]} "
+        assert rows[lone] == f"{lone}\tlone\t0 variables\t{mine}"
+        both = {mine, f"client {second.client_id[:8]} "}
+        *facts, holders = rows[shared].split("\t")
+        assert facts == [shared, "shared", "1 variables"]
+        assert holders.split(", ")[0] == "kept@1 until it is taken away"
+        assert set(holders.split(", ")[1:]) == both
+        first.admin.EndLease(wire.EndLeaseRequest(client_id=first.client_id))
+        second.admin.EndLease(wire.EndLeaseRequest(client_id=second.client_id))
+        left = run("functions", "ls", "--held", *at).output
+        assert left == f"{shared}\tshared\t1 variables\tkept@1 until it is taken away\n"
+        run("functions", "rm", "kept", "1", *at)
+        assert run("functions", "ls", "--held", *at).output == ""
+
+
+def test_held_functions_come_in_pages(client):
+    for n in range(11, 16):
+        client.compile(bundle(graphs.chain(n)), name="paged")
+    found, token = [], ""
+    while True:
+        request = wire.ListFunctionsRequest(
+            name_prefix="paged", page_size=2, page_token=token, held=True
+        )
+        reply = client.compiler.ListFunctions(request)
+        assert not reply.functions
+        found += [x.handle for x in reply.held]
+        token = reply.next_page_token
+        if not token:
+            break
+    assert len(found) == len(set(found)) == 5
+    assert found == sorted(found)
+    assert all(0 < x.holders[0].seconds <= 3600 for x in reply.held)
+    assert all(len(x.holders[0].client) == 8 for x in reply.held)
 
 
 # ---- the table
