@@ -18,7 +18,7 @@ ROOTS = {
     "exprd_proto": "proto",
     "exprd_server": "server",
 }
-EXTRAS = ("server", "demo", "dev")
+EXTRAS = ("server", "demo", "dev", "fuzz")
 # Folders of programs and tests, which import one another by these names.
 AROUND = ("benchmarks", "examples", "tests", "tools")
 # Distributions whose import name is not their own.
