@@ -19,6 +19,7 @@ ELSEWHERE: Final = frozenset({"reliability"})  # has a table of its own
 TITLES: Final[Mapping[str, tuple[str, str]]] = {
     "service": ("Calls to a server", "make bench-service"),
     "store": ("The durable store", "make bench-store"),
+    "sparse": ("Updates of a part of a table of 1 GB", "python -m benchmarks.sparse"),
     "native": ("Native code beside numpy", "make bench"),
     "products": ("Products of tensors", "python -m benchmarks.products"),
     "sorting": ("Sorting and sets", "python -m benchmarks.sorting"),

@@ -94,7 +94,7 @@ def _line(
 ) -> str:
     shown = dict(_shown(tests))
     files = sorted({test.partition("::")[0] for test in shown})
-    told = [_pick(pick, results) for pick in row.picks]
+    told = [_pick(pick, results) for pick in row.picks if pick.file in results]
     told += [_numbers(entry["numbers"]) for entry in shown.values()]
     dates = {entry["date"] for entry in shown.values()}
     dates |= {_date(results.get(pick.file, {})) for pick in row.picks}

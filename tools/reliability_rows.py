@@ -60,6 +60,14 @@ def _service(name: str, label: str, unit: str, scale: float = 1.0) -> Pick:
     )
 
 
+def _sparse(label: str, *path: str, scale: float = 1e6, unit: str = "us") -> Pick:
+    return Pick(file="sparse", path=path, label=label, unit=unit, scale=scale)
+
+
+def _neighbours(label: str, key: str, unit: str = "ms") -> Pick:
+    return Pick(file="neighbours", path=("all", key), label=label, unit=unit)
+
+
 def _store(label: str, *path: str, scale: float = 1e3, unit: str = "ms") -> Pick:
     return Pick(file="store", path=path, label=label, unit=unit, scale=scale)
 
@@ -156,6 +164,17 @@ ROWS: Final = (
         area="sparse updates",
         injected="100 rows of 256 float32 increased in a table of 1 GB",
         bar="volatile ≤ 100 us, durable ≤ 2 ms; memory ≤ 1.1x the state, dense ≤ 2.1x",
+        run="`python -m benchmarks.sparse`",
+        picks=(
+            _sparse("numpy", "numpy", "p50"),
+            _sparse("volatile", "volatile", "engine", "p50"),
+            _sparse("bare SQLite", "sqlite", "p50", scale=1e3, unit="ms"),
+            _sparse("durable", "durable", "engine", "p50", scale=1e3, unit="ms"),
+            _sparse("memory, sparse, volatile", "volatile", "peak_sparse", scale=1.0, unit="x"),
+            _sparse("durable", "durable", "peak_sparse", scale=1.0, unit="x"),
+            _sparse("dense, volatile", "volatile", "peak_dense", scale=1.0, unit="x"),
+            _sparse("durable", "durable", "peak_dense", scale=1.0, unit="x"),
+        ),
     ),
     Row(
         area="linearizability",
@@ -182,6 +201,12 @@ ROWS: Final = (
         injected="of 8 clients one compiles 5,000 ops, one runs the interpreter, one loops "
         "without end, one floods",
         bar="the other four: p99 ≤ 3x idle, no errors",
+        run="`python -m benchmarks.neighbours`",
+        picks=(
+            _neighbours("idle p99", "idle p99 ms"),
+            _neighbours("beside all of them", "p99 ms"),
+            _neighbours("ratio", "ratio", ""),
+        ),
     ),
     Row(
         area="bad input",
