@@ -218,6 +218,16 @@ class State:
         """A variable as it is now."""
         return self._now(uuid) if uuid in self._created else None
 
+    def put_back(self, uuid: str, version: int, value: NDArray[Any]) -> None:
+        """Gives a variable a version and value that it had; one that is gone stays so."""
+        created = self._created.get(uuid)
+        if created is not None:
+            self.place(replace(created, version=version, value=value))
+
+    def current(self, uuid: str) -> tuple[int, NDArray[Any]] | None:
+        """Version and value of a variable, which costs less than `variable`."""
+        return self._current.get(uuid)
+
     def value(self, uuid: str) -> NDArray[Any] | None:
         """The value of a variable as it is now."""
         current = self._current.get(uuid)

@@ -25,7 +25,7 @@ from exprd_server.stores.chunks import (
 )
 from exprd_server.stores.faults import FAULTS, fault_of, is_fatal
 from exprd_server.stores.journal import patch_crc
-from exprd_server.stores.rows import Row, Run, variable_row
+from exprd_server.stores.rows import Head, Row, Run
 from exprd_server.stores.schema import PATCH_BITS, POSITION_BITS, prepare, row_crc
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Database:
 
     def adopt_variable(self, number: int, variable: StoredVariable, patches: int) -> None:
         """Notes that the file has this variable, with so many patches."""
-        self._rows[variable.uuid] = Row(number, variable.value, patches)
+        self._rows[variable.uuid] = Row(Head(number, variable), variable.value, patches)
         self._patches += patches
         self._next = max(self._next, number + 1)
 
@@ -193,16 +193,11 @@ class Database:
         self, variable: StoredVariable, rows: VariableRows, staged: dict[str, Row | None]
     ) -> None:
         row = self._rows.get(variable.uuid)
-        if row is None:
-            number, self._next = self._next, self._next + 1  # never given out again
-            old, old_count = None, 0
-        else:
-            number = row.number
-            old = bytes_of(row.value)
-            old_count = chunk_count(old.nbytes)
-        self._put_row(variable_row(number, variable))
+        head = self._put_row(variable, row)
+        old = None if row is None else bytes_of(row.value)
+        old_count = 0 if old is None else chunk_count(old.nbytes)
         new = bytes_of(variable.value)
-        base = number << POSITION_BITS
+        base = head.number << POSITION_BITS
         count = chunk_count(new.nbytes)
         same = row is not None and row.value is variable.value
         changed = () if same else changed_chunks(old, new, rows.ranges)
@@ -215,33 +210,49 @@ class Database:
                 "DELETE FROM chunks WHERE id >= ? AND id < ?", (base + count, base + old_count)
             )
         if row is not None and row.patches:
-            self._drop_patches(number, 0, 1 << PATCH_BITS)
-        staged[variable.uuid] = Row(number, variable.value)
+            self._drop_patches(head.number, 0, 1 << PATCH_BITS)
+        staged[variable.uuid] = Row(head, variable.value)
 
     def _patch(
         self, variable: StoredVariable, rows: VariableRows, staged: dict[str, Row | None]
     ) -> None:
         row = self._rows[variable.uuid]
-        self._put_row(variable_row(row.number, variable))
+        head = self._put_row(variable, row)
         patches = row.patches
         if rows.patch is not None:
             number, packed = rows.patch
             crc = patch_crc(variable.uuid, number, packed)
-            columns = ((row.number << PATCH_BITS) + number, crc, packed)
+            columns = ((head.number << PATCH_BITS) + number, crc, packed)
             self._execute("INSERT INTO patches VALUES (?, ?, ?)", columns)
             self.patched_bytes += len(packed)
             patches += 1
         for index, data in rows.chunks.items():
-            base = row.number << POSITION_BITS
+            base = head.number << POSITION_BITS
             self._put_chunk(variable.uuid, base, index, data, new=False)
         if rows.dropped[1]:
-            self._drop_patches(row.number, *rows.dropped)
+            self._drop_patches(head.number, *rows.dropped)
             patches -= rows.dropped[1] - rows.dropped[0]
-        staged[variable.uuid] = Row(row.number, variable.value, patches)
+        staged[variable.uuid] = Row(head, variable.value, patches)
 
-    def _put_row(self, columns: tuple[Any, ...]) -> None:
-        places = ",".join("?" * len(columns))
-        self._execute(f"INSERT OR REPLACE INTO variables VALUES ({places})", columns)
+    def _put_row(self, variable: StoredVariable, row: Row | None) -> Head:
+        """Writes the row of a variable; only what has changed, which spares its index by uuid."""
+        if row is not None and row.head.fits(variable):
+            head = row.head
+            self._execute(
+                "UPDATE variables SET version = ?, shape = ?, crc = ? WHERE id = ?",
+                (*head.rest(variable), head.number),
+            )
+            return head
+        if row is None:
+            number, self._next = self._next, self._next + 1  # never given out again
+        else:
+            number = row.head.number
+        head = Head(number, variable)
+        self._execute(
+            "INSERT OR REPLACE INTO variables VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*head.columns, *head.rest(variable)),
+        )
+        return head
 
     def _drop_patches(self, number: int, first: int, stop: int) -> None:
         base = number << PATCH_BITS
@@ -261,12 +272,13 @@ class Database:
         row = self._rows.get(uuid)
         if row is None:
             return
-        base = row.number << POSITION_BITS
+        number = row.head.number
+        base = number << POSITION_BITS
         last = base + (1 << POSITION_BITS)
         self._execute("DELETE FROM chunks WHERE id >= ? AND id < ?", (base, last))
         if row.patches:
-            self._drop_patches(row.number, 0, 1 << PATCH_BITS)
-        self._execute("DELETE FROM variables WHERE id = ?", (row.number,))
+            self._drop_patches(number, 0, 1 << PATCH_BITS)
+        self._execute("DELETE FROM variables WHERE id = ?", (number,))
         staged[uuid] = None
 
     def _write_calls(self, batch: Batch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,14 +26,42 @@ _NUMBERS: Final = 1 << (63 - PATCH_BITS)
 _LARGEST: Final = CHUNK_BYTES << POSITION_BITS  # what the ids of chunks can count
 
 
+class Head:
+    """The columns of a variable that stay as they are, and their part of the row's checksum."""
+
+    __slots__ = ("_crc", "_facts", "columns", "number")
+
+    def __init__(self, number: int, variable: StoredVariable) -> None:
+        self.number = number
+        self._facts = _facts(variable)
+        name, owner, durability, type_ = self._facts
+        uuid = variable.uuid
+        self.columns = (number, uuid, name, owner, durability.value, _type_text(type_))
+        self._crc = zlib.crc32(f"{repr(list(self.columns))[:-1]}, ".encode())
+
+    def fits(self, variable: StoredVariable) -> bool:
+        """Whether these are still the variable's; else it was made anew."""
+        return self._facts == _facts(variable)
+
+    def rest(self, variable: StoredVariable) -> tuple[int, str, int]:
+        """The other columns: version, shape and the checksum over all."""
+        shape = _shape_text(variable.value.shape)
+        crc = zlib.crc32(f"{variable.version}, {shape!r}]".encode(), self._crc)
+        return variable.version, shape, crc
+
+
+def _facts(variable: StoredVariable) -> tuple[str, str, Durability, TensorType]:
+    return variable.name, variable.owner, variable.durability, variable.type
+
+
 @dataclass(slots=True)
 class Row:
-    """What the file has of a variable: its number, its value, and how many patches.
+    """What the file has of a variable: its head, its value, and how many patches.
 
     The value may be ahead of the file by patches that were not written yet; a journal knows where.
     """
 
-    number: int
+    head: Head
     value: NDArray[Any]
     patches: int = 0
 
@@ -70,24 +99,14 @@ class Described:
         )
 
 
-def variable_row(number: int, variable: StoredVariable) -> tuple[Any, ...]:
-    """All columns of a variable."""
-    columns = (
-        number,
-        variable.uuid,
-        variable.name,
-        variable.owner,
-        variable.durability.value,
-        _type_text(variable.type),
-        variable.version,
-        json.dumps(variable.value.shape),
-    )
-    return (*columns, row_crc(*columns))
-
-
 @functools.lru_cache(maxsize=1024)
 def _type_text(type_: TensorType) -> str:
     return json.dumps([type_.dtype, type_.shape])
+
+
+@functools.lru_cache(maxsize=1024)
+def _shape_text(shape: tuple[int, ...]) -> str:
+    return json.dumps(shape)
 
 
 def described(row: tuple[Any, ...]) -> Described | None:

@@ -15,7 +15,7 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from exprd_compiler.errors import CompilerBug, ExprdError
 from exprd_server.policy import ALWAYS
@@ -31,6 +31,8 @@ from exprd_server.values import Durability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from exprd_server.policy import Policy
     from exprd_server.store import CallRecord, Change, StoredVariable
@@ -195,7 +197,7 @@ class SqliteStore:
                 self._state.commit(changes, record)
                 return self._sequence
             row = None if record is None else call_row(record)
-            old = [v for c in changes if (v := self._state.variable(c.uuid)) is not None]
+            old = [(c.uuid, now) for c in changes if (now := self._state.current(c.uuid))]
             patched = {c.uuid for c in changes if c.value is self._state.value(c.uuid)}
             self._state.commit(changes, record)
             number = self._sequence + 1
@@ -327,14 +329,18 @@ class SqliteStore:
         for variable in variables:
             self._state.place(variable)
 
-    def _undo(self, old: Iterable[StoredVariable], record: CallRecord | None, number: int) -> None:
-        # A variable that was deleted meanwhile stays so.
-        present = [v for v in old if self._state.created(v.uuid) is not None]
-        self._place(present)
-        for variable in present:
-            patch = self._dirty.retract(variable.uuid, number)
-            if patch is not None:
-                self._journals[variable.uuid].put_back(patch.due)
+    def _undo(
+        self,
+        old: Iterable[tuple[str, tuple[int, NDArray[Any]]]],
+        record: CallRecord | None,
+        number: int,
+    ) -> None:
+        for uuid, (version, value) in old:
+            self._state.put_back(uuid, version, value)
+            patch = self._dirty.retract(uuid, number)
+            journal = self._journals.get(uuid)
+            if patch is not None and journal is not None:
+                journal.put_back(patch.due)
         if record is not None:
             self._state.records.get(record.client_id, {}).pop(record.seq, None)
             self._dirty.calls[record.client_id, record.seq] = None
