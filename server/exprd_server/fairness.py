@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from exprd_server.deadline import Deadline
 
-# Calls of one client that are begun at a time: all cores are busy, and two more are on their way.
-_AT_A_TIME: Final = (os.cpu_count() or 1) + 2
+# Calls of one client that are begun at a time: enough for all cores. Each thread more that wants
+# the interpreter makes everybody wait longer for it, above all the one that takes calls in.
+AT_A_TIME: Final = max(2, os.cpu_count() or 1)
 # A call waits no longer for those before it. They last, then: they compute, and hold no lock that
 # this one needs to be begun.
 _PATIENCE: Final = 0.1
@@ -67,7 +68,7 @@ class FairShare:
         """
         with self._lock:
             mine = self._placed(client_id)
-            if mine.begun < _AT_A_TIME:
+            if mine.begun < AT_A_TIME:
                 mine.begun += 1
                 return
             if len(mine.waiting) >= self._client_queue:
@@ -87,7 +88,7 @@ class FairShare:
         with self._lock:
             mine = self._clients[client_id]
             mine.begun -= 1
-            if mine.waiting and mine.begun < _AT_A_TIME:
+            if mine.waiting and mine.begun < AT_A_TIME:
                 mine.begun += 1
                 mine.waiting.popleft().release()
             self._leave(client_id, mine)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import threading
 import time
 from contextlib import ExitStack
@@ -14,10 +13,9 @@ import pytest
 import exprd_proto as wire
 from exprd_compiler.errors import DeadlineExceeded, LimitExceeded
 from exprd_server.deadline import Deadline
+from exprd_server.fairness import AT_A_TIME as WIDTH
 from exprd_server.fairness import CompilerTurns, FairShare, client_of
 from exprd_server.log import Shed, make_logger
-
-WIDTH = os.cpu_count() + 2
 
 
 def refused(share: FairShare, client_id: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from contextlib import ExitStack
 
 import grpc
 import numpy as np
@@ -146,9 +147,12 @@ def test_a_frame_above_the_window_is_refused(client, stream):
 def test_sessions_leave_room_for_single_calls(client, counter, server):
     """Each session has a thread of its own; beyond the limit they are refused at once."""
     handle, _ = counter
-    with grpc.insecure_channel(server.target, options=OWN) as another:  # 128 streams to a channel
-        channels = (client.channel, another)
-        held = [Stream(Client(channels[n % 2], f"{client.client_id}{n // 32}")) for n in range(128)]
+    with ExitStack() as channels:
+        held = []
+        for number in range(8):  # 16 sessions of a client, and of a connection no more than 32
+            channel = grpc.insecure_channel(server.target, options=OWN)
+            one = Client(channels.enter_context(channel), f"{client.client_id}{number}")
+            held += [Stream(one) for _ in range(16)]
         for session in held:
             session.read()
         assert client.call(handle, 1.0, call_id=client.next_id())[0] == 0
@@ -160,10 +164,10 @@ def test_sessions_leave_room_for_single_calls(client, counter, server):
 
 
 def test_one_client_has_a_share_of_the_sessions(client):
-    held = [Stream(client) for _ in range(32)]
+    held = [Stream(client) for _ in range(16)]
     for session in held:
         session.read()
-    with pytest.raises(grpc.RpcError, match="32 sessions of this client are open") as caught:
+    with pytest.raises(grpc.RpcError, match="16 sessions of this client are open") as caught:
         Stream(client).read()
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     other = Stream(Client(client.channel))
