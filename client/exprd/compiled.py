@@ -19,7 +19,7 @@ from exprd.buffers import Buffer
 from exprd.containers import Container, Containers, DefaultContainer, SharedContainer, Values
 from exprd.errors import explain, locate
 from exprd.futures import Future
-from exprd.looping import Progress
+from exprd.looping import Given, Progress
 from exprd.maker import CompiledGraph, Maker
 from exprd.numeric import warn_of
 from exprd.recipe import Program, Recipe
@@ -280,7 +280,7 @@ class Function:
         try:
             outputs, met = program.run(values, keep, expected)
         except ExprdError as error:
-            self._explain(error, program, values)
+            self._explain(program, values, error)
             raise
         return self._finished(program, outputs, met)
 
@@ -298,17 +298,24 @@ class Function:
         program, values = self._prepared(args, kwargs)
         arrange, asked = self._recipe.layout.arrange, len(self._recipe.graph.outputs)
         count = asked - self._recipe.printed
+
+        def finish(given: Given) -> Any:
+            return arrange(self._finished(program, *given))
+
+        def show(outputs: Sequence[Any]) -> Any:
+            return arrange([np.array(x) for x in outputs[:count]])
+
         return Ready(
             loops=self._session.transport.loops,
             handle=program.info.handle,
             values=values,
             outputs=asked,
-            finish=lambda given: arrange(self._finished(program, *given)),
-            show=lambda outputs: arrange([np.array(x) for x in outputs[:count]]),
-            explain=lambda error: self._explain(error, program, values),
+            finish=finish,
+            show=show,
+            explain=partial(self._explain, program, values),
         )
 
-    def _explain(self, error: ExprdError, program: Program, values: Sequence[InputValue]) -> None:
+    def _explain(self, program: Program, values: Sequence[InputValue], error: ExprdError) -> None:
         """Adds the user's lines and what the inputs were."""
         locate(error, program.origins)
         explain(error, self.graph, values)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from exprd.buffers import Buffer
 from exprd.forms import read_form
 from exprd.futures import Future
-from exprd.looping import Progress
+from exprd.looping import Given, Progress
 from exprd.named import ParameterInfo, PublishedInfo
 from exprd.numeric import warn_of
 from exprd.runs import Ready, batched, repeated, submitted
@@ -182,13 +182,20 @@ class PublishedFunction:
 
     def _ready(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ready:
         arrange, count = self._layout.arrange, self._outputs
+
+        def finish(given: Given) -> Any:
+            return arrange(self._finished(*given))
+
+        def show(outputs: Sequence[Any]) -> Any:
+            return arrange([np.array(x) for x in outputs[:count]])
+
         return Ready(
             loops=self.session.transport.loops,
             handle=self.info.handle,
             values=self._taken(args, kwargs),
             outputs=len(self.info.outputs),
-            finish=lambda given: arrange(self._finished(*given)),
-            show=lambda outputs: arrange([np.array(x) for x in outputs[:count]]),
+            finish=finish,
+            show=show,
             explain=self._explain,
         )
 
