@@ -22,6 +22,7 @@ import numpy as np
 
 import exprd
 import exprd.tensor as T
+from benchmarks import doorbell
 from benchmarks.harness import machine
 
 ROWS, FEATURES = 400, 784
@@ -229,19 +230,21 @@ def _bulk(found: Figures, name: str) -> None:
     found.bulk(f"{name}, get 256 MiB", kept[0].get)
 
 
-def measured(folder: Path, rounds: int = ROUNDS) -> Figures:
+def measured(folder: Path, rounds: int = ROUNDS, *, only_doorbell: bool = False) -> Figures:
     """All figures, in turns."""
     found = Figures()
     target, echoing = f"unix://{folder}/exprd.sock", f"unix://{folder}/echo.sock"
     server = ("exprd_server", "serve", "--listen", target, "--drain-seconds", "0")
     with _process("benchmarks.service", "--echo", echoing), _process(*server):
         for _ in range(rounds):
-            with grpc.insecure_channel(echoing, options=LARGE) as channel:
-                _echoes(found, channel)
-            with exprd.connect(target):
-                _small(found, "server")
-                _steps(found, "server")
-                _bulk(found, "server")
+            if not only_doorbell:
+                with grpc.insecure_channel(echoing, options=LARGE) as channel:
+                    _echoes(found, channel)
+                with exprd.config.change_flags(doorbell="off"), exprd.connect(target):
+                    _small(found, "server")
+                    _steps(found, "server")
+                    _bulk(found, "server")
+            doorbell.measure(found, folder, target, _tutorial)
             with exprd.connect(""):
                 _steps(found, "embedded")
     return found
@@ -252,13 +255,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.service", description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures and the machine here")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--doorbell", action="store_true", help="the doorbell and its peer alone")
     parser.add_argument("--echo", metavar="TARGET", help="serve the echo, for the run itself")
     options = parser.parse_args()
     if options.echo:
         echo(options.echo)
         return
     with tempfile.TemporaryDirectory() as folder:
-        figures = measured(Path(folder), options.rounds).medians()
+        found = measured(Path(folder), options.rounds, only_doorbell=options.doorbell)
+        figures = found.medians()
     for name, facts in figures.items():
         print(
             f"{name:<58} {facts['median']:>10.4g}"

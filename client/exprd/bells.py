@@ -60,7 +60,7 @@ class Bells:
         self._connection = connection
         self._path = path_of(connection.target) if _POSSIBLE else ""
         self._idle: deque[Bell] = deque()
-        self._open: set[Bell] = set()
+        self._every: set[Bell] = set()
         self._opening = threading.Lock()
         self._next = 0.0
         self._ended = [0, 0]  # traffic of connections that are no longer open
@@ -69,16 +69,21 @@ class Bells:
         _EVERY.add(self)
 
     @property
+    def open(self) -> tuple[Bell, ...]:
+        """The connections that there are."""
+        return tuple(self._every)
+
+    @property
     def traffic(self) -> tuple[int, int]:
         """Bytes sent and received so far, arrays in shared memory included."""
-        bells = tuple(self._open)
+        bells = self.open
         sent, received = self._ended
         return sent + sum(b.sent for b in bells), received + sum(b.received for b in bells)
 
     def close(self) -> None:
         """Ends all connections; who waits on one goes over gRPC, which is closed as well."""
         self._path = ""
-        for bell in tuple(self._open):
+        for bell in self.open:
             bell.break_off()
         while self._idle:
             self._end(self._idle.pop())
@@ -87,9 +92,9 @@ class Bells:
         """Leaves all connections to the process that this one was forked from."""
         self._path = ""
         self._idle.clear()
-        for bell in tuple(self._open):
+        for bell in self.open:
             bell.close()
-        self._open.clear()
+        self._every.clear()
 
     # ---- calls
     def runner(self, handle: str, outputs: int, run: Run) -> Run:
@@ -236,14 +241,14 @@ class Bells:
 
     def _end(self, bell: Bell) -> None:
         bell.close()
-        if bell in self._open:
-            self._open.discard(bell)
+        if bell in self._every:
+            self._every.discard(bell)
             self._ended[0] += bell.sent
             self._ended[1] += bell.received
 
     def _open_one(self) -> None:
         """Opens a connection for the next call, if there may be one more."""
-        if len(self._open) >= _MOST or time.monotonic() < self._next or not self._path:
+        if len(self._every) >= _MOST or time.monotonic() < self._next or not self._path:
             return
         if config.doorbell != "auto" or not self._opening.acquire(blocking=False):
             return
@@ -252,7 +257,7 @@ class Bells:
             bell = self._opened()
             if bell is not None:
                 self._next = 0.0
-                self._open.add(bell)
+                self._every.add(bell)
                 self._idle.append(bell)
         finally:
             self._opening.release()

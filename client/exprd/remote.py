@@ -78,7 +78,7 @@ class RemoteTransport:
         self._counting = threading.Lock()
         self._sent = self._received = 0
         self.loops = RemoteLoops(self, self._connection)
-        self._bells = Bells(self, self._connection)
+        self.bells = Bells(self, self._connection)
 
     @property
     def target(self) -> str:
@@ -88,7 +88,7 @@ class RemoteTransport:
     @property
     def traffic(self) -> tuple[int, int]:
         """Bytes of execute messages sent and received so far, without gRPC's own framing."""
-        sent, received = self._bells.traffic
+        sent, received = self.bells.traffic
         with self._counting:
             return self._sent + sent, self._received + received
 
@@ -117,7 +117,7 @@ class RemoteTransport:
     def close(self) -> None:
         """Gives up the lease, best effort, and the channel."""
         self.loops.close()
-        self._bells.close()
+        self.bells.close()
         self._connection.close()
 
     # ---- functions
@@ -144,7 +144,7 @@ class RemoteTransport:
 
     def runner(self, handle: str, outputs: int) -> Run:
         """The callable of a handle that has so many outputs."""
-        return self._bells.runner(handle, outputs, Caller(self, self._connection, handle, outputs))
+        return self.bells.runner(handle, outputs, Caller(self, self._connection, handle, outputs))
 
     def sending(self, values: Sequence[InputValue]) -> _Sending:
         """The values as they are sent, as a context: the large ones are uploaded for its time."""

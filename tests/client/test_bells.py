@@ -31,7 +31,7 @@ def session(server: str) -> Iterator[exprd.Session]:
 
 def opened(session: exprd.Session) -> set[Bell]:
     """The connections to the doorbell that a session has open."""
-    return session.transport._bells._open  # type: ignore[attr-defined]
+    return set(session.transport.bells.open)  # type: ignore[attr-defined]
 
 
 def ringing(session: exprd.Session) -> Bell:
@@ -223,7 +223,7 @@ pairs = T.exp(x.dimshuffle(0, "x") * x.dimshuffle("x", 0)).sum()
 total = exprd.shared(0.0)
 for f in (exprd.function([x], pairs), exprd.function([x], pairs, updates=[(total, total + pairs)])):
     f(np.zeros(2)), f(np.zeros(2))
-    bells = exprd.session.current_session().transport._bells._open
+    bells = exprd.session.current_session().transport.bells.open
     (bell,) = bells
     sent = bell.sent
 
@@ -262,13 +262,13 @@ import exprd, exprd.tensor as T
 x = T.dvector("x")
 f = exprd.function([x], x + 1)
 f(np.zeros(2)), f(np.zeros(2))
-bells = exprd.session.current_session().transport._bells
-assert len(bells._open) == 1
+bells = exprd.session.current_session().transport.bells
+assert len(bells.open) == 1
 child = os.fork()
 if not child:
-    os._exit(0 if not bells._open and not bells._idle and not bells._path else 1)
+    os._exit(0 if not bells.open and not bells._idle and not bells._path else 1)
 _, status = os.waitpid(child, 0)
-print(status, f(np.zeros(2)), len(bells._open))
+print(status, f(np.zeros(2)), len(bells.open))
 """
 
 
