@@ -6,7 +6,7 @@ Every chunk has its offset and its checksum. What one attempt has brought over, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 
@@ -15,10 +15,12 @@ from exprd.statuses import error_of
 from exprd.transport import Array
 from exprd_compiler.errors import Conflict
 from exprd_proto import framing
-from exprd_proto.arrays import CHUNK_BYTES, Assembler, header_of
+from exprd_proto.arrays import CHUNK_BYTES, Assembler, Chunk, header_of
 
 __all__ = ["Way", "downloading", "uploading"]
 
+_GET = "/exprd.v1.DataService/Get"
+_CHUNKS = 2  # field of a message of either
 _PUT = "/exprd.v1.DataService/Put"
 
 
@@ -90,6 +92,11 @@ def _received(failure: grpc.RpcError) -> int:
 def downloading(way: Way, handle: str) -> Callable[[float], Array]:
     """Attempts to get the array of a handle; each goes on where the one before it ended."""
     assembler: Assembler | None = None
+    get: Callable[..., Any] = way.channel.unary_stream(
+        _GET,
+        request_serializer=wire.DataServiceGetRequest.SerializeToString,
+        response_deserializer=framing.chunk_or(_CHUNKS, wire.DataServiceGetResponse.FromString),
+    )
 
     def attempt(timeout: float) -> Array:
         nonlocal assembler
@@ -98,14 +105,14 @@ def downloading(way: Way, handle: str) -> Callable[[float], Array]:
             handle=handle,
             offset=0 if assembler is None else assembler.received,
         )
-        parts = way.data.Get(request, timeout=timeout)
+        parts = get(request, timeout=timeout)
         header = next(parts).header
         if assembler is None:
             assembler = Assembler(header)
         elif header != assembler.header:
             raise Conflict(f"buffer {handle} has become another array while it was read")
         for part in parts:
-            assembler.add(part.chunk)
+            assembler.add(part if isinstance(part, Chunk) else part.chunk)
         value = assembler.finish()
         value.flags.writeable = True  # its memory is ours, and the caller's own from here on
         return value

@@ -11,11 +11,12 @@ import sys
 import zlib
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from exprd_proto.graph_pb2 import Array, ArrayChunk, ArrayHeader, DataType
+from exprd_proto.growing import Growing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -175,6 +176,14 @@ def _pieces(value: NDArray[Any], size: int) -> Iterator[tuple[int, bytes]]:
         yield offset, flat[offset : offset + size].tobytes()
 
 
+class Chunk(NamedTuple):
+    """An ArrayChunk whose bytes were not copied out of their message."""
+
+    offset: int
+    data: memoryview
+    crc32: int
+
+
 class Assembler:
     """An array that is being received in chunks, in order.
 
@@ -193,7 +202,7 @@ class Assembler:
                 f"the header announces {header.nbytes} bytes for a shape of {self._nbytes}"
             )
         self._header = header
-        self._data = bytearray()
+        self._data = Growing(self._nbytes)
 
     @property
     def nbytes(self) -> int:
@@ -210,9 +219,9 @@ class Assembler:
         """How many bytes have arrived; they passed their checksums."""
         return len(self._data)
 
-    def add(self, chunk: ArrayChunk) -> None:
+    def add(self, chunk: ArrayChunk | Chunk) -> None:
         """Takes the next chunk."""
-        data = chunk.data  # every access copies
+        data = chunk.data  # every access to that of a message copies
         if not data or len(data) > CHUNK_BYTES:
             raise WireError(f"a chunk holds 1 to {CHUNK_BYTES} bytes, not {len(data)}")
         if chunk.offset != len(self._data):
@@ -221,11 +230,11 @@ class Assembler:
             raise WireError(f"more bytes than the announced {self._nbytes}")
         if zlib.crc32(data) != chunk.crc32:
             raise WireError(f"the chunk at {chunk.offset} fails its CRC-32; send the array again")
-        self._data += data
+        self._data.append(data)
 
     def finish(self) -> NDArray[Any]:
         """The whole array, read-only, over the received bytes."""
-        return view_bytes(self._header.dtype, self._header.shape, memoryview(self._data))
+        return view_bytes(self._header.dtype, self._header.shape, self._data.view())
 
 
 @lru_cache(maxsize=64)

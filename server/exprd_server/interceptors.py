@@ -19,6 +19,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 from exprd_compiler.errors import CallError, Cancelled, ConnectionLost
+from exprd_proto import framing
 from exprd_server.answers import encoder
 from exprd_server.fairness import client_of
 from exprd_server.log import Shed
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _RICH_TRAILER = "grpc-status-details-bin"
 _OUR_SERVICES = "/exprd."
 _ALWAYS = ".AdminService/"  # is answered even when there is no room for other calls
+_CHUNKS = 2  # field of a message of Put
 _REQUEST_ID = "x-request-id"
 _ID_LENGTH = 64
 
@@ -103,6 +105,8 @@ class Boundary(grpc.ServerInterceptor):
             unary = self._unary(admitted, method, _checked)
             return grpc.unary_unary_rpc_method_handler(unary, parse, encode)
         if handler.stream_unary is not None:
+            # an upload: its chunks are read in place, since a message would copy them twice
+            parse = _tolerant(framing.chunk_or(_CHUNKS, handler.request_deserializer))
             unary = self._unary(self._upload(handler.stream_unary), method, _checked_each)
             return grpc.stream_unary_rpc_method_handler(unary, parse, encode)
         if handler.stream_stream is not None:

@@ -200,7 +200,7 @@ class DataService(wire.DataServiceServicer):
 
     def Put(
         self,
-        request_iterator: Iterator[wire.DataServicePutRequest],
+        request_iterator: Iterator[Any],
         context: grpc.ServicerContext,
     ) -> wire.DataServicePutResponse:
         """Takes an array."""

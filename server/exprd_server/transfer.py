@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import exprd_proto as wire
-    from exprd_proto.arrays import Assembler
+    from exprd_proto.arrays import Assembler, Chunk
     from exprd_server.leases import LeaseTable
     from exprd_server.settings import Limits
 
@@ -65,7 +65,7 @@ class UploadTable:
 
     def receive(
         self,
-        messages: Iterator[wire.DataServicePutRequest],
+        messages: Iterator[wire.DataServicePutRequest | Chunk],
         stop: Callable[[], object] = lambda: None,
     ) -> tuple[str, NDArray[Any], str]:
         """The client, the array and the chosen handle of a Put stream.
@@ -78,10 +78,11 @@ class UploadTable:
             CallError: the messages are no upload.
             Conflict: it goes on elsewhere than where it was broken off.
         """
-        from exprd_proto.arrays import WireError  # loads gRPC, which embedded use does without
+        # loads gRPC, which embedded use does without
+        from exprd_proto.arrays import Chunk, WireError
 
         first = next(messages, None)
-        if first is None or first.WhichOneof("part") != "header":
+        if first is None or isinstance(first, Chunk) or first.WhichOneof("part") != "header":
             raise CallError("an upload begins with its header")
         header = first.header
         check_client_id(header.client_id)
@@ -175,13 +176,18 @@ class UploadTable:
         self,
         header: wire.PutHeader,
         assembler: Assembler,
-        messages: Iterator[wire.DataServicePutRequest],
+        messages: Iterator[wire.DataServicePutRequest | Chunk],
     ) -> None:
+        from exprd_proto.arrays import Chunk
+
         try:
             for message in messages:
-                if message.WhichOneof("part") != "chunk":
+                if isinstance(message, Chunk):
+                    assembler.add(message)
+                elif message.WhichOneof("part") == "chunk":
+                    assembler.add(message.chunk)
+                else:
                     raise CallError("after its header, an upload is chunks")
-                assembler.add(message.chunk)
         except Cancelled:  # the connection broke, or the sender did
             if header.handle and assembler.received:
                 self._keep(header, assembler)

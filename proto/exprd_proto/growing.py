@@ -1,0 +1,70 @@
+"""Memory that grows as bytes arrive, in the system's large pages where there are any.
+
+To ask for the whole of an announced array at once would charge a receiver for what may never come;
+a bytearray that grows costs six times the copy itself in small pages (measured for 256 MiB: 2.1
+against 14 GB/s).
+"""
+
+from __future__ import annotations
+
+import mmap
+import sys
+from typing import Final
+
+__all__ = ["Growing"]
+
+_FIRST: Final = 4 << 20
+_LARGE_PAGES: Final = sys.platform == "linux"  # where a mapping can also grow
+
+
+class Growing:
+    """Bytes that are appended to, up to a known number.
+
+    Args:
+        limit: how many there will be.
+    """
+
+    __slots__ = ("_data", "_limit", "_mapped", "_size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._data = bytearray()
+        self._mapped: mmap.mmap | None = None
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Adds bytes to the end.
+
+        Raises:
+            MemoryError: there is no room for them.
+        """
+        end = self._size + len(data)
+        if self._limit <= _FIRST or not _LARGE_PAGES:
+            self._data += data
+        else:
+            self._room(end)[self._size : end] = data
+        self._size = end
+
+    def view(self) -> memoryview:
+        """All that was appended; after that nothing can be."""
+        whole = memoryview(self._data if self._mapped is None else self._mapped)
+        return whole[: self._size]
+
+    def _room(self, end: int) -> mmap.mmap:
+        """The mapping, at least so large."""
+        mapped = self._mapped
+        try:
+            if mapped is None:
+                size = min(self._limit, max(_FIRST, end))
+                mapped = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+                mapped.madvise(mmap.MADV_HUGEPAGE)
+                self._mapped = mapped
+            elif len(mapped) < end:
+                mapped.resize(min(self._limit, max(end, 2 * len(mapped))))
+                mapped.madvise(mmap.MADV_HUGEPAGE)
+        except OSError as error:
+            raise MemoryError(f"no room for {end} bytes") from error
+        return mapped

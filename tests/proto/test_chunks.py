@@ -1,0 +1,95 @@
+"""Chunks that are read in place, and the memory that they are gathered in."""
+
+from __future__ import annotations
+
+import random
+import sys
+
+import numpy as np
+import pytest
+
+import exprd_proto as wire
+from exprd_proto import framing
+from exprd_proto.growing import Growing
+
+PLACE = 2
+READ = framing.chunk_or(PLACE, wire.DataServicePutRequest.FromString)
+
+
+def messages() -> list[bytes]:
+    value = np.random.default_rng(3).standard_normal(5000)
+    return list(framing.chunks(PLACE, value, 9000)) + list(framing.chunks(PLACE, value, 1 << 20))
+
+
+def test_what_is_read_in_place_is_what_protobuf_reads() -> None:
+    for data in messages():
+        chunk, message = READ(data), wire.DataServicePutRequest.FromString(data).chunk
+        if len(data) < 4096:  # small ones are left to protobuf
+            assert chunk.chunk == message
+            continue
+        assert (chunk.offset, bytes(chunk.data), chunk.crc32) == (
+            message.offset,
+            message.data,
+            message.crc32,
+        )
+
+
+def test_other_layouts_are_left_to_protobuf() -> None:
+    data = messages()[1]
+    message = wire.DataServicePutRequest.FromString(data)
+    reordered = framing.field(
+        PLACE,
+        framing.field(2, message.chunk.data)
+        + framing.number_field(1, message.chunk.offset)
+        + data[-5:],
+    )
+    assert framing.chunk_of(PLACE, reordered) is None
+    assert READ(reordered) == message
+    assert framing.chunk_of(PLACE, framing.field(1, bytes(5000))) is None
+    assert framing.chunk_of(PLACE, data + framing.number_field(9, 1)) is None
+    assert framing.chunk_of(PLACE, b"") is None
+
+
+def test_damaged_messages_are_read_as_protobuf_reads_them_or_refused() -> None:
+    draw = random.Random(11)
+    whole = messages()[1]
+    same = 0
+    for _ in range(3000):
+        data = bytearray(whole)
+        for _ in range(draw.randint(1, 3)):
+            data[draw.choice((*range(12), *range(-8, 0)))] = draw.randrange(256)
+        cut = bytes(data[: draw.choice((len(data), len(data), draw.randrange(len(data))))])
+        found = framing.chunk_of(PLACE, cut)
+        if found is None:
+            continue
+        same += 1
+        message = wire.DataServicePutRequest.FromString(cut).chunk
+        assert (found.offset, bytes(found.data), found.crc32) == (
+            message.offset,
+            message.data,
+            message.crc32,
+        )
+    assert same > 100
+
+
+@pytest.mark.parametrize("limit", [10, 100_000, 4 << 20, (9 << 20) + 5])
+def test_growing_memory_holds_what_was_appended(limit: int) -> None:
+    whole = np.random.default_rng(5).integers(0, 256, limit, np.uint8).tobytes()
+    found = Growing(limit)
+    step = max(1, limit // 7)
+    for start in range(0, limit, step):
+        found.append(memoryview(whole)[start : start + step])
+        assert len(found) == min(limit, start + step)
+    view = found.view()
+    assert view == whole
+    assert not view.readonly
+
+
+def test_what_finds_no_room_is_an_error_of_memory() -> None:
+    if sys.platform != "linux":
+        pytest.skip("elsewhere memory grows as a bytearray does, with an error of its own")
+    found = Growing(1 << 62)
+    found.append(bytes(100))
+    with pytest.raises(MemoryError):
+        found._room(1 << 60)
+    assert bytes(found.view()[:100]) == bytes(100)
