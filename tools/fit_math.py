@@ -209,8 +209,8 @@ POLYNOMIALS = (
     ("ATANH_LONG", "(... - 2 s^3 / 3) / s^5 in s^2", atanh_long_tail, (0, ATANH_EDGE), (0, 7)),
     ("SIN", "(sin(r) - r) / r^3 in r^2, |r| <= pi/4", sin_tail, (0, CORNER), (3, 6)),
     ("COS", "(cos(r) - 1 + r^2 / 2) / r^4 in r^2", cos_tail, (0, CORNER), (3, 6)),
-    ("ARCTAN", "(atan(x) - x) / x^3 in x^2, x <= 1", arctan_tail, (0, 1), (0, 20)),
-    ("ARCSIN", "(asin(x) - x) / x^3 in x^2, x <= 1/2", arcsin_tail, (0, mpf("0.2505")), (0, 12)),
+    ("ARCTAN", "(atan(x) - x) / x^3 in x^2, x <= 1", arctan_tail, (0, 1), (8, 20)),
+    ("ARCSIN", "(asin(x) - x) / x^3 in x^2, x <= 1/2", arcsin_tail, (0, mpf("0.2505")), (5, 12)),
     ("ERF", "erf(x) / x - 1 in x^2, x <= 1", erf_tail, (0, 1), (0, 12)),
     ("ERFCX", "erfc e^(x^2) (1 + 2 x) in (x-4)/(x+4)", erfcx_smooth, (-1, 1), (0, 26)),
     ("ERFINV", "(erfinv(x) / x - ...) / x^2 in x^2, x <= 1/2", erfinv_near, (0, QUARTER), (0, 13)),
@@ -231,7 +231,7 @@ POLYNOMIALS = (
     ("STIRLING", "y (lgamma(y) - ...) in 1 / y^2, y >= 8", stirling_rest, (0, EIGHTH), (0, 6)),
     ("PSI", "y^2 (log y - 1/(2y) - psi(y)) in 1 / y^2", psi_rest, (0, EIGHTH), (0, 6)),
     ("TRI_GAMMA", "y^3 (psi'(y) - ...) in 1 / y^2", tri_gamma_rest, (0, EIGHTH), (0, 6)),
-    ("CBRT", "cube root, rough, for Halley's step", mp.cbrt, (1 / SQRT2, SQRT2), (0, 5)),
+    ("CBRT", "cube root, rough, for a step or two", mp.cbrt, (1 / SQRT2, SQRT2), (5, 5)),
 )
 
 # name, what it is, value, bits of the head, rounding of the tail
@@ -250,7 +250,9 @@ SPLITS = (
     ("LOG2_E_F32", "the same in float32", 1 / LN2, 24, single),
     ("LOG2_2", "log2(2), nearest and rest", mpf(1), 53, double),
     ("LOG10_E", "log10(e), nearest and rest", 1 / mp.log(10), 53, double),
+    ("LOG10_E_F32", "the same in float32", 1 / mp.log(10), 24, single),
     ("LOG10_2", "log10(2) in a head of 40 bits and a tail", mp.log10(2), 40, double),
+    ("LOG10_2_F32", "log10(2) in a head of 15 bits and a tail", mp.log10(2), 15, single),
 )
 
 

@@ -1,7 +1,7 @@
-"""Inverse trigonometric and hyperbolic functions, in float64 for both dtypes.
+"""Inverse trigonometric and hyperbolic functions.
 
 Bounds: 1.5 ulp for the inverse trigonometric functions, 1.2 for the inverse hyperbolic ones, which
-are logarithms of numbers kept as head plus tail; float32 rounds once from float64.
+are logarithms of numbers kept as head plus tail; those of float32 round once from float64.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from exprd_compiler.backends.llvm.math_form import (
     double_product,
     double_quotient,
     double_root,
-    estrin,
     fast_two_sum,
+    polynomial,
     product,
     two_sum,
 )
@@ -33,8 +33,6 @@ _LARGE: Final = 2.0**28  # beyond it sqrt(x**2 + 1) is x
 
 def arctan(k: Arithmetic, x: Value) -> Value:
     """The angle whose tangent is x, between -pi/2 and pi/2."""
-    if x.dtype == "float32":
-        return k.cast(arctan(k, k.cast(x, "float64")), "float32")
     one, size = k.like(1.0, x), k.abs(x)
     inverse = k.compare("gt", size, one)
     ratio = k.select(inverse, k.div(one, size), size)
@@ -43,9 +41,6 @@ def arctan(k: Arithmetic, x: Value) -> Value:
 
 def arctan2(k: Arithmetic, y: Value, x: Value) -> Value:
     """The angle of the point (x, y), between -pi and pi, with the signs of zeros of C99."""
-    if x.dtype == "float32":
-        wide = arctan2(k, k.cast(y, "float64"), k.cast(x, "float64"))
-        return k.cast(wide, "float32")
     width, height = k.abs(x), k.abs(y)
     steep = k.compare("gt", height, width)
     small, large = k.select(steep, width, height), k.select(steep, height, width)
@@ -62,29 +57,32 @@ def arctan2(k: Arithmetic, y: Value, x: Value) -> Value:
 def _series(k: Arithmetic, x: Value) -> Value:
     """arctan(x) for 0 <= x <= 1."""
     square = k.mul(x, x)
-    return k.fma(k.mul(square, x), estrin(k, square, table.ARCTAN_F64), x)
+    return k.fma(k.mul(square, x), polynomial(k, square, (table.ARCTAN_F32, table.ARCTAN_F64)), x)
 
 
 def _turned(k: Arithmetic, condition: Value, angle: Value) -> Value:
     """pi/2 - angle where the condition holds."""
-    high, low = table.HALF_PI[:2]
+    high, low = _half_pi(angle)
     opposite = k.sub(k.like(high, angle), k.sub(angle, k.like(low, angle)))
     return k.select(condition, opposite, angle)
 
 
 def _from_half_turn(k: Arithmetic, angle: Value) -> Value:
-    high, low = table.HALF_PI[:2]
+    high, low = _half_pi(angle)
     return k.sub(k.like(2 * high, angle), k.sub(angle, k.like(2 * low, angle)))
+
+
+def _half_pi(x: Value) -> tuple[float, ...]:
+    """pi/2 in the dtype of x, as head and tail."""
+    return (table.HALF_PI_F32 if x.dtype == "float32" else table.HALF_PI)[:2]
 
 
 def arcsin(k: Arithmetic, x: Value) -> Value:
     """The angle whose sine is x; NaN beyond 1."""
-    if x.dtype == "float32":
-        return k.cast(arcsin(k, k.cast(x, "float64")), "float32")
     size = k.abs(x)
     near = k.compare("le", size, k.like(0.5, x))
     root, rest = _arcsine_terms(k, size, near)
-    high, low = table.HALF_PI[:2]
+    high, low = _half_pi(x)
     angle, error = two_sum(k, k.like(high, x), k.neg(k.add(root, root)))
     far = k.add(angle, k.add(error, k.sub(k.like(low, x), k.add(rest, rest))))
     return k.copysign(k.select(near, k.add(root, rest), far), x)
@@ -92,13 +90,11 @@ def arcsin(k: Arithmetic, x: Value) -> Value:
 
 def arccos(k: Arithmetic, x: Value) -> Value:
     """The angle whose cosine is x; NaN beyond 1."""
-    if x.dtype == "float32":
-        return k.cast(arccos(k, k.cast(x, "float64")), "float32")
     size = k.abs(x)
     near = k.compare("le", size, k.like(0.5, x))
     root, rest = _arcsine_terms(k, size, near)
     negative = k.compare("lt", x, k.like(0.0, x))
-    high, low = table.HALF_PI[:2]
+    high, low = _half_pi(x)
     sine = k.copysign(root, x)
     small = k.copysign(rest, x)  # the series has the sign of its argument
     middle, error = two_sum(k, k.like(high, x), k.neg(sine))
@@ -120,7 +116,7 @@ def _arcsine_terms(k: Arithmetic, size: Value, near: Value) -> tuple[Value, Valu
     error = k.div(lost, k.select(zero, k.like(1.0, root), k.add(root, root)))
     r = k.select(near, size, root)
     tail = k.select(near, k.like(0.0, size), error)
-    series = k.mul(square, estrin(k, square, table.ARCSIN_F64))
+    series = k.mul(square, polynomial(k, square, (table.ARCSIN_F32, table.ARCSIN_F64)))
     return r, k.fma(r, series, tail)
 
 

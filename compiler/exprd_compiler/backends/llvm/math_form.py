@@ -74,6 +74,14 @@ def estrin(k: Arithmetic, x: Value, coefficients: Sequence[float]) -> Value:
     return terms[0]
 
 
+def polynomial(
+    k: Arithmetic, x: Value, coefficients: tuple[Sequence[float], Sequence[float]]
+) -> Value:
+    """The polynomial of a dtype: short ones for float32, of a shorter chain for float64."""
+    single, double = coefficients
+    return horner(k, x, single) if x.dtype == "float32" else estrin(k, x, double)
+
+
 def fast_two_sum(k: Arithmetic, a: Value, b: Value) -> tuple[Value, Value]:
     """The sum and its rounding error, when ``a`` is 0 or at least as large as ``b``."""
     total = k.add(a, b)

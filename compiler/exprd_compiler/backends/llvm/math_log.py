@@ -151,33 +151,38 @@ def log1p(k: Arithmetic, x: Value) -> Value:
 def log2(k: Arithmetic, x: Value) -> Value:
     """The logarithm to base 2, exact for powers of two."""
     if x.dtype == "float32":
-        return _ends(k, x, _log2_single(k, *decompose(k, x)), 0.0)
+        return _single_to_base(k, x, (1.0, 0.0), table.LOG2_E_F32)
     return _log_to_base(k, x, table.LOG2_2, table.LOG2_E)
 
 
-def _log2_single(k: Arithmetic, n: Value, f: Value) -> Value:
-    """n + log1p(f) log2(e), the second term as head plus tail."""
+def _single_to_base(
+    k: Arithmetic, x: Value, two: tuple[float, float], e: tuple[float, float]
+) -> Value:
+    """n log(2) + log1p(f) log(e) in float32, logarithms of the base given as head and tail."""
+    n, f = decompose(k, x)
     square = k.mul(f, f)
     tail = k.mul(k.mul(square, f), horner(k, f, table.LOG1P_F32))
     head, rest = fast_two_sum(k, f, k.fma(square, k.like(-0.5, f), tail))
-    scaled, error = double_product(k, (head, rest), double_like(k, table.LOG2_E_F32, f))
+    scaled, error = double_product(k, (head, rest), double_like(k, e, f))
+    if two[1]:
+        error = k.fma(n, k.like(two[1], n), error)
+        n = k.mul(n, k.like(two[0], n))
     total, lost = fast_two_sum(k, n, scaled)
     # for n = 0 the order of the sum is wrong, but nothing is lost either
-    return k.add(total, k.add(lost, error))
+    return _ends(k, x, k.add(total, k.add(lost, error)), 0.0)
 
 
 def log10(k: Arithmetic, x: Value) -> Value:
     """The logarithm to base 10, exact for powers of ten."""
+    if x.dtype == "float32":
+        return _single_to_base(k, x, table.LOG10_2_F32, table.LOG10_E_F32)
     return _log_to_base(k, x, table.LOG10_2, table.LOG10_E)
 
 
 def _log_to_base(
     k: Arithmetic, x: Value, two: tuple[float, float], e: tuple[float, float]
 ) -> Value:
-    """n log(2) + log(1 + f) log(e), logarithms of the base given as head and tail."""
-    if x.dtype == "float32":
-        wide = log(k, k.cast(x, "float64"))
-        return k.cast(k.mul(wide, k.like(e[0], wide)), "float32")
+    """n log(2) + log(1 + f) log(e) in float64, logarithms of the base given as head and tail."""
     n, f = decompose(k, x)
     part = log_sum(k, k.like(0.0, n), f)
     scaled = double_product(k, part, (k.like(e[0], f), k.like(e[1], f)))

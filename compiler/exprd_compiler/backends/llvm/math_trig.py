@@ -13,9 +13,8 @@ from exprd_compiler.backends.llvm.math_form import (
     double_like,
     double_product,
     double_select,
-    estrin,
     fast_two_sum,
-    horner,
+    polynomial,
 )
 from exprd_compiler.backends.llvm.math_reduce import (
     Angle,
@@ -24,8 +23,6 @@ from exprd_compiler.backends.llvm.math_reduce import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from exprd_compiler.backends.llvm.arithmetic import Arithmetic
     from exprd_compiler.backends.llvm.text import Value
 
@@ -50,8 +47,6 @@ def cos(k: Arithmetic, x: Value) -> Value:
 
 def tan(k: Arithmetic, x: Value) -> Value:
     """The tangent: sine by cosine, or the other way round with a minus in odd quadrants."""
-    if x.dtype == "float32":
-        return k.cast(tan(k, k.cast(x, "float64")), "float32")
     angle = _reduced(k, x)
     even = k.compare("eq", _bit(k, angle.quadrant, 1), k.like(0, angle.quadrant))
     sine, cosine = fast_two_sum(k, *sine_terms(k, angle)), fast_two_sum(k, *cosine_terms(k, angle))
@@ -92,7 +87,7 @@ def sine_terms(k: Arithmetic, angle: Angle) -> tuple[Value, Value]:
     """sin(r) = r + r**3 S(r**2), as a large and a small term."""
     r = angle.head
     square = k.mul(r, r)
-    series = _polynomial(k, square, (table.SIN_F32, table.SIN_F64))
+    series = polynomial(k, square, (table.SIN_F32, table.SIN_F64))
     # the tail counts cos(r) = 1 - r**2 / 2 times
     slope = k.fma(square, k.like(-0.5, r), k.like(1.0, r))
     return r, k.fma(k.mul(square, r), series, k.mul(angle.tail, slope))
@@ -103,19 +98,12 @@ def cosine_terms(k: Arithmetic, angle: Angle) -> tuple[Value, Value]:
     r, one = angle.head, k.like(1.0, angle.head)
     square = k.mul(r, r)
     square_error = k.fma(r, r, k.neg(square))
-    series = _polynomial(k, square, (table.COS_F32, table.COS_F64))
+    series = polynomial(k, square, (table.COS_F32, table.COS_F64))
     half = k.mul(square, k.like(0.5, r))
     head = k.sub(one, half)
     lost = k.sub(k.sub(one, head), half)
     rest = k.fma(k.neg(r), angle.tail, k.mul(square_error, k.like(-0.5, r)))
     return head, k.add(lost, k.fma(k.mul(square, square), series, rest))
-
-
-def _polynomial(
-    k: Arithmetic, x: Value, coefficients: tuple[Sequence[float], Sequence[float]]
-) -> Value:
-    single, double = coefficients
-    return horner(k, x, single) if x.dtype == "float32" else estrin(k, x, double)
 
 
 def _rounded(k: Arithmetic, terms: tuple[Value, Value]) -> Value:
