@@ -100,8 +100,8 @@ BARS: Final = (
         least=12,
     ),
     Bar(
-        label="tutorial step, data sent",
-        figure="server, tutorial step, data sent, p50 us",
+        label="tutorial step, data sent, by doorbell",
+        figure="server, tutorial step, data sent, doorbell, p50 us",
         unit="us",
         most=500,
         echo="",
