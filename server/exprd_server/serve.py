@@ -155,7 +155,11 @@ class Server:
         return wait(self._settings.drain_seconds)
 
     def stop(self, grace: float | None = None) -> None:
-        """Refuses new calls, waits for running ones up to the grace, ends the engine."""
+        """Refuses new calls, waits for running ones up to the grace, ends the engine.
+
+        Raises:
+            LimitExceeded: the disk does not take what was answered before it was written.
+        """
         self._ended.set()
         self._health.enter_graceful_shutdown()
         seconds = self._settings.grace_seconds if grace is None else grace
@@ -166,10 +170,11 @@ class Server:
             tenant.sessions.end()
         self._doorbell.close(seconds)
         stopping.wait()
-        for _, tenant in self._tenants.each():
-            tenant.engine.cancel_all()
-            tenant.engine.close()
-        self._closing.close()
+        with contextlib.ExitStack() as ends:  # each has its turn, whatever another raises
+            ends.callback(self._closing.close)
+            for _, tenant in self._tenants.each():
+                ends.callback(tenant.engine.close)
+                tenant.engine.cancel_all()
         self._log.info("stopped")
 
     def hurry(self) -> None:
@@ -280,10 +285,10 @@ def serve_until_signalled(server: Server, announce: Callable[[str], None]) -> No
         signals.wait()
         hurried = server.drain(signals.wait)
         # The stop runs beside this thread, which alone can notice the second signal.
-        stopping = threading.Thread(target=server.stop, name="exprd-stop")
-        stopping.start()
-        while stopping.is_alive() and not hurried:
-            hurried = signals.wait(_JOIN_SECONDS)
-        if hurried:
-            server.hurry()
-        stopping.join()
+        with ThreadPoolExecutor(1, "exprd-stop") as pool:
+            stopping = pool.submit(server.stop)
+            while not stopping.done() and not hurried:
+                hurried = signals.wait(_JOIN_SECONDS)
+            if hurried:
+                server.hurry()
+        stopping.result()

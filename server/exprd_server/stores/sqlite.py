@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from exprd_compiler.errors import CompilerBug, ExprdError
+from exprd_compiler.errors import CompilerBug, ExprdError, LimitExceeded
 from exprd_server.policy import ALWAYS
 from exprd_server.store import Incarnation
 from exprd_server.stores.batch import Dirty, Patch, call_row
@@ -262,7 +262,11 @@ class SqliteStore:
         self._finish(waiting)
 
     def close(self) -> None:
-        """Writes what is left, ends the run in order, gives the directory up."""
+        """Writes what is left, ends the run in order, gives the directory up.
+
+        Raises:
+            LimitExceeded: the disk does not take what was answered before it was written.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -272,6 +276,12 @@ class SqliteStore:
         self._closed = True
         try:
             self._write_next()
+            if self._fault is not None and self._acknowledged > self._durable:
+                raise LimitExceeded(
+                    f"{self._acknowledged - self._durable} answered commits are lost:"
+                    f" {self._fault.message}",
+                    hint="what is on disk is whole; `exprd state checkpoint` saves a running state",
+                )
             if not self._dirty:
                 self._database.end_run()
         finally:
