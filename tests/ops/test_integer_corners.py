@@ -60,6 +60,23 @@ def test_quotients_over_the_whole_range(
         assert apply(run_graph, "mod", a, b) == list(map(int, a % b))
 
 
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+@pytest.mark.parametrize("bits", [3, 52, 53, 54, 63])
+def test_quotients_of_wide_numbers_are_exact(
+    bits: int, dtype: str, run_graph: RunGraph, rng: np.random.Generator
+) -> None:
+    """Whether or not a vector of them fits into floats, and next to where the quotient changes."""
+    b = rng.integers(1, np.uint64(1) << rng.integers(1, bits + 1, 200, "uint64"), dtype="uint64")
+    near = rng.integers(0, 2**bits // b, dtype="uint64", endpoint=True) * b
+    a = np.minimum(near + rng.integers(-1, 2, 200).astype("uint64"), 2**bits - 1).astype(dtype)
+    b = b.astype(dtype)
+    if dtype == "int64":
+        a, b = a * rng.choice((-1, 1), 200), b * rng.choice((-1, 1), 200)
+    wanted = [divmod(int(x), int(y)) for x, y in zip(a, b, strict=True)]
+    assert apply(run_graph, "int_div", a, b) == [quotient for quotient, _ in wanted]
+    assert apply(run_graph, "mod", a, b) == [rest for _, rest in wanted]
+
+
 @pytest.mark.parametrize("dtype", INTEGERS)
 def test_shifts_beyond_the_width(dtype: str, run_graph: RunGraph) -> None:
     bits = BITS[dtype]

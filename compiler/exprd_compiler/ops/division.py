@@ -30,7 +30,9 @@ def _integer_div(k: Any, a: Any, b: Any) -> Any:
     if a.dtype.startswith("uint"):
         return quotient
     lower = k.sub(quotient, k.const(1, a.dtype))
-    return k.select(_signs_differ(k, k.rem(a, b), b), lower, quotient)
+    rest = k.sub(a, k.mul(quotient, b))  # a second division would take longer
+    rounded_up = k.and_(_signs_differ(k, rest, b), k.compare("ne", b, k.const(0, b.dtype)))
+    return k.select(rounded_up, lower, quotient)
 
 
 def _integer_mod(k: Any, a: Any, b: Any) -> Any:

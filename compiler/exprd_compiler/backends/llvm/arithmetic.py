@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from exprd_compiler.backends.llvm import complex as complex_
 from exprd_compiler.backends.llvm import conversion
+from exprd_compiler.backends.llvm.control import branched
 from exprd_compiler.backends.llvm.text import Value, constant
 from exprd_compiler.backends.llvm.types import (
     SCALARS,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from exprd_compiler.backends.llvm.text import FunctionText
+
+_WHOLE: Final = 1 << 53  # below it, float64 has all whole numbers
 
 # Predicate -> (float, signed, unsigned). `ne` alone is true for NaN, as in numpy.
 _PREDICATES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
@@ -277,16 +280,38 @@ class Arithmetic:
         zero = self.compare("eq", b, self.like(0, b))
         unsafe = self.or_(zero, self._overflows(a, b)) if signed else zero
         safe = self.select(unsafe, self.like(1, b), b)
-        narrow = a.lanes > 1 and bit_width(a.dtype) <= 32
-        divide = self._divided_as_floats if narrow else self._divided
+        if a.lanes == 1:
+            divide = self._divided
+        else:
+            narrow = bit_width(a.dtype) <= 32
+            divide = self._divided_as_floats if narrow else self._divided_if_large
         return self.select(zero, self.like(0, a), divide(name, a, safe))
 
     def _divided(self, name: str, a: Value, b: Value) -> Value:
         return self._binary(("s" if is_signed(a.dtype) else "u") + name, a, b)
 
+    def _divided_if_large(self, name: str, a: Value, b: Value) -> Value:
+        """As floats where all lanes are whole numbers of float64, which they nearly always are."""
+        most = self.like(_WHOLE, a)
+        far = [self._binary("add", x, most) if is_signed(x.dtype) else x for x in (a, b)]
+        bound = 2 * _WHOLE if is_signed(a.dtype) else _WHOLE
+        outside = self._emit(
+            f"icmp ugt {far[0].type} {self.or_(*far).text}, {self.like(bound - 1, a).text}",
+            "bool",
+            a.lanes,
+        )
+        some = self.function.call(f"llvm.vector.reduce.or.v{a.lanes}i1", "bool", outside)
+        (result,) = branched(
+            self.function,
+            some,
+            lambda: (self._divided(name, a, b),),
+            lambda: (self._divided_as_floats(name, a, b),),
+        )
+        return result
+
     def _divided_as_floats(self, name: str, a: Value, b: Value) -> Value:
         # Vectors have no integer division. a / b is whole or at least 1 / b away from it, which is
-        # more than rounding can bridge: 24 bits are enough for 16 of them, 53 for 32.
+        # more than rounding can bridge: 24 bits are enough for 16 of them, 53 for as many.
         wide = "float32" if bit_width(a.dtype) <= 16 else "float64"
         quotient = self._binary("fdiv", self.cast(a, wide), self.cast(b, wide))
         opcode = "fptosi" if is_signed(a.dtype) else "fptoui"
