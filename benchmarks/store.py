@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from exprd_server.stores.folder import StateFolder
 from exprd_server.stores.sqlite import SqliteStore
 from exprd_server.values import Durability, ExecuteReply
 
-STEPS = 200
+STEPS, WARM = 200, 60
 TENSORS, WORDS = 10, 8192  # of 64 KiB each
 LARGE = (2_000, 62_500)  # 1 GB of float64, in rows of 500 kB
 MEDIUM = (200, 62_500)
@@ -81,14 +82,21 @@ def raw_syncs(folder: Path) -> list[float]:
         os.close(handle)
 
 
-def bare_steps(folder: Path) -> list[float]:
-    """Seconds of the same ten values in SQLite alone: one table, no checksums, no records."""
+def drawn() -> list[list[np.ndarray]]:
+    """New values for every step."""
     rng = np.random.default_rng(0)
+    count = WARM + STEPS
+    return [[rng.standard_normal(WORDS) for _ in range(TENSORS)] for _ in range(count)]
+
+
+@contextmanager
+def bare(folder: Path) -> Generator[Callable[[int], None]]:
+    """A commit of the same ten values in SQLite alone: one table, no checksums, no records."""
     connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
     for pragma in ("page_size=8192", "journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute("CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB)")
-    values = [[rng.standard_normal(WORDS) for _ in range(TENSORS)] for _ in range(STEPS)]
+    values = drawn()
 
     def commit(step: int) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -97,19 +105,19 @@ def bare_steps(folder: Path) -> list[float]:
         connection.execute("COMMIT")
 
     try:
-        return [taken(functools.partial(commit, step)) for step in range(STEPS)]
+        yield commit
     finally:
         connection.close()
 
 
-def steps(folder: Path, policy: Policy) -> list[float]:
-    """Seconds of a commit of ten tensors of 64 KiB and a call record."""
-    rng = np.random.default_rng(0)
+@contextmanager
+def ours(folder: Path, policy: Policy) -> Generator[Callable[[int], None]]:
+    """A commit of ten tensors of 64 KiB and a call record."""
     store = SqliteStore(StateFolder(folder / f"steps-{policy}"), policy)
     names = [f"w{k}" for k in range(TENSORS)]
     for name in names:
-        store.create(variable(name, rng.standard_normal(WORDS)))
-    values = [[rng.standard_normal(WORDS) for _ in names] for _ in range(STEPS)]
+        store.create(variable(name, np.zeros(WORDS)))
+    values = drawn()
     reply = ExecuteReply(outputs=(np.asarray(1.0),))
 
     def commit(step: int) -> None:
@@ -119,9 +127,26 @@ def steps(folder: Path, policy: Policy) -> list[float]:
         store.forget("c", step)
 
     try:
-        return [taken(functools.partial(commit, step)) for step in range(STEPS)]
+        yield commit
     finally:
         store.close()
+
+
+def steps(folder: Path) -> dict[str, list[float]]:
+    """Seconds of steps, SQLite's and ours in turn, so that the disk is the same for both.
+
+    The first ones are not counted: until a log has been full once, its file grows, and the disk has
+    more to do.
+    """
+    found: dict[str, list[float]] = {"bare SQLite": [], "always": [], "interval=1": []}
+    with bare(folder) as peer, ours(folder, ALWAYS) as always:
+        for step in range(WARM + STEPS):
+            found["bare SQLite"].append(taken(functools.partial(peer, step)))
+            found["always"].append(taken(functools.partial(always, step)))
+    with ours(folder, Policy(1.0)) as interval:
+        for step in range(WARM + STEPS):
+            found["interval=1"].append(taken(functools.partial(interval, step)))
+    return {f"step of 10 x 64 KiB, {kind}": seconds[WARM:] for kind, seconds in found.items()}
 
 
 def restart(folder: Path, shape: tuple[int, int]) -> dict[str, float]:
@@ -166,9 +191,7 @@ def main() -> None:
         folder = Path(name)
         timed = {
             "raw write and fdatasync of 4 KiB": raw_syncs(folder),
-            "step of 10 x 64 KiB, bare SQLite": bare_steps(folder),
-            "step of 10 x 64 KiB, always": steps(folder, ALWAYS),
-            "step of 10 x 64 KiB, interval=1": steps(folder, Policy(1.0)),
+            **steps(folder),
         }
         for label, seconds in timed.items():
             p50, p99 = statistics.median(seconds), sorted(seconds)[int(len(seconds) * 0.99)]

@@ -170,13 +170,15 @@ class Dirty:
 def _rows(
     uuid: str, variable: StoredVariable | None, touched: Touched, journal: Journal | None
 ) -> VariableRows:
+    if journal is None:
+        return VariableRows(uuid, variable, ranges=touched.ranges)
     chunks = {
         index: data
         for patch in touched.patches.values()
         for index, data in zip(patch.due.chunks, patch.chunks, strict=True)
     }
-    if touched.whole or journal is None:
-        behind = frozenset(chunks) | (journal.behind if journal is not None else frozenset())
+    if touched.whole:
+        behind = journal.behind.union(chunks)
         return VariableRows(uuid, variable, ranges=touched.ranges, behind=behind)
     packed = b"".join([patch.packed for patch in touched.patches.values()])
     return VariableRows(

@@ -96,6 +96,9 @@ class Database:
         self._floors: set[str] = set()
         self._entries: set[EntryKey] = set()
         self._patches = 0
+        # Rows to be changed, collected: one statement for all costs less than one for each.
+        self._updated: list[tuple[int, str, int, int]] = []
+        self._rewritten: list[tuple[bytes, Bytes, int]] = []
         self._next = 1
         self._run: Run | None = None
         self._broken = False
@@ -170,6 +173,8 @@ class Database:
         return self._calls, self._floors, self._entries
 
     def _write(self, batch: Batch, staged: dict[str, Row | None]) -> Run:
+        self._updated.clear()
+        self._rewritten.clear()
         for rows in batch.variables:
             if rows.variable is None:
                 self._delete(rows.uuid, staged)
@@ -177,6 +182,10 @@ class Database:
                 self._put(rows.variable, rows, staged)
             else:
                 self._patch(rows.variable, rows, staged)
+        many = self.connection.executemany
+        many("UPDATE variables SET version = ?, shape = ?, crc = ? WHERE id = ?", self._updated)
+        many("UPDATE chunks SET crc = ?, data = ? WHERE id = ?", self._rewritten)
+        self._rewritten.clear()  # they refer to values
         self._write_calls(batch)
         self._write_floors(batch)
         self._write_entries(batch)
@@ -238,10 +247,7 @@ class Database:
         """Writes the row of a variable; only what has changed, which spares its index by uuid."""
         if row is not None and row.head.fits(variable):
             head = row.head
-            self._execute(
-                "UPDATE variables SET version = ?, shape = ?, crc = ? WHERE id = ?",
-                (*head.rest(variable), head.number),
-            )
+            self._updated.append((*head.rest(variable), head.number))
             return head
         if row is None:
             number, self._next = self._next, self._next + 1  # never given out again
@@ -263,9 +269,7 @@ class Database:
         if new:
             self._execute("INSERT INTO chunks VALUES (?, ?, ?)", (base + index, crc, data))
         else:
-            self._execute(
-                "UPDATE chunks SET crc = ?, data = ? WHERE id = ?", (crc, data, base + index)
-            )
+            self._rewritten.append((crc, data, base + index))
         self.chunks_written += 1
 
     def _delete(self, uuid: str, staged: dict[str, Row | None]) -> None:

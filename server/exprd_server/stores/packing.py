@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -43,6 +43,14 @@ _CLASSES: Final[Mapping[str, type[Any]]] = MappingProxyType(
         for cls in (Durability, EventCount, ExecuteReply, SetReply, TensorType, VariableInfo)
     }
 )
+_FIELDS: Final[Mapping[type[Any], tuple[str, ...]]] = MappingProxyType(
+    {
+        cls: tuple(field.name for field in fields(cls))
+        for cls in _CLASSES.values()
+        if is_dataclass(cls)
+    }
+)
+_SIMPLE: Final = frozenset({bool, int, float, str, type(None)})
 
 
 def pack_reply(reply: Reply | None) -> bytes | None:
@@ -86,9 +94,9 @@ def unpack_reply(data: bytes | None) -> Reply | None:
 
 
 def _plain(value: Any, arrays: list[NDArray[Any]]) -> Any:
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
     kind: type[Any] = value.__class__
+    if kind in _SIMPLE or isinstance(value, float):
+        return value
     if issubclass(kind, tuple):
         return [_plain(item, arrays) for item in value]
     if issubclass(kind, np.ndarray | np.generic):
@@ -102,7 +110,7 @@ def _plain(value: Any, arrays: list[NDArray[Any]]) -> Any:
         return {"enum": name, "value": value.value}
     return {
         "class": name,
-        "fields": {f.name: _plain(getattr(value, f.name), arrays) for f in fields(value)},
+        "fields": {name: _plain(getattr(value, name), arrays) for name in _FIELDS[kind]},
     }
 
 
