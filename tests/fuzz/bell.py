@@ -7,7 +7,6 @@ import os
 import socket
 import threading
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 
@@ -33,11 +32,6 @@ _KINDS = (
 )
 
 
-@cache
-def _watch() -> Watch:
-    return Watch()
-
-
 @dataclass
 class _Line:
     """A connection, the thread that serves its far end, and what that ended with."""
@@ -45,13 +39,14 @@ class _Line:
     client: str
     near: socket.socket
     far: socket.socket
+    watch: Watch = field(default_factory=Watch)
     ended: list[BaseException] = field(default_factory=list)
 
     def serve(self) -> None:
         here = world()
         settings, log = Settings(limits=LIMITS), make_logger(io.StringIO())
         try:
-            BellConnection(self.far, self.client, here.engine, settings, _watch(), log).serve()
+            BellConnection(self.far, self.client, here.engine, settings, self.watch, log).serve()
         except (BrokenFrame, OSError, AssertionError) as error:
             self.ended.append(error)
         except BaseException as error:
@@ -94,6 +89,7 @@ def frames(source: Source) -> None:
     finally:
         near.close()
         thread.join(SECONDS)
+        line.watch.close()
         world().engine.end_lease(line.client)
     assert not thread.is_alive(), "the connection did not end"
     for error in line.ended:

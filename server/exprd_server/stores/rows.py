@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _NUMBERS: Final = 1 << (63 - PATCH_BITS)
+_AXES: Final = 32  # as on the wire
 _LARGEST: Final = CHUNK_BYTES << POSITION_BITS  # what the ids of chunks can count
 
 
@@ -142,8 +143,12 @@ def _described(
         shape=tuple(json.loads(shape)),
     )
     sound = all(type(extent) is int and extent >= 0 for extent in found.shape)
-    if not sound or not 0 < number < _NUMBERS or found.nbytes > _LARGEST:
+    if not sound or not 0 < number < _NUMBERS or found.type.ndim != len(found.shape):
         raise ValueError("no such variable")
+    # No extent of 0 excuses an absurd one beside it, which numpy would refuse.
+    whole = math.prod(max(extent, 1) for extent in found.shape)
+    if len(found.shape) > _AXES or whole * numpy_dtype(dtype).itemsize > _LARGEST:
+        raise ValueError("no such value")
     return found
 
 
