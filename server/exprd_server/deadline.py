@@ -89,6 +89,10 @@ class Deadline:
         """Seconds left, at least 0."""
         return max(0.0, self._end - self._clock())
 
+    def is_over(self) -> bool:
+        """Whether `check` would raise."""
+        return self._wish.cancelled or self._clock() >= self._end
+
     def check(self, stage: str) -> None:
         """Returns if the call may go on.
 

@@ -28,8 +28,7 @@ from exprd_server.calls import (
     digest_of_call,
     is_fixed,
 )
-from exprd_server.deadline import check
-from exprd_server.locks import Hold
+from exprd_server.locks import Hold, in_order
 from exprd_server.unpublished import Unpublished
 from exprd_server.values import Delivery, ExecuteReply, VariableRef
 
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from exprd_server.calls import Runner
     from exprd_server.deadline import Deadline
     from exprd_server.functions import Function
+    from exprd_server.locks import Order
     from exprd_server.policy import Policy
     from exprd_server.replay import Attempt, ReplayWindow
     from exprd_server.settings import Limits
@@ -85,6 +85,20 @@ class _Step(NamedTuple):
     outputs: Sequence[Array]
     updates: tuple[tuple[Variable, Array | Patch], ...]
     met: Sequence[EventCount]
+
+
+class _Same(NamedTuple):
+    """What is the same in every step.
+
+    Attributes:
+        variables: bound ones, then those that are inputs.
+        order: of the locks of a step.
+        inputs: their values; None when some are variables, whose values differ.
+    """
+
+    variables: tuple[Variable, ...]
+    order: Order
+    inputs: Sequence[Array] | None
 
 
 class Repeater:
@@ -147,33 +161,35 @@ class Repeater:
             return self._variables.commit(updates, record, policy)
         return ()
 
+    def same(self, function: Function, call: ExecuteCall) -> _Same:
+        """What is the same in every step."""
+        referred = [self._variables.find(x.uuid) for x in call.inputs if isinstance(x, VariableRef)]
+        variables = (*function.variables, *referred)
+        read = [v for v in variables if not is_fixed(v)]
+        order = in_order(function.written, read) if function.written else ()
+        inputs = None if referred else self._runner.inputs_of(function, call, ())
+        return _Same(variables, order, inputs)
+
     def compute(
         self,
         function: Function,
         call: ExecuteCall,
+        same: _Same,
         deadline: Deadline | None,
         unpublished: Unpublished | None,
     ) -> _Step:
         """Runs native code on what is published, or on what replaces it, under the locks."""
-        bound = function.variables
-        referred = [self._variables.find(x.uuid) for x in call.inputs if isinstance(x, VariableRef)]
-        held = bool(function.written)
-        values: Sequence[Array] = self._variables.snapshot((*bound, *referred), held=held).values
+        bound, held = len(function.variables), bool(function.written)
+        values: Sequence[Array] = self._variables.snapshot(same.variables, held=held).values
         if unpublished is not None:
-            values = unpublished.over((*bound, *referred), values)
-        inputs = self._runner.inputs_of(function, call, values[len(bound) :])
-        results, met = function.compiled.run([*inputs, *values[: len(bound)]], deadline)
+            values = unpublished.over(same.variables, values)
+        inputs = same.inputs
+        if inputs is None:
+            inputs = self._runner.inputs_of(function, call, values[bound:])
+        results, met = function.compiled.run([*inputs, *values[:bound]], deadline)
         count = len(function.graph.outputs)
         updates = tuple(zip(function.written, results[count:], strict=True))
         return _Step(results[:count], updates, met)
-
-    def hold(self, function: Function, call: ExecuteCall, deadline: Deadline | None) -> Hold:
-        """The locks of one step: those of a call."""
-        if not function.written:
-            return Hold((), (), deadline)
-        referred = [self._variables.find(x.uuid) for x in call.inputs if isinstance(x, VariableRef)]
-        read = [v for v in (*function.variables, *referred) if not is_fixed(v)]
-        return Hold(function.written, read, deadline)
 
     def check_versions(self, function: Function, call: ExecuteCall, *, held: bool) -> None:
         """Returns if the variables are at the versions that the caller expects at the start."""
@@ -222,6 +238,7 @@ class _Loop:
         self._job = job
         self._deadline = deadline
         self._attempt = attempt
+        self._same = repeater.same(function, job.call)
         self._kept: list[Sequence[Array]] = []
         self._met: dict[tuple[str, str, int], EventCount] = {}
         self._unpublished = Unpublished() if job.once else None
@@ -262,11 +279,15 @@ class _Loop:
     def _made(self, step: int) -> tuple[Sequence[Array], ExecuteReply | None]:
         repeater, job, deadline = self._repeater, self._job, self._deadline
         with nullcontext() if job.once else self._locks():
-            check(deadline, f"step {step}")
-            found = repeater.compute(self._function, job.call, deadline, self._unpublished)
+            if deadline is not None and deadline.is_over():
+                deadline.check(f"step {step}")
+            found = repeater.compute(
+                self._function, job.call, self._same, deadline, self._unpublished
+            )
             if self._unpublished is not None:
                 self._unpublished.take(found.updates, found.outputs)
-            check(deadline, f"step {step} was committed")
+            if deadline is not None and deadline.is_over():
+                deadline.check(f"step {step} was committed")
             if found.met:
                 self._note(found.met)
             if job.stacked:
@@ -302,7 +323,7 @@ class _Loop:
             attempt.committed(record)
 
     def _locks(self) -> Hold:
-        return self._repeater.hold(self._function, self._job.call, self._deadline)
+        return Hold.prepared(self._same.order, self._deadline)
 
     def _is_last(self, outputs: Sequence[Array]) -> bool:
         until = self._job.until
