@@ -46,6 +46,10 @@ if TYPE_CHECKING:
     from exprd_server.variables import Snapshot, Variable, VariableTable
 
 
+# an enum is asked for its members slowly
+_AUTO, _INLINE, _KEEP = Delivery.AUTO, Delivery.INLINE, Delivery.KEEP
+
+
 class _Run(NamedTuple):
     """What one execution of native code gave."""
 
@@ -76,7 +80,7 @@ class Runner:
     ) -> ExecuteReply:
         """Runs a function once, or gives the answer of the earlier run of this call."""
         # A call without effect is not recorded: to run it again is to get its answer again.
-        effect = function.written or Delivery.KEEP in call.deliveries
+        effect = function.written or _KEEP in call.deliveries
         with self.calls.running(call.client_id, call.call_id, deadline):
             if call.call_id is None or not effect:
                 return self._execute(function, call, deadline, None)
@@ -241,7 +245,7 @@ class Runner:
             room = call.reply_bytes
         for value in values:
             room -= value.nbytes
-        return room >= 0 and (call.delivery is Delivery.AUTO or call.delivery is Delivery.INLINE)
+        return room >= 0 and (call.delivery is _AUTO or call.delivery is _INLINE)
 
     def withdraw(self, outputs: Sequence[OutputValue]) -> None:
         """Frees the outputs that were kept for a caller who does not get them."""

@@ -6,7 +6,6 @@ module sees a wire message, and every refusal is one of the documented errors.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -58,6 +57,7 @@ _DURABILITIES: Final[Mapping[int, Durability | None]] = MappingProxyType(
         WireDurability.DURABILITY_CONSTANT: Durability.CONSTANT,
     }
 )
+_AUTO: Final = Delivery.AUTO  # an enum is asked for its members slowly
 # What an answer needs beside its arrays: names, shapes, timings.
 _REPLY_MARGIN: Final = 1 << 16
 _CANCELLED: Final = 1024  # numbers of calls that one request may name
@@ -114,7 +114,7 @@ def _execute_call(
         handle=request.handle,
         inputs=_inputs(request.inputs),
         deliveries=tuple(map(delivery, deliveries)) if deliveries else (),
-        delivery=Delivery.AUTO,
+        delivery=_AUTO,
         call_id=identity,
         client_id=identity.client_id if identity else "",
         expected=tuple((e.uuid, e.version) for e in expected) if expected else (),
@@ -129,14 +129,14 @@ def batch_calls(request: wire.ExecuteBatchRequest, limits: Limits) -> Iterator[E
     whole = ExecuteCall(
         handle=request.handle,
         deliveries=tuple(map(delivery, request.deliveries)),
-        delivery=Delivery.AUTO,
+        delivery=_AUTO,
         client_id=identity.client_id if identity else "",
         reply_bytes=reply_bytes(limits),
         expected_incarnation=request.expected_incarnation,
     )
     for position, item in enumerate(request.items):
-        number = None if identity is None else replace(identity, seq=identity.seq + position)
-        yield replace(whole, inputs=_inputs(item.inputs), call_id=number)
+        number = None if identity is None else identity._replace(seq=identity.seq + position)
+        yield whole._replace(inputs=_inputs(item.inputs), call_id=number)
 
 
 def repeat_call(request: wire.RepeatRequest, limits: Limits) -> RepeatCall:
