@@ -107,6 +107,7 @@ class CallStream:
         self._progress = False  # whether this stream has answered anything
         self._runs = False
         self._kept = 0
+        self._draining = 0  # threads in `drain`
         self._closed = False
 
     # ---- for callers
@@ -150,7 +151,9 @@ class CallStream:
     def drain(self) -> None:
         """Returns when everything submitted so far is answered."""
         with self._changed:
+            self._draining += 1
             self._changed.wait_for(lambda: not (self._queued or self._sent or self._settling))
+            self._draining -= 1
 
     def close(self) -> None:
         """Ends the stream; what was not answered fails."""
@@ -295,7 +298,8 @@ class CallStream:
                 self._unwanted.difference_update(seqs)
             self._settling = False
             self._healing = self._healing and bool(self._sent)
-            self._changed.notify_all()
+            if self._queued or self._draining:  # else nobody waits for this
+                self._changed.notify_all()
 
     def _claimed(self, response: wire.SessionResponse) -> list[tuple[_Call, wire.CallOutcome]]:
         """The calls of a frame of answers, the last first; nobody else settles them now."""
