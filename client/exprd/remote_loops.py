@@ -16,9 +16,9 @@ import exprd_proto as wire
 from exprd.calls import CallIds
 from exprd.connection import Connection, are_large, written_inputs
 from exprd.futures import Future
+from exprd.gathering import Gathering, item_error
 from exprd.healing import Healer, Needs
 from exprd.looping import Given, RepeatJob, kept_of
-from exprd.statuses import error_of_detail
 from exprd.streaming import CallStream, Request
 from exprd.transport import BufferRef, InputValue
 from exprd_compiler.errors import DeadlineExceeded, ExprdError, UnknownHandle
@@ -37,11 +37,27 @@ T = TypeVar("T")
 R = TypeVar("R", covariant=True)
 
 
+class Pending(Protocol[R]):
+    """An answer that is to come."""
+
+    def result(self) -> R:
+        """It, when it is there."""
+        ...
+
+    def cancel(self) -> object:
+        """Breaks the call off, if it still runs."""
+        ...
+
+
 class Method(Protocol[R]):
     """A unary method whose requests are bytes already."""
 
     def __call__(self, request: bytes, /, *, timeout: float) -> R:
         """The answer."""
+        ...
+
+    def future(self, request: bytes, /, *, timeout: float) -> Pending[R]:
+        """The answer that is to come."""
         ...
 
 
@@ -214,57 +230,73 @@ class RemoteLoops:
         keep: bool = False,
     ) -> Sequence[Given]:
         """Runs a function over several lists of inputs, with as few messages as they fit into."""
-        found: list[Given] = []
+        gathering = Gathering(self._line.given, self._noted, keep=keep)
         deliveries = _kept(outputs) if keep else ()
+        done = 0
         try:
-            while (start := len(found)) < len(items):
-                part = items[start : start + max(1, _fitting(items, start))]
-                with contextlib.ExitStack() as stack:
-                    ready = [stack.enter_context(self._line.sending(item)) for item in part]
-                    self._part(handle, ready, deliveries, found)
+            while done < len(items):
+                part = items[done : done + max(1, _fitting(items, done))]
+                outcomes = self._part(handle, part, deliveries, done, gathering)
+                done += len(outcomes)
+                gathering.add(outcomes)
+                if outcomes[-1].HasField("failure"):
+                    break
+            return gathering.finish()
         except ExprdError:
-            if kept := kept_of(found):
+            if kept := kept_of(gathering.found):
                 self._connection.free(kept)
             raise
-        return found
 
     def _part(
         self,
         handle: str,
         items: Sequence[Sequence[InputValue]],
         deliveries: Sequence[int],
-        found: list[Given],
-    ) -> None:
-        """Adds what some items give, as many as one answer has."""
-        line, connection, start = self._line, self._connection, len(found)
-        parts: list[framing.Part] = [framing.text_field(1, handle)]
-        if deliveries:
-            parts.append(framing.field(3, bytes(deliveries)))
-        parts += [framing.field(2, framing.joined(written_inputs(1, item))) for item in items]
-        needs = _needs(handle, [value for item in items for value in item])
-        with line.ids.calls(len(items)) as call_id:
+        start: int,
+        gathering: Gathering,
+    ) -> Sequence[wire.CallOutcome]:
+        """What some items give, as many as one answer has; meanwhile those before are read."""
+        line, connection = self._line, self._connection
+        with contextlib.ExitStack() as stack:
+            if any(map(are_large, items)):
+                items = [stack.enter_context(line.sending(item)) for item in items]
+            parts: list[framing.Part] = [_head(handle)]
+            if deliveries:
+                parts.append(framing.field(3, bytes(deliveries)))
+            parts += [framing.field(2, framing.joined(written_inputs(1, item))) for item in items]
+            call_id = stack.enter_context(line.ids.calls(len(items)))
             number = framing.field(4, call_id.SerializeToString())
 
             def attempt() -> wire.ExecuteBatchResponse:
                 named = framing.text_field(16, line.healer.incarnation)
                 data = framing.joined((*parts, number, named))
-                reply = connection.rider.call(lambda left: self._batch(data, timeout=left))
+                reply = connection.rider.call(lambda left: self._asked(data, left, gathering))
                 line.count(len(data), reply.ByteSize())
                 last = reply.outcomes[-1]
                 if last.failure.detail.kind == UnknownHandle.__name__:
-                    raise _item_error(last, start + len(reply.outcomes) - 1)
+                    raise item_error(last, start + len(reply.outcomes) - 1)
                 return reply
 
+            needs = _needs(handle, [value for item in items for value in item])
             try:
-                reply = line.healed(needs, attempt)
+                return line.healed(needs, attempt).outcomes
             except KeyboardInterrupt:
                 connection.stop(*range(call_id.seq, call_id.seq + len(items)))
                 raise
-        for position, outcome in enumerate(reply.outcomes, start):
-            if outcome.HasField("failure"):
-                raise _item_error(outcome, position)
-            self._noted(outcome.response)
-            found.append(line.given(outcome.response, keep=bool(deliveries)))
+
+    def _asked(
+        self, data: bytes, timeout: float, gathering: Gathering
+    ) -> wire.ExecuteBatchResponse:
+        """The answer to a batch; while it is made, what was answered before is gathered."""
+        if not gathering.waits:
+            return self._batch(data, timeout=timeout)
+        asked = self._batch.future(data, timeout=timeout)
+        try:
+            gathering.gather()
+            return asked.result()
+        except BaseException:
+            asked.cancel()
+            raise
 
     # ---- repetitions
     def repeat(
@@ -358,12 +390,6 @@ def _kept(outputs: int) -> list[int]:
 def _needs(handle: str, values: Sequence[InputValue]) -> Needs:
     names = tuple([x.handle for x in values if isinstance(x, BufferRef)])
     return Needs(functions=(handle,), buffers=names)
-
-
-def _item_error(outcome: wire.CallOutcome, position: int) -> Exception:
-    error = error_of_detail(outcome.failure.detail)
-    error.fields = {**error.fields, "item": str(position)}
-    return error
 
 
 def _fitting(items: Sequence[Sequence[InputValue]], start: int) -> int:
