@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import exprd
 import exprd.tensor as T
 from exprd import function, shared
 from exprd.errors import CallError, IndexOutOfRange, StateRolledBack
+from exprd_server.cli import main
+from exprd_server.stores.checkpoints import Checkpoints
 from tests.client.restarts import KillAt, RestartableServer
 
 Start = Callable[..., RestartableServer]
@@ -189,3 +192,38 @@ def test_a_repetition_over_a_kill_is_made_once(start: Start) -> None:
         assert (count.get_value(), count.version) == (2000, 2)
     assert server.starts == 2
     assert steps.count(20) == 2  # nothing was left of the first attempt
+
+
+# ---- rows of a table
+
+
+def test_rows_that_were_written_over_a_kill_are_those_of_an_uninterrupted_run(
+    start: Start, tmp_path, rng
+) -> None:
+    """In place, in a journal beside the chunks, in checkpoints, and sound in the end."""
+    server = start()
+    rows = [rng.integers(0, 2048, 20) for _ in range(60)]
+    expected = np.zeros((2048, 256), "float32")
+    for index in rows:
+        np.add.at(expected, index, np.float32(1))
+    with exprd.connect(server.target), KillAt(server, 30) as tell:
+        table = shared(np.zeros((2048, 256), "float32"), "table", durability="durable")
+        i = T.lvector("i")
+        add = function([i], [], updates=[(table, T.inc_subtensor(table[i], np.float32(1)))])
+        for number, index in enumerate(rows):
+            tell(number)
+            add(index)
+        np.testing.assert_array_equal(table.get_value(), expected)
+        assert state("checkpoint", "c", "--target", server.target) == 0
+    assert (server.starts, server.stop()) == (2, 0)
+    folder = tmp_path / "state"
+    assert state("check", "--state", str(folder)) == 0
+    assert state("get", "table", "--state", str(folder), "-o", str(tmp_path / "t.npy")) == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "t.npy"), expected)
+    (kept,) = Checkpoints(folder / "checkpoints").read("c")
+    np.testing.assert_array_equal(kept.value, expected)
+
+
+def state(*words: str) -> int:
+    """The exit status of `exprd state`."""
+    return CliRunner().invoke(main, ["state", *words]).exit_code
