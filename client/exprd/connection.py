@@ -294,8 +294,9 @@ class Connection:
 
 
 def durability_of(info: wire.VariableInfo) -> str:
-    """How long a variable lasts, in the client's words."""
-    return next(name for name, number in _DURABILITY.items() if number == info.durability)
+    """How long a variable lasts, in the client's words; "default" for one of a later server's."""
+    known = {number: name for name, number in _DURABILITY.items()}
+    return known.get(info.durability, "default")
 
 
 def are_large(values: Sequence[InputValue]) -> bool:
