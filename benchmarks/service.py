@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +29,8 @@ from benchmarks.harness import machine
 
 ROWS, FEATURES = 400, 784
 ROUNDS = 5
+CALLERS = 64
+SMALL = bytes(64)
 BULK = 256 << 20
 METHOD = "/echo.Echo/"
 LARGE = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
@@ -55,7 +59,7 @@ def echo(target: str) -> None:
     """Serves the echo until its standard input ends."""
     from concurrent.futures import ThreadPoolExecutor
 
-    server = grpc.server(ThreadPoolExecutor(16), options=LARGE)
+    server = grpc.server(ThreadPoolExecutor(CALLERS), options=LARGE)
     server.add_generic_rpc_handlers((_Echo(),))
     server.add_insecure_port(target)
     server.start()
@@ -87,13 +91,19 @@ def _process(*arguments: str) -> Iterator[None]:
 
 
 # ---- measuring
-def _percentiles(call: Callable[[], object], count: int) -> tuple[float, float]:
-    """Median and 99th percentile of the seconds of a call."""
+def _times(call: Callable[[], object], count: int) -> list[float]:
+    """The seconds of each of so many calls."""
     times = []
     for _ in range(count):
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
+    return times
+
+
+def _percentiles(call: Callable[[], object], count: int) -> tuple[float, float]:
+    """Median and 99th percentile of the seconds of a call."""
+    times = _times(call, count)
     return float(np.percentile(times, 50)), float(np.percentile(times, 99))
 
 
@@ -113,6 +123,44 @@ class Figures:
         middle, tail = _percentiles(call, count)
         self.add(f"{name}, p50 us", middle * 1e6)
         self.add(f"{name}, p99 us", tail * 1e6)
+
+    def beside(self, names: tuple[str, str], calls: tuple[Any, Any], count: int = 100) -> None:
+        """Notes one round of a call beside another, in turns, and how much longer it takes.
+
+        Whatever else the machine does meets both.
+        """
+        times: tuple[list[float], list[float]] = ([], [])
+        for _ in range(4):
+            for call, taken in zip(calls, times, strict=True):
+                call()
+                taken += _times(call, count)
+        middles = [float(np.percentile(taken, 50)) * 1e6 for taken in times]
+        for name, taken, middle in zip(names, times, middles, strict=True):
+            self.add(f"{name}, p50 us", middle)
+            self.add(f"{name}, p99 us", float(np.percentile(taken, 99)) * 1e6)
+        self.add(f"{names[0]}, beyond the echo, us", middles[0] - middles[1])
+
+    def together(self, name: str, call: Callable[[], object], count: int = 100) -> None:
+        """Notes one round of a call that `CALLERS` threads make at the same time, so often each."""
+        taken: list[float] = []
+        failed: list[Exception] = []
+
+        def caller() -> None:
+            try:
+                taken.extend(_times(call, count))
+            except Exception as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=caller) for _ in range(CALLERS)]
+        start = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.add(f"{name}, 1/s", len(taken) / (time.perf_counter() - start))
+        self.add(f"{name}, p50 us", float(np.percentile(taken, 50)) * 1e6)
+        self.add(f"{name}, p99 us", float(np.percentile(taken, 99)) * 1e6)
+        self.add(f"{name}, callers that failed", len(failed))
 
     def each(self, name: str, call: Callable[[], object], count: int) -> None:
         """Notes one round of the microseconds per item of a call that handles many."""
@@ -162,10 +210,28 @@ def _tutorial() -> tuple[Any, tuple[np.ndarray[Any, Any], ...]]:
 
 
 # ---- the subjects
+class _Stream:
+    """An echo of one message after the other on one stream."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._sent: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._answers = channel.stream_stream(f"{METHOD}Both")(iter(self._sent.get, None))
+
+    def __call__(self) -> None:
+        """One message there and back."""
+        self._sent.put(SMALL)
+        next(self._answers)
+
+    def __enter__(self) -> _Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sent.put(None)
+
+
 def _echoes(found: Figures, channel: grpc.Channel) -> None:
     unary = channel.unary_unary(f"{METHOD}Unary")
-    small, step = bytes(64), bytes(ROWS * FEATURES * 4)
-    found.latency("echo, unary, 64 B", lambda: unary(small))
+    small, step = SMALL, bytes(ROWS * FEATURES * 4)
     found.latency("echo, unary, 1.25 MB up and down", lambda: unary(step), 60)
     frames: list[bytes] = []
     both = channel.stream_stream(f"{METHOD}Both")
@@ -183,17 +249,22 @@ def _echoes(found: Figures, channel: grpc.Channel) -> None:
     found.bulk("echo, chunks of 1 MiB down", lambda: sum(1 for _ in down(str(chunks).encode())))
 
 
-def _small(found: Figures, name: str) -> None:
+def _small(found: Figures, name: str, channel: grpc.Channel) -> None:
+    unary = channel.unary_unary(f"{METHOD}Unary")
     x = T.dvector("x")
     add = exprd.function([x], x + 1)
     count = exprd.shared(0.0)
     tick = exprd.function([], count, updates=[(count, count + 1)])
     value = np.arange(8.0)
-    found.latency(f"{name}, x + 1 of 8", lambda: add(value))
+    names = (f"{name}, x + 1 of 8", "echo, unary, 64 B")
+    found.beside(names, (lambda: add(value), lambda: unary(SMALL)))
     found.latency(f"{name}, counter", tick)
-    with exprd.pipeline():
-        found.latency(f"{name}, x + 1 of 8, session", lambda: add(value))
+    with exprd.pipeline(), _Stream(channel) as stream:
+        names = (f"{name}, x + 1 of 8, session", "echo, stream, 64 B, one by one")
+        found.beside(names, (lambda: add(value), stream))
         found.latency(f"{name}, counter, session", tick)
+    found.together(f"echo, unary, 64 B, {CALLERS} callers", lambda: unary(SMALL))
+    found.together(f"{name}, x + 1 of 8, {CALLERS} callers", lambda: add(value))
 
     def submitted(call: Callable[[], Any], times: int) -> None:
         for future in [call() for _ in range(times)]:
@@ -240,8 +311,12 @@ def measured(folder: Path, rounds: int = ROUNDS, *, only_doorbell: bool = False)
             if not only_doorbell:
                 with grpc.insecure_channel(echoing, options=LARGE) as channel:
                     _echoes(found, channel)
-                with exprd.config.change_flags(doorbell="off"), exprd.connect(target):
-                    _small(found, "server")
+                with (
+                    grpc.insecure_channel(echoing, options=LARGE) as channel,
+                    exprd.config.change_flags(doorbell="off"),
+                    exprd.connect(target),
+                ):
+                    _small(found, "server", channel)
                     _steps(found, "server")
                     _bulk(found, "server")
             doorbell.measure(found, folder, target, _tutorial)
