@@ -39,6 +39,7 @@ from exprd_server import values, versions
 from exprd_server.deadline import Deadline
 from exprd_server.embedded import embedded_engine
 from exprd_server.engine import LocalEngine
+from exprd_server.interrupts import SHIELD
 from exprd_server.publishing import Publisher
 from exprd_server.repeat import Progress, RepeatCall
 from exprd_server.variables import NewVariable as EngineVariable
@@ -151,7 +152,8 @@ class EmbeddedTransport:
                 client_id=client,
                 expected=tuple(expected),
             )
-            reply = engine.execute(call, time)
+            with SHIELD:
+                reply = engine.execute(call, time)
             return [_result(x) for x in reply.outputs], reply.warnings
 
         return run
@@ -219,7 +221,8 @@ class EmbeddedTransport:
             type=new.type,
             durability=_DURABILITY[new.durability],
         )
-        return self._engine.create_variable(self._client, variable).durability.value
+        with SHIELD:
+            return self._engine.create_variable(self._client, variable).durability.value
 
     def attach_variable(self, name: str, default: NewVariable | None) -> AttachedVariable:
         """The durable variable of a name, or one that is made of a default."""
@@ -231,7 +234,8 @@ class EmbeddedTransport:
             durability=values.Durability.DURABLE,
             attach=True,
         )
-        info = self._engine.create_variable(self._client, variable)
+        with SHIELD:
+            info = self._engine.create_variable(self._client, variable)
         return AttachedVariable(uuid=info.uuid, type=info.type)
 
     def get_variable(self, uuid: str) -> Array:
@@ -250,12 +254,14 @@ class EmbeddedTransport:
     def set_variable(self, uuid: str, value: Array, expected_version: int | None = None) -> int:
         """Assigns a shared variable; its new version."""
         call = values.SetCall(uuid=uuid, value=value, expected_version=expected_version)
-        return self._engine.set_variable(call).variable.version
+        with SHIELD:
+            return self._engine.set_variable(call).variable.version
 
     def put(self, value: Array, resend: bool = False) -> RemoteBuffer:
         """Keeps an array; this process is not restarted without its buffers."""
         del resend
-        return _buffer(self._engine.put(self._client, value))
+        with SHIELD:
+            return _buffer(self._engine.put(self._client, value))
 
     def get(self, buffer: RemoteBuffer) -> Array:
         """The value of a kept array, read-only."""
@@ -265,9 +271,10 @@ class EmbeddedTransport:
         self, functions: Sequence[str], buffers: Sequence[str], variables: Sequence[str]
     ) -> None:
         """Gives things up."""
-        self._engine.release_functions(self._client, functions)
-        self._engine.release_buffers(self._client, buffers)
-        self._engine.delete_variables(self._client, variables)
+        with SHIELD:
+            self._engine.release_functions(self._client, functions)
+            self._engine.release_buffers(self._client, buffers)
+            self._engine.delete_variables(self._client, variables)
 
     def close(self) -> None:
         """Gives everything up."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from exprd_server.deadline import check
+from exprd_server.interrupts import SHIELD
 from exprd_server.locks import Hold
 from exprd_server.values import BufferInfo, Durability, ExecuteReply
 
@@ -60,11 +61,12 @@ class DirectCall:
         """The outputs for inputs, which native code checks, and the events that were met."""
         if not self._shared:
             return self._run(inputs, deadline)
-        with Hold(self._written, self._read, deadline):
-            values = self._variables.snapshot(self._shared, held=bool(self._written)).values
+        if not self._written:
+            values = self._variables.snapshot(self._shared, held=False).values
+            return self._run([*inputs, *values], deadline)
+        with SHIELD, Hold(self._written, self._read, deadline):
+            values = self._variables.snapshot(self._shared, held=True).values
             results, met = self._run([*inputs, *values], deadline)
-            if not self._written:
-                return results, met
             check(deadline, "its results were committed")
             new = results[self._count :]
             self._variables.commit(tuple(zip(self._written, new, strict=True)), None, self._policy)

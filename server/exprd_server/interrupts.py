@@ -2,12 +2,15 @@
 
 Handlers in Python run in the main thread alone, and not while that is in native code. So a call
 that may be long runs on a helper thread, for which the main thread waits: a wait can be broken.
-Short calls run where they are made. Invariant: a call that was broken off commits nothing.
+Short calls run where they are made. A handler may also come between any two steps of Python, where
+locks are held and some of the changes are made: there a shield keeps it off until all is done.
+Invariant: a call that was broken off commits nothing.
 """
 
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import FrameType, TracebackType
 
     from numpy.typing import NDArray
 
@@ -24,6 +28,62 @@ if TYPE_CHECKING:
 _LONG_SECONDS: Final = 0.01
 # Beyond so many times the largest input of a short call, the next may be long.
 _GROWTH: Final = 4
+
+
+class Shield:
+    """A context, in the main thread, within which Ctrl-C is noted; its handler runs at the end.
+
+    In other threads, and where that handler is none of Python's, it does nothing. It may be nested.
+    """
+
+    __slots__ = ("_depth", "_handler", "_noted", "open")
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._handler: Any = None
+        self._noted = False
+        self.open = False  # whether the handler runs at once all the same
+
+    def __enter__(self) -> None:
+        if threading.get_ident() != threading.main_thread().ident:
+            return
+        if self._depth == 0:
+            handler = signal.getsignal(signal.SIGINT)
+            if not callable(handler):
+                return
+            self._handler, self._noted, self.open = handler, False, False
+            signal.signal(signal.SIGINT, self._note)
+        self._depth += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._depth == 0 or threading.get_ident() != threading.main_thread().ident:
+            return
+        self._depth -= 1
+        if self._depth == 0:
+            signal.signal(signal.SIGINT, self._handler)  # from here on it may come anywhere
+            if self._noted:
+                signal.raise_signal(signal.SIGINT)
+
+    def lift(self) -> None:
+        """Lets the handler run at once, until `open` is false again."""
+        self.open = True
+        if self._depth and self._noted:
+            self._noted = False
+            self._handler(signal.SIGINT, None)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.open:
+            self._handler(number, frame)
+        else:
+            self._noted = True
+
+
+SHIELD: Final = Shield()
 
 
 class Interrupts:
@@ -70,16 +130,20 @@ def _helped(native: Callable[[], int], stop: Callable[[], None]) -> int:
             done.set()
 
     try:
+        SHIELD.lift()
         try:
             _thread.start_new_thread(work, ())
         except RuntimeError:  # no more threads, or none any more while the interpreter ends
             return native()
         done.wait()
     except BaseException:
+        SHIELD.open = False
         if not ticket.acquire(blocking=False):
             stop()
             _wait_whatever_comes(done)
         raise
+    finally:
+        SHIELD.open = False
     return status[0]
 
 

@@ -81,3 +81,50 @@ def test_an_interrupt_ends_a_repetition(
         [sys.executable, "-c", REPEATED], env=env, capture_output=True, text=True, timeout=100
     )
     assert done.stdout == "interrupted True\ngoes on True\n", done.stderr
+
+
+PESTERED = """
+import random, signal, threading
+import exprd, exprd.tensor as T
+
+a, b = exprd.shared(0.0), exprd.shared(0.0)
+f = exprd.function([], [], updates=[(a, a + 1), (b, b + 1)])
+f()
+wanted, sent, raised = threading.Semaphore(0), [0], 0
+
+def interrupt():
+    draw = random.Random(1)
+    for turn in range(300):
+        wanted.acquire()
+        threading.Event().wait(0.001 * draw.random())
+        signal.raise_signal(signal.SIGINT)  # its handler runs in the main thread
+        sent[0] += 1
+
+threading.Thread(target=interrupt).start()
+for turn in range(300):
+    try:
+        wanted.release()
+        while sent[0] <= turn:
+            f()
+            a.set_value(a.get_value())
+    except KeyboardInterrupt:
+        raised += 1
+        while sent[0] <= turn:
+            pass
+    first, second = exprd.read([a, b])
+    assert first == second
+f()
+print("whole", raised > 250)
+"""
+
+
+def test_interrupts_leave_all_of_a_call_or_nothing(child_env: dict[str, str]) -> None:
+    """In the midst of a commit as well, and no lock is left behind."""
+    done = subprocess.run(
+        [sys.executable, "-c", PESTERED],
+        env=child_env,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.stdout == "whole True\n", done.stderr
