@@ -225,8 +225,8 @@ ROWS: Final = (
     ),
     Row(
         area="network abuse",
-        injected="garbage, half-open, slow and mute connections, rapid reset, floods of pings, "
-        "17 KB of metadata, compressed bombs, wrong TLS",
+        injected="garbage, half-open, slow and mute connections, 10,000 resets, pings, settings "
+        "or frames a second, 17 KB of metadata, compressed bombs, wrong TLS",
         bar="others' p99 ≤ 2x, memory bounded, no crash",
     ),
     Row(

@@ -14,6 +14,7 @@ import socket
 import ssl
 import struct
 import sys
+import time
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ CANCEL = 8
 MUTE = 300
 SLOW = 50
 BATCH = 100
+RATE = 10_000  # resets, pings, frames, connections: whatever a kind of abuse counts
 PATIENCE = 0.3  # seconds for an answer, since the end of the abuse waits for it
 BLOCK, BLOCKS = bytes(1 << 24), 64  # 1 GiB of zeros
 METHOD = "/exprd.v1.AdminService/GetInfo"
@@ -301,16 +303,17 @@ TLS_KINDS: dict[str, Abuse] = {
 
 
 def main() -> None:
-    """Abuses the server until standard input ends."""
+    """Abuses the server until standard input ends, at most `RATE` times a second."""
     kind, port = {**KINDS, **TLS_KINDS}[sys.argv[1]], int(sys.argv[2])
-    count = 0
+    count, begin = 0, time.monotonic()
     for number, done in enumerate(kind(port)):
         count += done
         if number == 1:
             sys.stdout.write("under way\n")
             sys.stdout.flush()
             os.nice(19)  # from here on it stands for another machine
-        if select.select([sys.stdin], [], [], 0 if done else 0.01)[0]:
+        ahead = begin + count / RATE - time.monotonic()
+        if select.select([sys.stdin], [], [], max(ahead, 0.0 if done else 0.01))[0]:
             break
     sys.stdout.write(f"{count}\n")
 
