@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -42,138 +43,135 @@ OWN: Final = (("grpc.use_local_subchannel_pool", 1),)  # channels do not share a
 
 
 # ---- the clients, each in a process of its own
-def quiet(_stop: threading.Event, _target: str, seconds: float) -> dict[str, Any]:
-    """Calls every few milliseconds; the seconds of each, and what failed."""
+def quiet() -> Callable[[float], dict[str, Any]]:
+    """What calls every few milliseconds, for some seconds; the seconds of each, and what failed."""
     x = T.dvector("x")
     w = exprd.shared(np.zeros(8), name="w")
     step = exprd.function([x], (x * w).sum(), updates=[(w, w + x)])
-    value, times, failed = np.arange(8.0), [], []
+    value = np.arange(8.0)
     for _ in range(50):
         step(value)
-    end = time.perf_counter() + seconds
-    while (start := time.perf_counter()) < end:
-        try:
-            step(value)
-        except ExprdError as error:
-            failed.append(repr(error)[:200])
-        times.append(time.perf_counter() - start)
-        time.sleep(PAUSE)
-    return {"times": times, "failed": failed}
+
+    def measured(seconds: float) -> dict[str, Any]:
+        times, failed = [], []
+        end = time.perf_counter() + seconds
+        while (start := time.perf_counter()) < end:
+            try:
+                step(value)
+            except ExprdError as error:
+                failed.append(repr(error)[:200])
+            times.append(time.perf_counter() - start)
+            time.sleep(PAUSE)
+        return {"times": times, "failed": failed}
+
+    return measured
 
 
-def compiles(
-    stop: threading.Event, _target: str, _seconds: float, ops: int = OPS
-) -> dict[str, Any]:
+def compiles(found: Counter[str], _target: str, ops: int = OPS) -> None:
     """Compiles one graph of thousands of ops after the other, all different."""
-    done = 0
-    while not stop.is_set():
+    while True:
         x = T.dvector("x")
         y = x
         for op in range(ops // 2):
-            y = y * (1.0 + 1e-9 * (op + done * ops)) + x
+            y = y * (1.0 + 1e-9 * (op + found["compiled"] * ops)) + x
         exprd.function([x], y)
-        done += 1
-    return {"done": done}
+        found["compiled"] += 1
 
 
-def interprets(stop: threading.Event, _target: str, _seconds: float) -> dict[str, Any]:
+def interprets(found: Counter[str], _target: str) -> None:
     """Runs a graph of a thousand ops node by node."""
     x = T.dmatrix("x")
     y = x
     for _ in range(500):
         y = T.tanh(y) + x
     function = exprd.function([x], y, mode=exprd.Mode(linker="py"))
-    value, done = np.ones((64, 64)), 0
-    while not stop.is_set():
-        function(value)
-        done += 1
-    return {"done": done}
+    while True:
+        function(np.ones((64, 64)))
+        found["interpreted"] += 1
 
 
-def lapses(stop: threading.Event, _target: str, _seconds: float) -> dict[str, Any]:
+def lapses(found: Counter[str], _target: str) -> None:
     """Loops that only their deadline ends: of many steps, and of one huge kernel."""
     n = T.lscalar("n")
     count = exprd.shared(0.0)
     tick = exprd.function([], count, updates=[(count, count + 1)])
     huge = exprd.function([n], T.exp(T.sin(T.arange(n) * 1e-9)).sum())
     calls: Sequence[Callable[[], Any]] = (lambda: huge(1 << 40), lambda: tick.repeat(STEPS))
-    done = 0
     with exprd.config.change_flags(deadline=1.0):
-        while not stop.is_set():
+        while True:
             try:
-                calls[done % 2]()
+                calls[found["lapsed"] % 2]()
             except DeadlineExceeded:
-                done += 1
-    return {"done": done}
+                found["lapsed"] += 1
 
 
-def floods(stop: threading.Event, target: str, _seconds: float) -> dict[str, Any]:
+def floods(found: Counter[str], target: str) -> None:
     """Submits without bound, calls from many threads, and holds many connections."""
     x = T.dvector("x")
     function = exprd.function([x], x + 1)
-    done, refused = Counter[str](), Counter[str]()
 
     def call() -> None:
-        while not stop.is_set():
-            try:
-                function(np.zeros(8))
-                done["calls"] += 1
-            except LimitExceeded:
-                refused["calls"] += 1
+        with exprd.config.change_flags(ride_through=0.0):
+            while True:
+                try:
+                    function(np.zeros(8))
+                    found["called"] += 1
+                except LimitExceeded:
+                    found["refused"] += 1
+                except ExprdError:
+                    found["other errors"] += 1
 
     held = [grpc.insecure_channel(target, options=OWN) for _ in range(CONNECTIONS)]
     for channel in held:
         grpc.channel_ready_future(channel).result(10)
-    threads = [threading.Thread(target=call) for _ in range(THREADS)]
-    with exprd.config.change_flags(ride_through=0.0):
-        for thread in threads:
-            thread.start()
-        while not stop.is_set():
-            for future in [function.submit(np.zeros(8)) for _ in range(4096)]:
-                future.result()
-                done["submitted"] += 1
-        for thread in threads:
-            thread.join()
-    return {**done, "refused": refused["calls"]}
+    for _ in range(THREADS):
+        threading.Thread(target=call, daemon=True).start()
+    while True:
+        for future in [function.submit(np.zeros(8)) for _ in range(4096)]:
+            future.result()
+            found["submitted"] += 1
 
 
-ROLES: Final[Mapping[str, Callable[[threading.Event, str, float], dict[str, Any]]]] = {
-    "quiet": quiet,
+TROUBLE: Final[Mapping[str, Callable[[Counter[str], str], None]]] = {
     "compiles": compiles,
-    "compiles_few": partial(compiles, ops=FEW),
     "interprets": interprets,
     "lapses": lapses,
     "floods": floods,
 }
-TROUBLE: Final = ("compiles", "interprets", "lapses", "floods")
+ROLES: Final[Mapping[str, Callable[[Counter[str], str], None]]] = {
+    **TROUBLE,
+    "compiles_few": partial(compiles, ops=FEW),
+}
 
 
-def play(role: str, target: str, seconds: float) -> None:
-    """One client: says that it is ready, works until its standard input ends, tells its figures."""
-    stop = threading.Event()
+def play(role: str, target: str) -> None:
+    """One client: says that it is ready, and does as the lines of its standard input say."""
     with exprd.connect(target):
+        measured = quiet() if role == "quiet" else None
         print("ready", flush=True)
+        if measured is not None:
+            for line in sys.stdin:
+                print(json.dumps(measured(float(line))), flush=True)
+            return
         sys.stdin.readline()
-
-        def watch() -> None:
-            sys.stdin.read()
-            stop.set()
-
-        threading.Thread(target=watch, daemon=True).start()
-        print(json.dumps(ROLES[role](stop, target, seconds)), flush=True)
+        found = Counter[str]()
+        threading.Thread(target=ROLES[role], args=(found, target), daemon=True).start()
+        sys.stdin.read()
+        print(json.dumps(found), flush=True)
+        os._exit(0)  # whatever it is doing: that, too, happens to servers
 
 
 # ---- the audience
 class Client:
     """A process that plays a role."""
 
-    def __init__(self, role: str, target: str, seconds: float) -> None:
+    def __init__(self, role: str, target: str) -> None:
         nice = () if role == "quiet" else ("nice", "-n", TROUBLE_NICENESS)
         self.role = role
         self._process = subprocess.Popen(
             [
                 *(*nice, sys.executable, "-m", "benchmarks.neighbours"),
-                *("--role", role, "--target", target, "--seconds", str(seconds)),
+                *("--role", role, "--target", target),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -183,57 +181,57 @@ class Client:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
-        self._stdout.readline()
 
-    def begin(self) -> None:
-        """Has it start."""
-        self._stdin.write("begin\n")
+    def ready(self) -> None:
+        """Waits until it is."""
+        if not self._stdout.readline():
+            raise RuntimeError(f"the client that {self.role} did not start")
+
+    def begin(self, seconds: float = 0.0) -> None:
+        """Has it start, for so long if it is a quiet one."""
+        self._stdin.write(f"{seconds}\n")
         self._stdin.flush()
 
+    def figures(self) -> dict[str, Any]:
+        """What it has to tell, when it is through."""
+        found: dict[str, Any] = json.loads(self._stdout.readline() or "{}")
+        return found
+
     def end(self) -> dict[str, Any]:
-        """Has it stop unless it does by itself; its figures."""
-        if self.role != "quiet":
-            self._stdin.close()
-        line = self._stdout.readline()
+        """Has it stop; what it did."""
         self._stdin.close()
+        found = {} if self.role == "quiet" else self.figures()
         self._process.wait()
         self._stdout.close()
-        found: dict[str, Any] = json.loads(line or "{}")
         return found
 
 
-def of_quiet(target: str, seconds: float) -> tuple[float, float, list[str]]:
+def of_quiet(clients: Sequence[Client], seconds: float) -> tuple[float, float, list[str]]:
     """Median and 99th percentile in ms over the calls of all quiet clients, and what failed."""
-    clients = [Client("quiet", target, seconds) for _ in range(QUIET)]
     for client in clients:
-        client.begin()
-    found = [client.end() for client in clients]
+        client.begin(seconds)
+    found = [client.figures() for client in clients]
     times = [t for facts in found for t in facts.get("times", ())]
     failed = [message for facts in found for message in facts.get("failed", ())]
-    if not times:
-        failed.append("no call was made")
+    if not all(found):
+        failed.append("a quiet client ended before its time")
     middle, tail = np.percentile(times or [np.nan], [50, 99]) * 1e3
     return float(middle), float(tail), failed
 
 
-@contextmanager
-def troubled(target: str, roles: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The time during which others trouble a server; their figures, when it is over."""
-    clients = [Client(role, target, 0.0) for role in roles]
-    found: dict[str, Any] = {}
-    for client in clients:
-        client.begin()
-    try:
-        yield found
-    finally:
-        found.update((client.role, client.end()) for client in clients)
-
-
-def beside(target: str, seconds: float, roles: Sequence[str] = TROUBLE) -> dict[str, Any]:
+def beside(target: str, seconds: float, roles: Sequence[str]) -> dict[str, Any]:
     """The figures of quiet clients alone and beside others."""
-    idle, alone, failed = of_quiet(target, seconds)
-    with troubled(target, roles) as trouble:
-        middle, loaded, failures = of_quiet(target, seconds)
+    quiets = [Client("quiet", target) for _ in range(QUIET)]
+    others = [Client(role, target) for role in roles]
+    for client in (*quiets, *others):
+        client.ready()
+    idle, alone, failed = of_quiet(quiets, seconds)
+    for client in others:
+        client.begin()
+    middle, loaded, failures = of_quiet(quiets, seconds)
+    trouble = {client.role: client.end() for client in others}
+    for client in quiets:
+        client.end()
     return {
         "idle p50 ms": round(idle, 3),
         "p50 ms": round(middle, 3),
@@ -278,21 +276,19 @@ def main() -> None:
         default="127.0.0.1:0",
         help="empty: a Unix socket, so that quiet clients go by the doorbell",
     )
-    parser.add_argument(
-        "--only", choices=("compiles_few", *TROUBLE), help="one troublemaker instead of all"
-    )
-    parser.add_argument("--role", choices=tuple(ROLES), help="play it, for the run itself")
+    parser.add_argument("--only", choices=tuple(ROLES), help="one troublemaker instead of all")
+    parser.add_argument("--role", choices=("quiet", *ROLES), help="play it, for the run itself")
     parser.add_argument("--target", default="")
     options = parser.parse_args()
     if options.role:
-        play(options.role, options.target, options.seconds)
+        play(options.role, options.target)
         return
     figures: dict[str, Any] = {}
-    each = ("compiles_few", *TROUBLE)
-    roles = ((options.only,),) if options.only else (*((role,) for role in each), TROUBLE)
+    all_of_them = tuple(TROUBLE)
+    roles = ((options.only,),) if options.only else (*((role,) for role in ROLES), all_of_them)
     with server(options.listen) as target:
         for chosen in roles:
-            name = "all" if chosen == TROUBLE else chosen[0]
+            name = "all" if chosen == all_of_them else chosen[0]
             figures[name] = beside(target, options.seconds, chosen)
             print(f"{name:<12} {json.dumps(figures[name])}", flush=True)
     if options.json:

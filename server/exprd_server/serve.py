@@ -69,6 +69,8 @@ def grpc_options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", size),
         ("grpc.max_metadata_size", _METADATA_BYTES),
         ("grpc.max_concurrent_streams", _STREAMS),
+        # would refuse calls of clients that keep to it, while those before are being put away
+        ("grpc.http.overload_protection", 0),
         ("grpc.compression_enabled_algorithms_bitset", 1),  # none: nothing is unpacked
         ("grpc.server_handshake_timeout_ms", 20_000),  # then a mute connection is closed
         ("grpc.keepalive_time_ms", 60_000),

@@ -26,7 +26,7 @@ def incarnation(target: str) -> str:
 @pytest.mark.soak
 @pytest.mark.parametrize(
     ("area", "roles"),
-    [("compile isolation", ("compiles_few",)), ("neighbours", neighbours.TROUBLE)],
+    [("compile isolation", ("compiles_few",)), ("neighbours", tuple(neighbours.TROUBLE))],
 )
 def test_quiet_clients_hardly_notice_the_others(start_server, figure, area, roles):
     process = start_server("--listen", "127.0.0.1:0")
@@ -41,7 +41,7 @@ def test_quiet_clients_hardly_notice_the_others(start_server, figure, area, role
     )
     assert found["failed"] == []
     assert set(found["trouble"]) == set(roles)
-    assert all(any(facts.values()) for facts in found["trouble"].values())  # each did its worst
+    assert all(any(facts.values()) for facts in found["trouble"].values()), found["trouble"]
     assert process.process.poll() is None
     assert incarnation(process.target) == before
     assert found["ratio"] < LOOSE
