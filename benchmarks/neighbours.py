@@ -145,7 +145,10 @@ ROLES: Final[Mapping[str, Callable[[Counter[str], str], None]]] = {
 
 
 def play(role: str, target: str) -> None:
-    """One client: says that it is ready, and does as the lines of its standard input say."""
+    """One client: says that it is ready, and does as the lines of its standard input say.
+
+    One that troubles says so once more when it has done for the first time what it does.
+    """
     with exprd.connect(target):
         measured = quiet() if role == "quiet" else None
         print("ready", flush=True)
@@ -156,6 +159,9 @@ def play(role: str, target: str) -> None:
         sys.stdin.readline()
         found = Counter[str]()
         threading.Thread(target=ROLES[role], args=(found, target), daemon=True).start()
+        while not found:
+            time.sleep(PAUSE)
+        print("under way", flush=True)
         sys.stdin.read()
         print(json.dumps(found), flush=True)
         os._exit(0)  # whatever it is doing: that, too, happens to servers
@@ -182,8 +188,8 @@ class Client:
         assert self._process.stdout is not None
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
 
-    def ready(self) -> None:
-        """Waits until it is."""
+    def wait(self) -> None:
+        """Waits until it is ready, or well under way."""
         if not self._stdout.readline():
             raise RuntimeError(f"the client that {self.role} did not start")
 
@@ -224,10 +230,12 @@ def beside(target: str, seconds: float, roles: Sequence[str]) -> dict[str, Any]:
     quiets = [Client("quiet", target) for _ in range(QUIET)]
     others = [Client(role, target) for role in roles]
     for client in (*quiets, *others):
-        client.ready()
+        client.wait()
     idle, alone, failed = of_quiet(quiets, seconds)
     for client in others:
         client.begin()
+    for client in others:
+        client.wait()
     middle, loaded, failures = of_quiet(quiets, seconds)
     trouble = {client.role: client.end() for client in others}
     for client in quiets:
