@@ -232,6 +232,7 @@ class CallStream:
             if calls:
                 yield self._frame(calls)
                 self._stop_again(calls)
+            del calls  # with the results that come: this waits for the next while they are used
 
     def _can_send(self) -> bool:
         if self._closed:
