@@ -23,7 +23,12 @@ RESULTS: Final = ROOT / "benchmarks" / "results"
 FIGURES: Final = RESULTS / "reliability.json"
 MEASURED: Final = "## Measured"
 UNMEASURED: Final = "not measured"
-UNITS: Final = frozenset({"us", "ms", "s", "kb", "mb", "gb", "bytes", "percent"})
+MEGA: Final = 1e6
+# How the unit that ends the name of a number is written.
+UNITS: Final[Mapping[str, str]] = {
+    **{unit: unit for unit in ("us", "ms", "s", "bytes")},
+    **{"kb": "kB", "mb": "MB", "gb": "GB", "percent": "%"},
+}
 _HEAD: Final = f"""{MEASURED}
 
 Written by `make docs` from `benchmarks/results/`, where `make reliability`, `make bench-service`
@@ -130,8 +135,10 @@ def _numbers(numbers: Mapping[str, float | str]) -> str:
 def _named(name: str, value: float | str) -> str:
     """A number with its name; the unit that ends a name stands behind the number."""
     words = name.split("_")
-    unit = f" {words.pop()}" if len(words) > 1 and words[-1] in UNITS else ""
-    return f"{' '.join(words)} {_readable(value)}{unit}"
+    unit = UNITS[words.pop()] if len(words) > 1 and words[-1] in UNITS else ""
+    if unit == "bytes" and not isinstance(value, str) and abs(value) >= MEGA:
+        value, unit = value / MEGA, "MB"
+    return f"{' '.join(words)} {_readable(value)} {unit}".rstrip()
 
 
 def _readable(value: float | str) -> str:

@@ -25,10 +25,12 @@ def row(area: str, text: str) -> list[str]:
 
 
 def test_figures_of_an_area_stand_together_with_their_units() -> None:
-    figures = noted([line(OTHER, kills=500, lost=0), line(SHORT, p99_ms=1.23456, bytes=2048)])
+    figures = noted(
+        [line(OTHER, kills=500, lost=0), line(SHORT, p99_ms=1.23456, drift_bytes=5.9e6)]
+    )
     _, _, bar, measured, date, run = row("crash", table(figures, {}))
     assert bar == "0 acknowledged updates lost, 0 torn"
-    assert measured == "kills 500, lost 0; p99 1.23 ms, bytes 2,048"
+    assert measured == "kills 500, lost 0; p99 1.23 ms, drift 5.9 MB"
     assert date == "2026-01-02"
     assert run == "`make test`<br>`tests/a.py`<br>`tests/b.py`"
 
