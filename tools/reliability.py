@@ -27,7 +27,10 @@ MEGA: Final = 1e6
 # How the unit that ends the name of a number is written.
 UNITS: Final[Mapping[str, str]] = {
     **{unit: unit for unit in ("us", "ms", "s", "bytes")},
-    **{"kb": "kB", "mb": "MB", "gb": "GB", "percent": "%"},
+    "kb": "kB",
+    "mb": "MB",
+    "gb": "GB",
+    "percent": "%",
 }
 _HEAD: Final = f"""{MEASURED}
 
