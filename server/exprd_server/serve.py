@@ -110,7 +110,7 @@ class Server:
         self._tokens = None if settings.tokens is None else TokenFile(settings.tokens, log)
         self._closing = contextlib.ExitStack()
         self._ended = threading.Event()
-        self._doorbell = Doorbell(settings.limits.doorbells, log)
+        self._doorbell = Doorbell(settings.limits.doorbells, settings.limits.client_doorbells, log)
         limits = settings.limits
         share = FairShare(settings.calls, limits.client_calls, limits.client_queue)
         self._boundary = Boundary(log, share, settings.stream_seconds)

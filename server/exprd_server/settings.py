@@ -50,6 +50,7 @@ class Limits:
         session_bytes: the same in bytes.
         batch_items: lists of inputs in one batch.
         doorbells: connections to the doorbell at a time; each has a thread of its own.
+        client_doorbells: those of one client.
         region_bytes: largest region of memory that is shared with a client.
     """
 
@@ -80,6 +81,7 @@ class Limits:
     session_bytes: int = 16 * MIB
     batch_items: int = 512
     doorbells: int = 64
+    client_doorbells: int = 32
     region_bytes: int = 64 * MIB
 
 

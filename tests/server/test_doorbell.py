@@ -118,6 +118,16 @@ def test_connections_are_counted(tmp_path):
         tower.connected().close()
 
 
+def test_one_client_has_a_share_of_the_connections(tmp_path):
+    with belfry(tmp_path, client_doorbells=2) as tower:
+        speakers = [tower.connected(), tower.connected()]
+        with pytest.raises(grpc.RpcError, match="2 of this client are open") as caught:
+            tower.offer()
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        for speaker in (*speakers, tower.connected("another")):
+            speaker.close()
+
+
 # ---- calls
 def test_a_prepared_call_is_made_by_its_number(tower):
     speaker = prepared(tower, 7)

@@ -198,6 +198,7 @@ ELSEWHERE = {
     "client_sessions": "server/test_loops.py::test_one_client_has_a_share_of_the_sessions",
     "session_calls": "server/test_loops.py::test_a_frame_above_the_window_is_refused",
     "doorbells": "server/test_doorbell.py::test_connections_are_counted",
+    "client_doorbells": "server/test_doorbell.py::test_one_client_has_a_share_of_the_connections",
     "region_bytes": "server/test_doorbell.py::test_regions_have_a_limit",
 }
 # What clients are told and keep to; `message_bytes` bounds what a server takes.

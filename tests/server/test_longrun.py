@@ -57,6 +57,7 @@ def test_who_only_waits_is_not_long(pace):
         return 0
 
     pace.run(native)
+    pace.run(native)
     assert run(pace, 0.0) == mine
 
 

@@ -65,6 +65,7 @@ class BellConnection:
         log: where errors go.
 
     Attributes:
+        client_id: whose calls these are.
         counts: what it has done.
     """
 
@@ -82,7 +83,7 @@ class BellConnection:
         self._watch = watch
         self._touched = 0.0
         self.counts = Counts()
-        self._client_id = client_id
+        self.client_id = client_id
         self._engine = engine
         self._settings = settings
         self._limits = settings.limits
@@ -164,13 +165,13 @@ class BellConnection:
             self._engine.function(prepared.handle)  # or it was released
             if now - self._touched > _TOUCH_SECONDS:
                 self._touched = now
-                self._engine.renew(self._client_id)
+                self._engine.renew(self.client_id)
             inputs = prepared.inputs()
             arrays = prepared.arrays(inputs)
             if not prepared.recorded:
                 return direct(arrays, turn)
             turn.outlive_caller()
-            call_id = CallId(client_id=self._client_id, seq=seq, acked_through=acked)
+            call_id = CallId(client_id=self.client_id, seq=seq, acked_through=acked)
             with self._engine.attempt(call_id, prepared.digest(inputs), turn) as attempt:
                 if isinstance(attempt.replay, ExecuteReply):
                     return replace(attempt.replay, replayed=True)
@@ -184,13 +185,13 @@ class BellConnection:
             return tuple(outputs)
         small = self._limits.inline_bytes // len(outputs)
         return tuple(
-            [x if x.nbytes <= small else self._engine.put(self._client_id, x) for x in outputs]
+            [x if x.nbytes <= small else self._engine.put(self.client_id, x) for x in outputs]
         )
 
     def withdraw(self, outputs: Sequence[OutputValue]) -> None:
         """Frees those that stayed, for a call that came to nothing."""
         kept = [x.handle for x in outputs if isinstance(x, BufferInfo)]
-        self._engine.release_buffers(self._client_id, kept)
+        self._engine.release_buffers(self.client_id, kept)
 
     def _at_length(self, prepared: Prepared, seq: int, acked: int, seconds: float) -> ExecuteReply:
         """Runs a call as Execute does."""
@@ -199,8 +200,8 @@ class BellConnection:
             inputs=prepared.inputs(),
             deliveries=prepared.deliveries,
             delivery=Delivery.AUTO,
-            call_id=CallId(client_id=self._client_id, seq=seq, acked_through=acked),
-            client_id=self._client_id,
+            call_id=CallId(client_id=self.client_id, seq=seq, acked_through=acked),
+            client_id=self.client_id,
             reply_bytes=self._room,
         )
         return self._engine.execute(call, Deadline(seconds))
@@ -347,7 +348,7 @@ class BellConnection:
         upload, self._upload = self._upload, None
         if upload is None:
             raise CallError("no array is on its way here")
-        info = self._engine.put(self._client_id, upload.finish(), upload.handle)
+        info = self._engine.put(self.client_id, upload.finish(), upload.handle)
         text = replies.buffer_info(info).SerializeToString()
         return self._told(doorbell.DONE, text, seq)
 
@@ -355,7 +356,7 @@ class BellConnection:
         del number, acked
         self._download = None
         handle = _parsed(wire.DoorbellArray(), text).handle
-        self._download = Download(self._engine.get(self._client_id, handle))
+        self._download = Download(self._engine.get(self.client_id, handle))
         self.answers(2 * doorbell.PIECE_BYTES)
         return self._told(doorbell.DONE, self._download.header.SerializeToString(), seq)
 
@@ -399,7 +400,7 @@ class BellConnection:
         region.close()
 
     def _lend(self, nbytes: int) -> None:
-        self._engine.lend(self._client_id, nbytes)
+        self._engine.lend(self.client_id, nbytes)
         self._lent += nbytes
 
     def _give_back(self) -> None:

@@ -61,11 +61,13 @@ class Doorbell:
 
     Args:
         connections: how many there may be at a time.
+        share: how many of them one client may have.
         log: where events go.
     """
 
-    def __init__(self, connections: int, log: Logger) -> None:
+    def __init__(self, connections: int, share: int, log: Logger) -> None:
         self._limit = connections
+        self._share = share
         self._log = log
         self._lock = threading.Lock()
         self._tickets: dict[bytes, Ticket] = {}
@@ -113,11 +115,9 @@ class Doorbell:
         with self._lock:
             self._drop_old()
             if len(self._open) >= self._limit or len(self._tickets) >= _TICKETS:
-                raise LimitExceeded(
-                    f"{self._limit} connections to the doorbell are open already",
-                    hint="make the calls over gRPC",
-                    fields={"limit": "doorbells"},
-                )
+                raise _too_many("doorbells", f"{self._limit} connections to the doorbell")
+            if self._of(client_id) >= self._share:
+                raise _too_many("client_doorbells", f"{self._share} of this client")
             self._tickets[secret] = ticket
         return Offer(ticket=secret, region_bytes=settings.limits.region_bytes)
 
@@ -150,6 +150,11 @@ class Doorbell:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def _of(self, client_id: str) -> int:
+        """The connections of a client, those to come included."""
+        coming = sum(ticket.client_id == client_id for ticket in self._tickets.values())
+        return coming + sum(one.client_id == client_id for one in self._serving)
 
     def _drop_old(self) -> None:
         now = time.monotonic()
@@ -225,6 +230,12 @@ class Doorbell:
 
 
 _PAUSE: Final = 0.05
+
+
+def _too_many(limit: str, what: str) -> LimitExceeded:
+    return LimitExceeded(
+        f"{what} are open already", hint="make the calls over gRPC", fields={"limit": limit}
+    )
 
 
 def _peer_uid(end: socket.socket) -> int:
