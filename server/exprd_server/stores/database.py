@@ -10,6 +10,8 @@ after a crash the log's own checksums cut it where it was torn, between two tran
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,7 +31,7 @@ from exprd_server.stores.rows import Head, Row, Run
 from exprd_server.stores.schema import PATCH_BITS, POSITION_BITS, prepare, row_crc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from exprd_server.store import Incarnation, StoredVariable
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from exprd_server.stores.chunks import Bytes
 
 _KEPT_RUNS: Final = 100
+_MANY: Final = 16  # chunks of a value that is read and verified side by side
+_AHEAD: Final = 4
 _PRAGMAS: Final = (
     "PRAGMA locking_mode=EXCLUSIVE",  # no shared-memory file; the folder has a lock of its own
     "PRAGMA page_size=8192",
@@ -388,11 +392,29 @@ def read_chunks(
         "SELECT id, crc, data FROM chunks WHERE id >= ? AND id < ? ORDER BY id",
         bounds,
     )
-    for key, crc, piece in rows:
-        index = key - base
+
+    def take(index: int, crc: Any, piece: Any) -> None:
         place = chunk(data, index)
         sound = isinstance(piece, bytes) and index < count and len(piece) == place.nbytes
         if sound and checksum(uuid, index, piece) == crc:
             place[:] = np.frombuffer(piece, np.uint8)
             good.add(index)
+
+    if count < _MANY:
+        for key, crc, piece in rows:
+            take(key - base, crc, piece)
+    else:
+        _beside(((key - base, crc, piece) for key, crc, piece in rows), take)
     return data, [index for index in range(count) if index not in good]
+
+
+def _beside(given: Iterable[tuple[Any, ...]], work: Callable[..., None]) -> None:
+    """Does work on what an iterator gives, in a thread beside it and a few items behind."""
+    with ThreadPoolExecutor(1, thread_name_prefix="exprd-read") as helper:
+        ahead: deque[Future[None]] = deque()
+        for arguments in given:
+            ahead.append(helper.submit(work, *arguments))
+            if len(ahead) > _AHEAD:
+                ahead.popleft().result()
+        for future in ahead:
+            future.result()

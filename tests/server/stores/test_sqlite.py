@@ -324,3 +324,20 @@ def test_another_programs_file_is_refused(open_store, tmp_path):
     (folder / "state.db").write_bytes(b"no database at all " * 1000)
     with pytest.raises(DamagedFile):
         open_store()
+
+
+def test_a_large_value_comes_back_whole_and_its_damaged_chunks_are_named(open_store, tmp_path, rng):
+    """It is verified beside the reading."""
+    value = rng.integers(0, 256, 40 * CHUNK_BYTES + 7, dtype=np.uint8)
+    store = open_store()
+    store.create(variable("a", value))
+    store.close()
+    (found,) = open_store().variables()
+    assert (found.value == value).all()
+    shutil.copytree(tmp_path / "state", tmp_path / "harmed")
+    connection = sqlite3.connect(tmp_path / "harmed" / "state.db")
+    connection.execute("UPDATE chunks SET crc = x'00000000' WHERE id & 0xff IN (5, 39)")
+    connection.commit()
+    connection.close()
+    with pytest.raises(DamagedFile, match="chunk 5, 39 of its value"):
+        open_store(path=tmp_path / "harmed")
