@@ -83,8 +83,39 @@ class Runner:
         effect = function.written or _KEEP in call.deliveries
         with self.calls.running(call.client_id, call.call_id, deadline):
             if call.call_id is None or not effect:
-                return self._execute(function, call, deadline, None)
+                return self._plain(function, call, deadline) or self._execute(
+                    function, call, deadline, None
+                )
             return self._once(function, call, call.call_id, deadline)
+
+    def _plain(
+        self, function: Function, call: ExecuteCall, deadline: Deadline | None
+    ) -> ExecuteReply | None:
+        """What most calls are, in one go: arrays come, native code runs, small arrays go.
+
+        None when there is more to a call: state, buffers, outputs with a way of their own, or an
+        input that does not fit.
+        """
+        inputs = call.inputs
+        if function.variables or call.deliveries or call.expected:
+            return None
+        if len(inputs) != len(function.forms):
+            return None
+        for value, (dtype, ndim, extents) in zip(inputs, function.forms, strict=True):
+            if type(value) is not np.ndarray or value.dtype is not dtype:
+                return None
+            if value.ndim != ndim or extents:
+                return None
+        check(deadline, "the function ran")
+        start = time.perf_counter()
+        found, met = function.compiled.run(inputs, deadline)  # type: ignore[arg-type]
+        seconds = time.perf_counter() - start
+        check(deadline, "its results were committed")
+        if not self._is_small(call, found):
+            return self._finish(function, call, _Run(found, (), seconds, tuple(met)), None)
+        return ExecuteReply(
+            outputs=tuple(found), timings=(("execute", seconds),), warnings=tuple(met)
+        )
 
     def _once(
         self, function: Function, call: ExecuteCall, call_id: CallId, deadline: Deadline | None
