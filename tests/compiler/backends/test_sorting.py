@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from exprd_compiler.backends.llvm.networks import LONGEST, TOGETHER
 from exprd_compiler.backends.llvm.ranking import RUN
 from exprd_compiler.backends.llvm.sorting import FEW, MANY
 from exprd_compiler.driver import compile_graph
@@ -102,6 +103,20 @@ def test_rows_that_are_in_order_already() -> None:
     )
     for values in (np.arange(3000), np.arange(3000)[::-1].copy(), np.full(3000, 7)):
         same_bits(graph, [values])
+
+
+@pytest.mark.parametrize("descending", BOTH)
+@pytest.mark.parametrize("dtype", ["int32", "uint64", "float32", "float64"])
+def test_rows_are_sorted_together(dtype: str, descending: bool, rng: np.random.Generator) -> None:
+    """By a network where there are enough of them; those with NaN or -0 keep their order."""
+    x = leaf(dtype, 2)
+    graph = Graph((x,), (sort(x, descending=descending),))
+    lanes = TOGETHER[ITEMSIZE[dtype]]
+    for rows, n in ((lanes, 1), (lanes - 1, 5), (lanes, 0), (2 * lanes + 3, 33), (3 * lanes, 7)):
+        same_bits(graph, [draw(rng, (rows, n), dtype)])
+        same_bits(graph, [rng.integers(0, 2**31, (rows, n)).astype(dtype)])
+    same_bits(graph, [rng.integers(0, 999, (lanes + 1, LONGEST)).astype(dtype)])
+    same_bits(graph, [rng.integers(0, 999, (lanes + 1, LONGEST + 1)).astype(dtype)])
 
 
 def test_a_moved_axis_is_copied_and_a_part_is_not() -> None:

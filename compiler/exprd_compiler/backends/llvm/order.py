@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from exprd_compiler.backends.llvm.text import Value
 
 # The bit pattern of infinity; what is above it, sign aside, is NaN.
-_INFINITY: Final[Mapping[str, int]] = MappingProxyType(
+INFINITY: Final[Mapping[str, int]] = MappingProxyType(
     {
         "float16": 0x7C00,
         "bfloat16": 0x7F80,
@@ -54,8 +54,8 @@ def rank_of(k: LLVMBuilder, bits: Value, dtype: str, *, descending: bool = False
     scalar = SCALARS[dtype]
     if scalar.kind == "signed":
         bits = k.xor(bits, k.const(1 << (scalar.bits - 1), bits.dtype))
-    elif dtype in _INFINITY:
-        bits = _float_rank(k, bits, 8 * item_size(dtype), _INFINITY[dtype])
+    elif dtype in INFINITY:
+        bits = _float_rank(k, bits, 8 * item_size(dtype), INFINITY[dtype])
     return k.not_(bits) if descending else bits
 
 

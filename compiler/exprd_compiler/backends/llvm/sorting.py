@@ -12,9 +12,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from exprd_compiler.backends.llvm import memory
-from exprd_compiler.backends.llvm.control import branched, either, only_if, repeated
+from exprd_compiler.backends.llvm.control import Step, branched, either, only_if, repeated
 from exprd_compiler.backends.llvm.counting import cancel_point
 from exprd_compiler.backends.llvm.loops import ZERO, counted
+from exprd_compiler.backends.llvm.networks import Network, network_room
 from exprd_compiler.backends.llvm.order import load_raw, rank_of, raw_dtype, store_raw
 from exprd_compiler.backends.llvm.radix import counters, sort_by_digits
 from exprd_compiler.backends.llvm.ranking import RUN, place_run, ranking_room
@@ -364,7 +365,47 @@ def _write_sorted(call: Call, *, positions: bool) -> None:
         items = _items(call, row, positions=positions)
         sort_row(items, replace(room, out=out), call.sizes[1])
 
-    _rows(call, one, positions=positions)
+    together = None if positions else network_room(call.k, call.dtypes[0])
+    if together is None:
+        _rows(call, one, positions=positions)
+    else:
+        _rows_together(call, together, one)
+
+
+def _rows_together(call: Call, room: Value, one: Callable[[Value, Value], None]) -> None:
+    """Rows by a network as long as there are enough of them, the others one by one."""
+    k, dtype, (rows, n, _) = call.k, call.dtypes[0], call.sizes
+    network = Network(k, dtype, room, n, descending=call.attrs["descending"])
+    lanes = constant(network.lanes, "int64")
+
+    def at(number: Value) -> tuple[Value, Value]:
+        offset = k.mul(number, n)
+        source, out = (
+            memory.element_pointer(k, base, dtype, offset) for base in (call.operands[0], call.out)
+        )
+        return source, out
+
+    def each(last: Value) -> Step:
+        def row(state: Sequence[Value]) -> Sequence[Value]:
+            cancel_point(k.function, call.context)
+            one(*at(state[0]))
+            return (k.add(state[0], _one()),)
+
+        return lambda state: repeated(k.function, state, lambda s: k.compare("lt", s[0], last), row)
+
+    def block(state: Sequence[Value]) -> Sequence[Value]:
+        after = k.add(state[0], lanes)
+        network.sort(*at(state[0]), lambda: each(after)(state))
+        return (after,)
+
+    fits = network.fits(rows)
+    start = repeated(
+        k.function,
+        (ZERO,),
+        lambda s: k.and_(fits, k.compare("le", k.add(s[0], lanes), rows)),
+        block,
+    )
+    each(rows)(start)
 
 
 def _write_first(call: Call, *, positions: bool) -> None:
