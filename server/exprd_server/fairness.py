@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -25,23 +26,53 @@ if TYPE_CHECKING:
 # Calls of one client that are begun at a time: enough for all cores. Each thread more that wants
 # the interpreter makes everybody wait longer for it, above all the one that takes calls in.
 AT_A_TIME: Final = max(2, os.cpu_count() or 1)
-# A call waits no longer for those before it. They last, then: they compute, and hold no lock that
-# this one needs to be begun.
+# A call waits no longer for those before it, and not at all for those that last so long already:
+# they compute or wait themselves, and leave the interpreter to others.
 _PATIENCE: Final = 0.1
+_LASTS: Final = 0.05
 _RETRY_MS: Final = "50"
 _COMPILING: Final = 4  # compilations of one client that may ask for a worker at a time
 _TICK: Final = 0.05  # seconds; how soon a cancellation is noticed
 
 
+class _Turn:
+    """A call that waits to be begun; the lock is released when it is."""
+
+    __slots__ = ("begun", "lock")
+
+    def __init__(self) -> None:
+        self.begun = 0.0
+        self.lock = threading.Lock()
+        self.lock.acquire()
+
+
 class _Mine:
-    """The calls of one client."""
+    """The calls of one client.
+
+    Attributes:
+        places: how many it has.
+        begun: when its calls were begun that are not over.
+        waiting: those that wait, in order.
+    """
 
     __slots__ = ("begun", "places", "waiting")
 
     def __init__(self) -> None:
         self.places = 0
-        self.begun = 0
-        self.waiting: deque[threading.Lock] = deque()
+        self.begun: list[float] = []
+        self.waiting: deque[_Turn] = deque()
+
+    def begin(self, turn: _Turn) -> None:
+        """Has a call begin that no longer waits."""
+        turn.begun = time.monotonic()
+        self.begun.append(turn.begun)
+
+    def busy(self, now: float) -> bool:
+        """Whether as many calls as may be are in their first moments."""
+        begun = self.begun
+        return (
+            len(begun) >= AT_A_TIME and sum([now - start < _LASTS for start in begun]) >= AT_A_TIME
+        )
 
 
 class FairShare:
@@ -60,37 +91,42 @@ class FairShare:
         self._lock = threading.Lock()
         self._clients: dict[str, _Mine] = {}
 
-    def begin(self, client_id: str) -> None:
-        """Takes a place, and returns when it is the call's turn; `end` gives the place back.
+    def begin(self, client_id: str) -> float:
+        """Takes a place, and returns when it is the call's turn.
+
+        Returns:
+            What `end` wants to have, which gives the place back.
 
         Raises:
             LimitExceeded: there is no place, or none for this client.
         """
+        now = time.monotonic()
         with self._lock:
             mine = self._placed(client_id)
-            if mine.begun < AT_A_TIME:
-                mine.begun += 1
-                return
+            if not mine.busy(now):
+                mine.begun.append(now)
+                return now
             if len(mine.waiting) >= self._client_queue:
                 self._leave(client_id, mine)
                 raise _too_many("client_queue", f"{self._client_queue} calls of this client wait")
-            turn = threading.Lock()
-            turn.acquire()
+            turn = _Turn()
             mine.waiting.append(turn)
-        if not turn.acquire(timeout=_PATIENCE):
+        if not turn.lock.acquire(timeout=_PATIENCE):
             with self._lock:
                 if turn in mine.waiting:  # else its turn came at this moment
                     mine.waiting.remove(turn)
-                    mine.begun += 1
+                    mine.begin(turn)
+        return turn.begun
 
-    def end(self, client_id: str) -> None:
+    def end(self, client_id: str, begun: float) -> None:
         """Gives the place of a call back that was begun, and has the next one begin."""
         with self._lock:
             mine = self._clients[client_id]
-            mine.begun -= 1
-            if mine.waiting and mine.begun < AT_A_TIME:
-                mine.begun += 1
-                mine.waiting.popleft().release()
+            mine.begun.remove(begun)
+            if mine.waiting and not mine.busy(time.monotonic()):
+                turn = mine.waiting.popleft()
+                mine.begin(turn)
+                turn.lock.release()
             self._leave(client_id, mine)
 
     @contextmanager

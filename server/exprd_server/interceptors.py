@@ -143,11 +143,11 @@ class Boundary(grpc.ServerInterceptor):
 
         def call(request: Any, context: grpc.ServicerContext) -> Any:
             client_id = client_of(request)
-            share.begin(client_id)
+            begun = share.begin(client_id)
             try:
                 return inner(request, context)
             finally:
-                share.end(client_id)
+                share.end(client_id, begun)
 
         return call
 

@@ -26,75 +26,94 @@ def refused(share: FairShare, client_id: str) -> dict[str, str]:
 
 def test_places_in_all_and_of_one_client():
     share = FairShare(calls=4, client_calls=3, client_queue=9)
-    for _ in range(3):
-        share.begin("a")
-    assert refused(share, "a") == {"limit": "client_calls", "retry_after_ms": "50"}
-    share.begin("b")
-    assert refused(share, "c") == {"limit": "calls", "retry_after_ms": "50"}
-    share.end("a")
-    share.begin("c")
-    for client_id in "aabc":
-        share.end(client_id)
-    assert not share._clients
-    with share.place("a"), share.place("a"), share.place("a"):
-        assert refused(share, "a")["limit"] == "client_calls"
+    begun = [share.begin("a") for _ in range(2)]
+    with share.place("a"):
+        assert refused(share, "a") == {"limit": "client_calls", "retry_after_ms": "50"}
+        other = share.begin("b")
+        assert refused(share, "c") == {"limit": "calls", "retry_after_ms": "50"}
+    share.end("c", share.begin("c"))
+    share.end("b", other)
+    for start in begun:
+        share.end("a", start)
     assert (share._free, share._clients) == (4, {})
 
 
-def test_the_next_call_begins_when_one_ends():
-    share = FairShare(calls=99, client_calls=99, client_queue=2)
-    for _ in range(WIDTH):
-        share.begin("a")
-    begun: list[float] = []
+@pytest.fixture
+def busy(monkeypatch):
+    """Places of which one client has as many calls in their first moments as may be."""
+    monkeypatch.setattr("exprd_server.fairness._PATIENCE", 30)
+    monkeypatch.setattr("exprd_server.fairness._LASTS", 30)
+    share = FairShare(calls=99, client_calls=99, client_queue=3)
+    return share, [share.begin("a") for _ in range(WIDTH)]
 
-    def call() -> None:
-        share.begin("a")
-        begun.append(time.monotonic())
 
-    threads = [threading.Thread(target=call) for _ in range(2)]
+def waiting(share: FairShare, count: int, begun: list[float]) -> list[threading.Thread]:
+    """So many further calls, which wait; they note when they were begun."""
+    threads = [
+        threading.Thread(target=lambda: begun.append(share.begin("a"))) for _ in range(count)
+    ]
     for thread in threads:
         thread.start()
-    while len(share._clients["a"].waiting) + len(begun) < 2:
-        threading.Event().wait(0.0005)
-    share.end("a")
-    share.end("a")
+    while len(share._clients["a"].waiting) < count:
+        threading.Event().wait(0.001)
+    return threads
+
+
+def test_the_next_call_begins_when_one_ends(busy):
+    share, first = busy
+    later: list[float] = []
+    threads = waiting(share, 2, later)
+    share.end("b", share.begin("b"))  # whom this does not concern
+    assert later == []
+    for start in first[:2]:
+        share.end("a", start)
     for thread in threads:
-        thread.join()
-    share.begin("b")  # whom this does not concern
-    assert share._clients["a"].begun == WIDTH
-    for client_id in ("b", *"a" * WIDTH):
-        share.end(client_id)
-    assert not share._clients
+        thread.join(20)
+    assert len(later) == 2
+    for start in (*first[2:], *later):
+        share.end("a", start)
+    assert (share._free, share._clients) == (99, {})
+
+
+def test_so_many_wait_and_no_more(busy):
+    share, first = busy
+    later: list[float] = []
+    threads = waiting(share, 3, later)
+    assert refused(share, "a")["limit"] == "client_queue"
+    for start in first:
+        share.end("a", start)
+    while any(thread.is_alive() for thread in threads):  # each that ends lets one begin
+        if later:
+            share.end("a", later.pop())
+        threading.Event().wait(0.001)
+    for start in later:
+        share.end("a", start)
+    assert (share._free, share._clients) == (99, {})
 
 
 def test_calls_that_last_do_not_hold_the_next_ones_up(monkeypatch):
-    monkeypatch.setattr("exprd_server.fairness._PATIENCE", 0.02)
-    share = FairShare(calls=99, client_calls=WIDTH + 5, client_queue=9)
-    start = time.monotonic()
-    for _ in range(WIDTH + 5):
-        share.begin("a")
-    assert 0.09 < time.monotonic() - start < 5
-    for _ in range(WIDTH + 5):
-        share.end("a")
+    monkeypatch.setattr("exprd_server.fairness._PATIENCE", 30)
+    monkeypatch.setattr("exprd_server.fairness._LASTS", 0.02)
+    share = FairShare(calls=99, client_calls=99, client_queue=9)
+    begun = [share.begin("a") for _ in range(WIDTH)]
+    while time.monotonic() < begun[-1] + 0.02:
+        threading.Event().wait(0.001)
+    begun.append(share.begin("a"))
+    assert begun[-1] - begun[0] < 20
+    for start in begun:
+        share.end("a", start)
     assert not share._clients
 
 
-def test_so_many_wait_and_no_more(monkeypatch):
-    monkeypatch.setattr("exprd_server.fairness._PATIENCE", 30)
-    share = FairShare(calls=99, client_calls=99, client_queue=3)
-    for _ in range(WIDTH):
-        share.begin("a")
-    threads = [threading.Thread(target=share.begin, args=("a",)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    while len(share._clients["a"].waiting) < 3:
-        threading.Event().wait(0.001)
-    assert refused(share, "a")["limit"] == "client_queue"
-    for _ in range(3):
-        share.end("a")
-    for thread in threads:
-        thread.join(10)
-    assert share._clients["a"].begun == WIDTH
+def test_a_call_does_not_wait_for_ever(monkeypatch):
+    monkeypatch.setattr("exprd_server.fairness._PATIENCE", 0.02)
+    monkeypatch.setattr("exprd_server.fairness._LASTS", 30)
+    share = FairShare(calls=99, client_calls=99, client_queue=9)
+    begun = [share.begin("a") for _ in range(WIDTH + 2)]
+    assert 0.04 <= begun[-1] - begun[0] < 20
+    for start in begun:
+        share.end("a", start)
+    assert not share._clients
 
 
 def test_many_threads_leave_nothing_behind():
@@ -104,11 +123,11 @@ def test_many_threads_leave_nothing_behind():
     def work(client_id: str) -> None:
         for _ in range(300):
             try:
-                share.begin(client_id)
+                begun = share.begin(client_id)
             except LimitExceeded as error:
                 refusals.append(error.fields["limit"])
             else:
-                share.end(client_id)
+                share.end(client_id, begun)
 
     threads = [threading.Thread(target=work, args=("ab"[n % 2],)) for n in range(30)]
     for thread in threads:
