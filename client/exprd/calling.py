@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import grpc
 
@@ -26,6 +26,10 @@ from exprd_compiler.errors import ConnectionLost, UnknownHandle
 from exprd_proto import framing
 
 __all__ = ["Caller"]
+
+_CALL_ID: Final = framing.key(4, 2)  # of a request
+_SEQ: Final = framing.key(2, 0)  # of a call id
+_ACKED: Final = framing.key(3, 0)
 
 _Failure: TypeAlias = "grpc.RpcError | ValueError"  # the latter is that of a closed channel
 
@@ -79,8 +83,8 @@ class Caller:
             return line.loops.call(self._handle, inputs, self._kept if keep else ())
         seq, acked = line.ids.take()
         try:
-            number = self._me + framing.number_field(2, seq) + framing.number_field(3, acked)
-            head = self._heads[keep] + framing.field(4, number)
+            number = self._me + _SEQ + framing.varint(seq) + _ACKED + framing.varint(acked)
+            head = self._heads[keep] + _CALL_ID + framing.varint(len(number)) + number
             if expected:
                 head += _expectations(expected)
             return self._first(head, inputs, seq, keep=keep)

@@ -109,7 +109,8 @@ class Rider:
 
     def left(self) -> float:
         """Seconds that the call of this thread may still take."""
-        return max(self._end(None) - time.monotonic(), 0.0)
+        outer: float | None = getattr(self._outer, "end", None)
+        return self._deadline() if outer is None else max(outer - time.monotonic(), 0.0)
 
     def _end(self, seconds: float | None) -> float:
         now, outer = time.monotonic(), getattr(self._outer, "end", None)

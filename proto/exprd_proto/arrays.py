@@ -126,16 +126,19 @@ def array_from_wire(message: Array) -> NDArray[Any]:
 
 def view_bytes(number: int, shape: Sequence[int], data: bytes | memoryview) -> NDArray[Any]:
     """A read-only array over little-endian bytes."""
-    dtype = carried_dtype(number)
-    expected = checked_nbytes(shape, dtype.itemsize)
-    if len(data) != expected:
-        raise WireError(
-            f"{dtype.name}{list(shape)} takes {expected} bytes, but {len(data)} were sent"
-        )
+    dtype, shape = carried_dtype(number), tuple(shape)
+    size = len(data)
+    fits = 0 < size <= MAX_ARRAY_BYTES and size == math.prod(shape) * dtype.itemsize
+    if not fits or len(shape) > MAX_RANK or min(shape, default=1) < 0:  # or there is nothing in it
+        expected = checked_nbytes(shape, dtype.itemsize)
+        if size != expected:
+            raise WireError(
+                f"{dtype.name}{list(shape)} takes {expected} bytes, but {size} were sent"
+            )
     if dtype.kind == "b":
-        value = _checked_bools(np.frombuffer(data, dtype=np.uint8)).reshape(tuple(shape))
+        value = _checked_bools(np.frombuffer(data, dtype=np.uint8)).reshape(shape)
     else:
-        value = np.ndarray(tuple(shape), dtype, data)
+        value = np.ndarray(shape, dtype, data)
         if not _LITTLE:
             value = value.astype(dtype.newbyteorder("="))
     if type(data) is not bytes:  # over which there are read-only arrays alone

@@ -106,11 +106,13 @@ class Runner:
                 return None
             if value.ndim != ndim or extents:
                 return None
-        check(deadline, "the function ran")
+        if deadline is not None and deadline.is_over():
+            deadline.check("the function ran")
         start = time.perf_counter()
         found, met = function.compiled.run(inputs, deadline)  # type: ignore[arg-type]
         seconds = time.perf_counter() - start
-        check(deadline, "its results were committed")
+        if deadline is not None and deadline.is_over():
+            deadline.check("its results were committed")
         if not self._is_small(call, found):
             return self._finish(function, call, _Run(found, (), seconds, tuple(met)), None)
         return ExecuteReply(
