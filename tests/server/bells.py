@@ -44,9 +44,12 @@ class Quiet:
 class Belfry:
     """A running server in this process, its log and its gRPC channel."""
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    def __init__(self, folder: Path, limits: Limits, tokens: Path | None, token: str) -> None:
         self.path = f"{folder}/s"
-        self.settings = Settings(listen=f"unix://{self.path}", limits=limits, drain_seconds=0)
+        self.settings = Settings(
+            listen=f"unix://{self.path}", limits=limits, tokens=tokens, drain_seconds=0
+        )
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
         self.engine = LocalEngine(self.settings, InProcessCompiler(), MemoryStore())
         self.log = Quiet()
         self.server = Server(self.settings, self.engine, self.log)
@@ -60,7 +63,8 @@ class Belfry:
         return self.server._doorbell
 
     def offer(self, client_id: str = "tester") -> wire.OpenDoorbellResponse:
-        return self.executor.OpenDoorbell(wire.OpenDoorbellRequest(client_id=client_id))
+        asked = wire.OpenDoorbellRequest(client_id=client_id)
+        return self.executor.OpenDoorbell(asked, metadata=self._metadata)
 
     def speaker(self) -> Speaker:
         self._speakers.append(Speaker(self.path))
@@ -81,8 +85,11 @@ class Belfry:
 
 
 @contextlib.contextmanager
-def belfry(folder: Path, **limits: int) -> Iterator[Belfry]:
-    made = Belfry(folder, Limits(**limits))
+def belfry(
+    folder: Path, *, tokens: Path | None = None, token: str = "", **limits: int
+) -> Iterator[Belfry]:
+    given = Limits(**{"doorbells": 1024, "client_doorbells": 1024, **limits})
+    made = Belfry(folder, given, tokens, token)
     try:
         yield made
     finally:

@@ -13,9 +13,9 @@ import exprd_proto as wire
 from exprd_compiler.errors import Cancelled, DeadlineExceeded
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ops.arithmetic import add
-from exprd_compiler.ops.leaves import input_
+from exprd_compiler.ops.leaves import input_, shared
 from exprd_proto import doorbell
-from exprd_server.bell import listener, turns
+from exprd_server.bell import connection, listener, turns
 from exprd_server.bell.counting import DoorbellMetrics
 from exprd_server.bell.turns import Turn, Watch
 from exprd_server.values import CompileCall
@@ -253,6 +253,34 @@ def test_calls_are_counted(tower):
     while len(tower.doorbell):
         pass
     assert samples() == {**found, "exprd_doorbell_connections": 0}
+
+
+def test_a_result_without_room_in_memory_comes_in_frames(tmp_path):
+    """A call that has changed something is answered, whatever the client may not have."""
+    with belfry(tmp_path, client_bytes=3 << 20) as tower:
+        speaker = tower.connected()
+        size = 100_000
+        name = tower.engine.create_variable("tester", NewVariable(value=np.zeros(size)))
+        x = graphs.named(input_, "x", graphs.SCALAR)
+        w = graphs.named(shared, "w", graphs.VECTOR)
+        handle = compiled(tower, Graph((x,), (w,), (w,), ((0, add(w, x)),)), name.uuid)
+        speaker.asked(doorbell.PREPARE, text=described(handle, ("float64", ())))
+        speaker.asked(doorbell.REGION, seq=1 << 20)  # which takes what there is
+        kind, _, text = speaker.asked(doorbell.CALL, seq=1, text=in_frame(np.array(2.0)))
+        assert kind == doorbell.RESPONSE
+        response = wire.ExecuteResponse.FromString(text)
+        assert response.versions[0].version == 2
+        assert response.outputs[0].array.data == bytes(8 * size)
+
+
+def test_where_tokens_are_asked_for_they_are_asked_again(tmp_path, monkeypatch):
+    token = "tester-may-do-everything"
+    (tmp_path / "tokens").write_text(f'[[token]]\ntoken = "{token}"\n')
+    with belfry(tmp_path, tokens=tmp_path / "tokens", token=token) as tower:
+        assert prepared(tower).asked(doorbell.PREPARE)[0] == doorbell.FAILURE
+        monkeypatch.setattr(connection, "_TOKEN_SECONDS", 1e-9)
+        speaker = tower.connected()
+        assert speaker.asked(doorbell.PREPARE)[0] == 0
 
 
 # ---- turns

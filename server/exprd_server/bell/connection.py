@@ -7,7 +7,6 @@ is given back.
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import time
 from dataclasses import replace
@@ -16,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 
 import exprd_proto as wire
-from exprd_compiler.errors import CallError, Cancelled, LimitExceeded
+from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_proto import doorbell
 from exprd_server import replies, requests
 from exprd_server.answers import execute_answer
 from exprd_server.bell.bulk import Download, Upload
 from exprd_server.bell.counting import Counts
+from exprd_server.bell.lending import Gone, Lending, aligned_memory
 from exprd_server.bell.prepared import Prepared
-from exprd_server.bell.regions import Region
 from exprd_server.bell.turns import Turn
 from exprd_server.deadline import Deadline
 from exprd_server.outcomes import failure_of
@@ -43,10 +42,10 @@ if TYPE_CHECKING:
     Found: TypeAlias = ExecuteReply | tuple[Sequence[Array], Sequence[EventCount]]
 
 PREPARED: Final = 1024  # calls of one connection
-_LEAST_REGION: Final = 1 << 20
 _SLACK: Final = 1 << 10
 _RESULT_BYTES: Final = 16 << 20  # results up to here go through the region of answers
 _TOUCH_SECONDS: Final = 1.0
+_TOKEN_SECONDS: Final = 60.0  # then the client has to show its token again
 
 
 class BrokenFrame(Exception):
@@ -82,21 +81,19 @@ class BellConnection:
         self._turn = Turn(client_id, end)
         self._watch = watch
         self._touched = 0.0
+        self._ends = time.monotonic() + _TOKEN_SECONDS if settings.tokens is not None else 0.0
         self.counts = Counts()
         self.client_id = client_id
         self._engine = engine
         self._settings = settings
         self._limits = settings.limits
         self._log = log
-        self._memory = _aligned_memory(doorbell.FRAME_BYTES + _SLACK)
+        self._memory = aligned_memory(doorbell.FRAME_BYTES + _SLACK)
         self._frame = self._memory.data
         self._prepared: dict[int, Prepared] = {}
-        self._region: Region | None = None
-        self._private: Array | None = None
-        self._answers: Region | None = None
+        self._lending = Lending(end, client_id, engine, settings.limits.region_bytes)
         self._upload: Upload | None = None
         self._download: Download | None = None
-        self._lent = 0
         self._room = requests.reply_bytes(settings.limits)
         self._handlers: dict[int, Callable[[int, bytes, int, int], bytes]] = {
             doorbell.PREPARE: self._prepare,
@@ -123,6 +120,8 @@ class BellConnection:
                     raise BrokenFrame(
                         f"{length} bytes came of a frame with {nbytes} after its head"
                     )
+                if self._ends and time.monotonic() > self._ends:
+                    return
                 if kind == doorbell.CALL:
                     self._call(number, nbytes, seq, acked, seconds)
                 else:
@@ -130,7 +129,7 @@ class BellConnection:
         finally:
             self._engine.running.part(self._turn)
             self._watch.drop(self._turn)
-            self._give_back()
+            self._lending.close()
 
     # ---- calls
     def _call(self, number: int, nbytes: int, seq: int, acked: int, seconds: float) -> None:
@@ -147,9 +146,11 @@ class BellConnection:
             else:
                 found = self._at_length(prepared, seq, acked, seconds)
             answer = self._answer(prepared, found, seq)
+        except Gone:
+            raise
         except Exception as error:
             answer = self._failure(error, seq)
-        self._end.send(answer)
+        self._send(answer)
         self.counts.calls += 1
         self.counts.seconds += time.monotonic() - start
 
@@ -210,17 +211,32 @@ class BellConnection:
         """The last frame of an answer; those before it are on their way."""
         if isinstance(found, tuple):
             outputs, met = found
-            if not met and sum([x.nbytes for x in outputs]) <= _RESULT_BYTES:
+            if not met and self._fits(outputs):
                 return self._packed(prepared, outputs, (), seq, 0)
             found = ExecuteReply(outputs=self.deliver(outputs), warnings=tuple(met))
         arrays = [x for x in found.outputs if isinstance(x, np.ndarray)]
         kept = any(isinstance(x, BufferInfo) for x in found.outputs)
-        if kept or found.warnings or found.printed:
+        if kept or found.warnings or found.printed or not self._fits(arrays):
             text = execute_answer(found, self._engine.incarnation).data
             return self._told(doorbell.RESPONSE, text, seq)
         flags = doorbell.REPLAYED if found.replayed else 0
         self.counts.commits += bool(found.versions) and not found.replayed
         return self._packed(prepared, arrays, [v for _, v in found.versions], seq, flags)
+
+    def _fits(self, arrays: Sequence[Array]) -> bool:
+        """Whether arrays fit into a frame or the region of answers, which is made if need be.
+
+        A call that has changed something is not to fail for want of a region.
+        """
+        total = 0
+        for array in arrays:
+            total += array.nbytes + doorbell.ALIGN
+        if total <= doorbell.INLINE_BYTES:
+            return True
+        try:
+            return total <= _RESULT_BYTES and bool(self._lending.room(total).size)
+        except LimitExceeded:
+            return False
 
     def _packed(
         self,
@@ -252,7 +268,7 @@ class BellConnection:
     def _write(self, arrays: Sequence[Array]) -> None:
         """Copies arrays into the region of answers, which grows when it has to."""
         places, end = doorbell.placed([x.nbytes for x in arrays])
-        memory = self.answers(end).memory
+        memory = self._lending.room(end)
         for array, place in zip(arrays, places, strict=True):
             if array.size:
                 np.copyto(np.ndarray(array.shape, array.dtype, memory, place), array)
@@ -266,9 +282,15 @@ class BellConnection:
         size, start = doorbell.TEXT_BYTES, 0
         while len(text) - start > size:
             head = doorbell.ANSWER.pack(kind, doorbell.MORE, size, seq)
-            self._end.send(head + text[start : start + size])
+            self._send(head + text[start : start + size])
             start += size
         return doorbell.ANSWER.pack(kind, 0, len(text) - start, seq) + text[start:]
+
+    def _send(self, frame: bytes) -> None:
+        try:
+            self._end.send(frame)
+        except OSError as error:
+            raise Gone from error
 
     # ---- everything else
     def _other(self, kind: int, number: int, nbytes: int, seq: int, acked: int) -> None:
@@ -279,21 +301,21 @@ class BellConnection:
         text = bytes(self._frame[start : start + nbytes])
         try:
             answer = handle(number, text, seq, acked)
+        except Gone:
+            raise
         except Exception as error:
-            if isinstance(error, BrokenFrame | OSError):
-                raise
             answer = self._failure(error, seq)
-        self._end.send(answer)
+        self._send(answer)
 
     def _prepare(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
         del acked
         if number >= PREPARED:
             raise CallError(f"call {number} is prepared, numbers go up to {PREPARED - 1}")
         request = _parsed(wire.DoorbellCall(), text)
-        region = None if self._region is None else self._region.memory
+        lent = self._lending
         self._prepared.pop(number, None)
         self._prepared[number] = Prepared(
-            request, self._engine, self._memory, region, self._private, self._limits
+            request, self._engine, self._memory, lent.region, lent.private, self._limits
         )
         function = self._engine.function(request.handle)
         signature = function.info.signature
@@ -306,27 +328,10 @@ class BellConnection:
     def _grow(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
         """Makes the region that the client writes into, at least as large as it asks for."""
         del number, text, acked
-        present = 0 if self._region is None else self._region.nbytes
-        nbytes = self._size(seq)
-        # Twice: what lies in the region is copied into memory that is as large.
-        self._lend(2 * (nbytes - present))
-        region = self._made(nbytes, 2 * (nbytes - present), readable_only=False)
+        # What was prepared for the region before it is gone with that.
         self._prepared = {k: v for k, v in self._prepared.items() if not v.outside}
-        self._region, self._private = region, _aligned_memory(nbytes)
-        self._hand_over(region, 0)
+        self._lending.grow(seq)
         return self._told(doorbell.DONE, b"", seq)
-
-    def answers(self, nbytes: int) -> Region:
-        """The region of answers with room for so many bytes; the client is sent a new one."""
-        present = self._answers
-        if present is not None and present.nbytes >= nbytes:
-            return present
-        size = self._size(nbytes)
-        more = size - (0 if present is None else present.nbytes)
-        self._lend(more)
-        region = self._answers = self._made(size, more, readable_only=True)
-        self._hand_over(region, doorbell.OUTSIDE)
-        return region
 
     # ---- arrays in pieces
     def _put(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
@@ -338,9 +343,10 @@ class BellConnection:
 
     def _put_piece(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
         del text
-        if self._upload is None or self._region is None:
+        region = self._lending.region
+        if self._upload is None or region is None:
             raise CallError("no array is on its way here, or there is no region")
-        self._upload.take(self._region.memory, number, seq, acked)
+        self._upload.take(region, number, seq, acked)
         return self._told(doorbell.DONE, b"", seq)
 
     def _put_end(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
@@ -357,65 +363,21 @@ class BellConnection:
         self._download = None
         handle = _parsed(wire.DoorbellArray(), text).handle
         self._download = Download(self._engine.get(self.client_id, handle))
-        self.answers(2 * doorbell.PIECE_BYTES)
+        self._lending.room(2 * doorbell.PIECE_BYTES)
         return self._told(doorbell.DONE, self._download.header.SerializeToString(), seq)
 
     def _get_piece(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
         del text
-        if self._download is None or self._answers is None:
+        region = self._lending.answers
+        if self._download is None or region is None:
             raise CallError("no array is on its way to the client")
-        self._download.give(self._answers.memory, number, seq, acked)
+        self._download.give(region, number, seq, acked)
         return self._told(doorbell.DONE, b"", seq)
 
     def _get_end(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
         del number, text, acked
         self._download = None
         return self._told(doorbell.DONE, b"", seq)
-
-    # ---- regions
-    def _size(self, wanted: int) -> int:
-        """The size of a region: the next power of two."""
-        if wanted > self._limits.region_bytes:
-            raise LimitExceeded(
-                f"a region of {wanted} bytes, at most {self._limits.region_bytes}",
-                hint="put the arrays, or get the results, in pieces",
-                fields={"limit": "region_bytes"},
-            )
-        return max(_LEAST_REGION, 1 << max(wanted - 1, 0).bit_length())
-
-    def _made(self, nbytes: int, lent: int, *, readable_only: bool) -> Region:
-        try:
-            return Region(nbytes, readable_only=readable_only)
-        except OSError as error:
-            self._lend(-lent)
-            raise LimitExceeded(
-                f"there is no room for a region of {nbytes} bytes: {error.strerror}",
-                fields={"limit": "region_bytes"},
-            ) from None
-
-    def _hand_over(self, region: Region, flags: int) -> None:
-        # Only who expects a descriptor receives it, so its frame is announced by another.
-        self._end.send(doorbell.ANSWER.pack(doorbell.GROWN, flags, 0, region.nbytes))
-        socket.send_fds(self._end, [b"\0"], [region.descriptor])
-        region.close()
-
-    def _lend(self, nbytes: int) -> None:
-        self._engine.lend(self.client_id, nbytes)
-        self._lent += nbytes
-
-    def _give_back(self) -> None:
-        with contextlib.suppress(Cancelled):
-            self._lend(-self._lent)
-        self._prepared.clear()
-        self._upload = self._download = None
-        self._region = self._private = self._answers = None
-
-
-def _aligned_memory(nbytes: int) -> Array:
-    """Fresh memory that begins where arrays of every dtype may."""
-    memory = np.zeros(nbytes + doorbell.ALIGN, np.uint8)
-    start = -memory.ctypes.data % doorbell.ALIGN
-    return memory[start : start + nbytes]
 
 
 def _misfit(number: int, prepared: Prepared | None) -> CallError:

@@ -21,6 +21,7 @@ from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_proto import doorbell
 from exprd_server.bell.connection import PREPARED, BellConnection, BrokenFrame
 from exprd_server.bell.counting import Counts
+from exprd_server.bell.lending import Gone
 from exprd_server.bell.turns import Watch
 from exprd_server.leases import check_client_id
 
@@ -192,7 +193,7 @@ class Doorbell:
                 self._attend(connection)
         except BrokenFrame as error:
             self._log.info("refused", method="doorbell", reason=str(error))
-        except OSError:  # the client has gone
+        except (OSError, Gone):  # the client has gone
             pass
         finally:
             with self._lock:
