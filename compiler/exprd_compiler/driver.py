@@ -289,7 +289,7 @@ def link(artifact: Artifact, room: int = 0) -> Function:
     if not artifact.writers:
         return executable
     writers = [
-        LinkedWriter(w.update, w.argument, w.operands, w.writes, link(w.artifact))
+        LinkedWriter(w.update, w.argument, w.operands, w.writes, link(w.artifact, room))
         for w in artifact.writers
     ]
     return PatchingExecutable(executable, writers, artifact.returned)

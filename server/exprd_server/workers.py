@@ -114,10 +114,12 @@ class Worker:
 
     def _bound(self, settings: WorkerSettings) -> None:
         """Bounds the memory, and puts the process behind the server wherever both want the same."""
-        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        with contextlib.suppress(ProcessLookupError):
             memory = (settings.memory_bytes, settings.memory_bytes)
             resource.prlimit(self.pid, resource.RLIMIT_AS, memory)
-            os.setpriority(os.PRIO_PROCESS, self.pid, settings.niceness)
+            niceness = max(settings.niceness, os.getpriority(os.PRIO_PROCESS, 0))
+            os.setpriority(os.PRIO_PROCESS, self.pid, niceness)
+        with contextlib.suppress(OSError):  # it has gone, or a container forbids it
             os.sched_setscheduler(self.pid, os.SCHED_BATCH, os.sched_param(0))
             Path(f"/proc/{self.pid}/oom_score_adj").write_text(_FIRST_TO_GO)
 

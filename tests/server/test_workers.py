@@ -96,6 +96,23 @@ def test_memory_is_bounded(pool):
     echo(pool)
 
 
+def test_workers_come_after_the_server(pool):
+    pid = echo(pool)
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, pid) == max(mine, WorkerSettings().niceness)
+    assert os.sched_getscheduler(pid) == os.SCHED_BATCH
+    assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "500"
+
+
+def test_a_lazy_pool_starts_with_its_first_request():
+    settings = WorkerSettings(count=2, memory_bytes=GIB)
+    pool = WorkerPool(settings, command=COMMAND, lazy=True)
+    assert pool.pids == ()
+    assert echo(pool) == echo(pool)
+    assert len(pool.pids) == 1
+    pool.close()
+
+
 def test_errors_of_the_tree_come_back_as_themselves(pool):
     facts = {
         "kind": "ShapeError",
