@@ -16,12 +16,13 @@ from exprd.convert import is_mapping, is_sequence
 from exprd.io import In, declared_inputs, described
 from exprd.mode import Mode, get_mode
 from exprd.origin import here
-from exprd.prints import with_prints
+from exprd.prints import Printed, with_prints
 from exprd.recipe import Layout, Recipe
 from exprd.shared import TensorSharedVariable, shared_of_type
 from exprd.slots import slot_of
 from exprd.variable import TensorType
 from exprd_compiler.errors import CallError, UnusedInput
+from exprd_compiler.ir.graph import Graph
 
 __all__ = ["function"]
 
@@ -67,8 +68,7 @@ def function(
         GraphError: and its kinds, for expressions that do not fit together.
         CallError: for arguments that are not what they should be.
     """
-    declared = declared_inputs(inputs)
-    listed, layout = _outputs(outputs)
+    declared, (listed, layout) = declared_inputs(inputs), _outputs(outputs)
     states = {entry: _state_of(entry) for entry in declared}
     assembled = assemble(
         declared,
@@ -79,8 +79,7 @@ def function(
         default_updates=_default_updates(no_default_updates),
         strict=rebuild_strict,
     )
-    _check_unused(assembled, on_unused_input or config.on_unused_input)
-    graph, prints = with_prints(assembled.graph)
+    graph, prints = _checked(assembled, on_unused_input)
     recipe = Recipe(
         graph=graph,
         slots=tuple(slot_of(entry, allow_input_downcast, states[entry]) for entry in declared),
@@ -93,6 +92,12 @@ def function(
         durability=durability,
     )
     return Function(recipe, lazy=lazy)
+
+
+def _checked(assembled: Assembled, on_unused: str | None) -> tuple[Graph, tuple[Printed, ...]]:
+    """The graph of a function and what it prints; inputs that are not used are told of."""
+    _check_unused(assembled, on_unused or config.on_unused_input)
+    return with_prints(assembled.graph)
 
 
 def _default_updates(left_out: bool | Sequence[object]) -> bool | Sequence[object]:
