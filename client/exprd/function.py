@@ -133,7 +133,7 @@ def _check_unused(assembled: Assembled, reaction: str) -> None:
     names = ", ".join(described(node) for node in assembled.unused)
     text = f"the outputs and updates do not depend on the input {names}"
     if reaction == "warn":
-        warnings.warn(text, stacklevel=3)
+        warnings.warn(text, stacklevel=4)
         return
     raise UnusedInput(text, hint="drop it, or pass on_unused_input='ignore'")
 
