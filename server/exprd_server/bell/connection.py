@@ -129,6 +129,8 @@ class BellConnection:
         finally:
             self._engine.running.part(self._turn)
             self._watch.drop(self._turn)
+            self._prepared.clear()  # whose inputs are views of what was lent
+            self._upload = self._download = None
             self._lending.close()
 
     # ---- calls
