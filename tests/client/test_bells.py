@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -359,3 +360,42 @@ def test_a_closed_session_says_so(server: str) -> None:
         f(np.ones(2))
     with pytest.raises(ConnectionLost):
         f(np.ones(2))
+
+
+@pytest.mark.soak
+def test_a_million_calls_leave_nothing_behind(
+    tmp_path: Path, child_env: dict[str, str], figure: Callable[..., None]
+) -> None:
+    """Small ones, some through the region, some with state; `EXPRD_SOAK` scales their number."""
+    calls = max(20_000, int(1_000_000 * float(os.environ.get("EXPRD_SOAK", "1"))))
+    own = RestartableServer(tmp_path, child_env, durable=False)
+    pages = Path(f"/proc/{own.process.pid}/statm")
+
+    def resident() -> float:
+        return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+    try:
+        with exprd.connect(own.target) as session:
+            x = T.dvector("x")
+            total = shared(0.0)
+            f = function([x], x + 1)
+            add = function([x], total, updates=[(total, total + x.sum())])
+            small, large = np.ones(8), np.ones(20_000)
+            warm = calls // 10
+
+            def some(count: int) -> None:
+                for turn in range(count):
+                    f(large if turn % 100 == 0 else small)
+                    if turn % 4 == 0:
+                        add(small)
+
+            some(warm)
+            before = resident()
+            some(calls)
+            grown = resident() - before
+            assert len(opened(session)) == 1
+            assert total.version == 1 + -(-warm // 4) + -(-calls // 4)
+    finally:
+        own.kill()
+    figure("soak", doorbell_calls=calls, doorbell_grown_MiB=round(grown, 2))
+    assert grown <= 5
