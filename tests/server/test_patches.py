@@ -20,6 +20,8 @@ from exprd_server.deadline import Deadline
 from exprd_server.engine import LocalEngine
 from exprd_server.settings import Settings
 from exprd_server.store import MemoryStore
+from exprd_server.stores.folder import StateFolder
+from exprd_server.stores.sqlite import SqliteStore
 from exprd_server.values import CompileCall, Durability, ExecuteCall, SetCall, VariableRef
 from exprd_server.variables import NewVariable
 
@@ -304,3 +306,38 @@ def test_the_first_value_is_not_kept_by_the_store(bench) -> None:
     assert alive() is not None
     bench.engine.set_variable(SetCall(uuid=uuid, value=np.ones((ROWS, COLUMNS))))
     assert alive() is None
+
+
+def test_rows_of_a_durable_table_on_a_full_disk(tmp_path) -> None:
+    """What was written in place is taken back, and nothing of it comes back with a restart."""
+    store = SqliteStore(StateFolder(tmp_path))
+    bench = Bench(store, Durability.DURABLE)
+    address = bench.address()
+    bench.call(bench.adds, [1, 5])
+    assert bench.address() == address
+    before = bench.value().copy()
+    connection = store._database.connection  # the fault is injected below SQLite
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute("PRAGMA cache_size=0")
+    connection.execute(f"PRAGMA max_page_count={pages}")
+    refused = 0
+    for row in range(ROWS):
+        try:
+            bench.call(bench.adds, [row])
+        except LimitExceeded:
+            refused += 1
+            np.testing.assert_array_equal(bench.value(), before)
+        else:
+            before[row] += 1
+    assert refused
+    connection.execute("PRAGMA max_page_count=1000000")
+    bench.call(bench.adds, [2])
+    before[2] += 1
+    np.testing.assert_array_equal(bench.value(), before)
+    version = bench.version()
+    bench.engine.close()
+    again = SqliteStore(StateFolder(tmp_path))
+    (stored,) = again.variables()
+    np.testing.assert_array_equal(stored.value, before)
+    assert stored.version == version
+    again.close()
