@@ -225,6 +225,19 @@ def test_at_the_limit_all_is_well_and_one_beyond_is_refused(name):
     assert "3" in caught.value.message or name in ("default values", "calls to cancel")
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["buffers", "variables", "clients"])
+def test_the_defaults_are_reached(name, monkeypatch):
+    engine = LocalEngine(Settings(), InProcessCompiler(), MemoryStore())
+    monkeypatch.setitem(globals(), "engine_with", lambda **_: engine)
+    reach, limit = LIMITS[name]
+    most = getattr(Limits(), limit)
+    reach(most)
+    with pytest.raises(LimitExceeded, match=str(most)) as caught:
+        reach(most + 1)
+    assert caught.value.fields["limit"] == limit
+
+
 def test_a_name_has_its_length():
     def named(count: int) -> None:
         engine_with(name_length=3).create_variable(
