@@ -174,7 +174,7 @@ class Bells:
     ) -> Rung | None:
         """The answer of a call; None when it is to be made over gRPC."""
         try:
-            return bell.call(handle, inputs, kept, seq, acked, self._connection.rider.left())
+            return bell.call(handle, inputs, kept, seq, acked, self._connection.rider.seconds())
         except (BellLost, Unfit, UnknownHandle):
             return None
         except LimitExceeded as error:

@@ -213,32 +213,21 @@ class BellConnection:
         """The last frame of an answer; those before it are on their way."""
         if isinstance(found, tuple):
             outputs, met = found
-            if not met and self._fits(outputs):
-                return self._packed(prepared, outputs, (), seq, 0)
+            packed = None if met else self._packed(prepared, outputs, (), seq, 0)
+            if packed is not None:
+                return packed
             found = ExecuteReply(outputs=self.deliver(outputs), warnings=tuple(met))
+        self.counts.commits += bool(found.versions) and not found.replayed
         arrays = [x for x in found.outputs if isinstance(x, np.ndarray)]
         kept = any(isinstance(x, BufferInfo) for x in found.outputs)
-        if kept or found.warnings or found.printed or not self._fits(arrays):
-            text = execute_answer(found, self._engine.incarnation).data
-            return self._told(doorbell.RESPONSE, text, seq)
-        flags = doorbell.REPLAYED if found.replayed else 0
-        self.counts.commits += bool(found.versions) and not found.replayed
-        return self._packed(prepared, arrays, [v for _, v in found.versions], seq, flags)
-
-    def _fits(self, arrays: Sequence[Array]) -> bool:
-        """Whether arrays fit into a frame or the region of answers, which is made if need be.
-
-        A call that has changed something is not to fail for want of a region.
-        """
-        total = 0
-        for array in arrays:
-            total += array.nbytes + doorbell.ALIGN
-        if total <= doorbell.INLINE_BYTES:
-            return True
-        try:
-            return total <= _RESULT_BYTES and bool(self._lending.room(total).size)
-        except LimitExceeded:
-            return False
+        if not (kept or found.warnings or found.printed):
+            flags = doorbell.REPLAYED if found.replayed else 0
+            versions = [version for _, version in found.versions]
+            packed = self._packed(prepared, arrays, versions, seq, flags)
+            if packed is not None:
+                return packed
+        text = execute_answer(found, self._engine.incarnation).data
+        return self._told(doorbell.RESPONSE, text, seq)
 
     def _packed(
         self,
@@ -247,7 +236,8 @@ class BellConnection:
         versions: Sequence[int],
         seq: int,
         flags: int,
-    ) -> bytes:
+    ) -> bytes | None:
+        """The frame of a result; None when there is no room for its arrays."""
         facts = [*versions]
         total = 0
         for array in arrays:
@@ -255,7 +245,8 @@ class BellConnection:
             total += array.nbytes + doorbell.ALIGN
         head = prepared.facts.pack(*facts)
         if total > doorbell.INLINE_BYTES:
-            self._write(arrays)
+            if not self._written(arrays, total):
+                return None
             flags |= doorbell.OUTSIDE
             return doorbell.ANSWER.pack(doorbell.RESULT, flags, len(head), seq) + head
         parts = [head]
@@ -267,13 +258,22 @@ class BellConnection:
         body = b"".join(parts)
         return doorbell.ANSWER.pack(doorbell.RESULT, flags, len(body), seq) + body
 
-    def _write(self, arrays: Sequence[Array]) -> None:
-        """Copies arrays into the region of answers, which grows when it has to."""
-        places, end = doorbell.placed([x.nbytes for x in arrays])
-        memory = self._lending.room(end)
+    def _written(self, arrays: Sequence[Array], nbytes: int) -> bool:
+        """Whether arrays could be copied into the region of answers.
+
+        A call that has changed something is not to fail because there is none.
+        """
+        if nbytes > _RESULT_BYTES:
+            return False
+        try:
+            memory = self._lending.room(nbytes)
+        except LimitExceeded:
+            return False
+        places, _ = doorbell.placed([x.nbytes for x in arrays])
         for array, place in zip(arrays, places, strict=True):
             if array.size:
                 np.copyto(np.ndarray(array.shape, array.dtype, memory, place), array)
+        return True
 
     def _failure(self, error: Exception, seq: int) -> bytes:
         failure = failure_of(error, seq, self._log)
