@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from exprd_compiler.errors import LimitExceeded
@@ -173,9 +174,23 @@ def _too_many(limit: str, what: str) -> LimitExceeded:
 
 def client_of(request: Any) -> str:
     """Whose call a request is, as it says itself; "" for those that do not say."""
-    request = getattr(request, "call", request)  # a repetition
-    named = getattr(request, "call_id", request)
-    return str(getattr(named, "client_id", ""))
+    kind: type[Any] = type(request)
+    way = _way(kind)
+    for name in way:
+        request = getattr(request, name)
+    return str(request) if way else ""
+
+
+@cache
+def _way(kind: type[Any]) -> tuple[str, ...]:
+    """The fields that lead from a message to the id of its client."""
+    way: list[str] = []
+    message: Any = kind.DESCRIPTOR
+    for name in ("call", "call_id"):  # of a repetition, of a call
+        if name in message.fields_by_name:
+            way.append(name)
+            message = message.fields_by_name[name].message_type
+    return (*way, "client_id") if "client_id" in message.fields_by_name else ()
 
 
 class CompilerTurns:
