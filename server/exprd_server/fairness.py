@@ -174,15 +174,14 @@ def _too_many(limit: str, what: str) -> LimitExceeded:
 
 def client_of(request: Any) -> str:
     """Whose call a request is, as it says itself; "" for those that do not say."""
-    kind: type[Any] = type(request)
-    way = _way(kind)
+    way = _way(request.__class__)
     for name in way:
         request = getattr(request, name)
     return str(request) if way else ""
 
 
 @cache
-def _way(kind: type[Any]) -> tuple[str, ...]:
+def _way(kind: Any) -> tuple[str, ...]:
     """The fields that lead from a message to the id of its client."""
     way: list[str] = []
     message: Any = kind.DESCRIPTOR
