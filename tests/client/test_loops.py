@@ -361,6 +361,17 @@ def test_a_batch_ends_at_its_first_failure(mode: str) -> None:
     assert count.get_value() == 2
 
 
+def test_a_failure_in_a_later_message_of_a_batch_says_which_item(mode: str) -> None:
+    count, i = shared(0, "count"), T.lscalar("i")
+    pick = function([i], T.as_tensor([1.0, 2.0])[i], updates=[(count, count + 1)])
+    items = [(k % 2,) for k in range(1300)]
+    items[1100] = (9,)
+    with pytest.raises(IndexOutOfRange) as caught:
+        pick.batch(items)
+    assert caught.value.fields["item"] == "1100"
+    assert count.get_value() == 1100
+
+
 def test_a_batch_survives_cut_connections(proxy: Proxy) -> None:
     add, count = counter()
     for turn in range(4):
