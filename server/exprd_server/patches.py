@@ -8,6 +8,7 @@ puts back what was there.
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -17,8 +18,7 @@ from exprd_compiler.backends.patch import restore
 from exprd_server.values import Durability
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from types import TracebackType
 
     from exprd_compiler.backends.patch import Patch
@@ -35,30 +35,78 @@ class Patched(NamedTuple):
     dirty: Sequence[tuple[int, int]] | None
 
 
+class Settling:
+    """Who waits for whom: readers without locks for patches, and the next patches for them.
+
+    So a reader waits for those patches only that were begun before it came.
+
+    Args:
+        lock: of the table of variables.
+    """
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._changed = threading.Condition(lock)
+        self._readers = 0
+
+    def wait(self, variables: Collection[Variable]) -> None:
+        """Returns when none of the variables is being patched; the caller has the lock."""
+        if not any(v.settling for v in variables):
+            return
+        self._readers += 1
+        try:
+            while any(v.settling for v in variables):
+                self._changed.wait()
+        finally:
+            self._readers -= 1
+            if not self._readers:
+                self._changed.notify_all()
+
+    def let_readers_go(self) -> None:
+        """Returns when no reader waits; the caller has begun no patch that one may wait for."""
+        with self._changed:
+            while self._readers:
+                self._changed.wait()
+
+    def begin(self, variable: Variable) -> Array | None:
+        """The memory of a variable, from now on nobody else's; None if others may look at it."""
+        with self._changed:
+            memory = _memory_of(variable)
+            variable.settling = memory is not None
+            return memory
+
+    def end(self, variables: Iterable[Variable]) -> None:
+        """Lets readers go on."""
+        with self._changed:
+            for variable in variables:
+                variable.settling = False
+            self._changed.notify_all()
+
+
 class Patching:
     """The patches of one commit, as a context; when it is left by an exception, nothing was done.
 
     The caller holds the write locks of the variables.
 
     Args:
-        settled: of the table; notified when readers may go on.
+        settling: of the table of variables.
         patches: with their variables.
         store: which says of durable values whether it reads them later on; those are copied.
     """
 
     def __init__(
         self,
-        settled: threading.Condition,
+        settling: Settling,
         patches: Sequence[tuple[Variable, Patch]],
         store: Store,
     ) -> None:
-        self._settled = settled
+        self._settling = settling
         self._patches = patches
         self._store = store
         self._saved: list[tuple[Array, list[tuple[Any, Array]] | None]] = []
 
     def __enter__(self) -> list[Patched]:
         try:
+            self._settling.let_readers_go()
             return [self._applied(variable, patch) for variable, patch in self._patches]
         except BaseException:
             self._undo()
@@ -80,9 +128,7 @@ class Patching:
         dirty = _dirty(patch, variable.value) if lasting else None
         if dirty is not None and not self._store.may_patch(variable.uuid, dirty):
             return Patched(variable, patch.applied(variable.value), dirty)
-        with self._settled:
-            memory = _memory_of(variable)
-            variable.settling = memory is not None
+        memory = self._settling.begin(variable)
         if memory is None:
             return Patched(variable, patch.applied(variable.value), dirty)
         # kept before the first write, so that an interrupt at any moment finds it
@@ -95,10 +141,7 @@ class Patching:
             restore(memory, saved or ())
 
     def _settle(self) -> None:
-        with self._settled:
-            for variable, _ in self._patches:
-                variable.settling = False
-            self._settled.notify_all()
+        self._settling.end(variable for variable, _ in self._patches)
 
 
 def _dirty(patch: Patch, value: Array) -> Sequence[tuple[int, int]]:

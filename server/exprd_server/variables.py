@@ -22,12 +22,12 @@ from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.type import TensorType
 from exprd_server.creation import check_names, same_creation, stored_of
 from exprd_server.locks import Hold, ReadWriteLock
-from exprd_server.patches import Patched, Patching
+from exprd_server.patches import Patched, Patching, Settling
 from exprd_server.store import Change, StoredVariable, version_conflict
 from exprd_server.values import Durability, VariableInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -97,7 +97,7 @@ class VariableTable:
         self._limits = limits
         self._storing = threading.Lock()  # held while the store waits for the disk
         self._lock = threading.Lock()
-        self._settled = threading.Condition(self._lock)
+        self._settling = Settling(self._lock)
         self._variables = {v.uuid: _revived(v) for v in store.variables()}
         self._pins: Counter[str] = Counter()
         self._given_up: set[str] = set()  # pinned variables that their owners no longer want
@@ -158,29 +158,24 @@ class VariableTable:
         """
         with self._lock:
             if not held:
-                self._settle(variables)
+                self._settling.wait(variables)
             for variable in variables:
                 _check_alive(variable)
             values = [v.value if held else _readable(v) for v in variables]
             return Snapshot(tuple(values), tuple([v.version for v in variables]))
 
-    def _settle(self, variables: Collection[Variable]) -> None:
-        """Waits until none of the variables is being patched."""
-        while any(v.settling for v in variables):
-            self._settled.wait()
-
     def describe(self, uuid: str) -> tuple[VariableInfo, NDArray[Any]]:
         """A consistent description and value."""
         with self._lock:
             variable = self.find(uuid)
-            self._settle((variable,))
+            self._settling.wait((variable,))
             return info_of(variable), _readable(variable)
 
     def describe_all(self, names: Sequence[str]) -> tuple[tuple[VariableInfo, NDArray[Any]], ...]:
         """Descriptions and values of several variables, all of one moment."""
         with self._lock:
             found = [self.find(name) for name in names]
-            self._settle(found)
+            self._settling.wait(found)
             return tuple((info_of(v), _readable(v)) for v in found)
 
     def named(self, name: str) -> VariableInfo:
@@ -224,7 +219,7 @@ class VariableTable:
             self._publish(whole, record, policy)
         else:
             patches = [(v, x) for v, x in new if isinstance(x, Patch)]
-            with Patching(self._settled, patches, self._store) as patched:
+            with Patching(self._settling, patches, self._store) as patched:
                 made = [
                     p if p.value is p.variable.value else p._replace(value=_frozen(p.value))
                     for p in patched
@@ -308,7 +303,7 @@ class VariableTable:
     def every(self) -> tuple[StoredVariable, ...]:
         """All variables as they are at one moment."""
         with self._lock:
-            self._settle(self._variables.values())
+            self._settling.wait(self._variables.values())
             return tuple(
                 replace(stored_of(v), value=_readable(v)) for v in self._variables.values()
             )

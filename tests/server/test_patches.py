@@ -341,3 +341,30 @@ def test_rows_of_a_durable_table_on_a_full_disk(tmp_path) -> None:
     np.testing.assert_array_equal(stored.value, before)
     assert stored.version == version
     again.close()
+
+
+def test_a_reader_of_everything_is_not_kept_waiting_by_writers() -> None:
+    """Each table is being written nearly always; a snapshot of all of them still comes."""
+    bench = Bench(Watched())
+    slow = threading.Event()
+    bench.store.commit = lambda *given: slow.wait(0.002) or MemoryStore.commit(bench.store, *given)
+    tables = [bench.variable(np.zeros((ROWS, COLUMNS))) for _ in range(4)]
+    adds = [bench.compile(*rows_and_total(with_total=False), uuid) for uuid in tables]
+    done = threading.Event()
+
+    def write(handle: str) -> None:
+        while not done.is_set():
+            bench.call(handle, [1])
+
+    threads = [threading.Thread(target=write, args=(handle,)) for handle in adds]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(20):
+            read = bench.engine.snapshot("c", tables)
+            assert all((value[1] == value[1, 0]).all() for _, value in read)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    bench.engine.close()

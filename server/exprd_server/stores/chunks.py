@@ -68,7 +68,8 @@ def chunks_of(ranges: Ranges) -> set[int]:
     found: set[int] = set()
     for start, stop in ranges:
         if stop > start:
-            found.update(range(start // CHUNK_BYTES, chunk_count(stop)))
+            first, last = start // CHUNK_BYTES, (stop - 1) // CHUNK_BYTES
+            found.update((first,) if first == last else range(first, last + 1))
     return found
 
 
