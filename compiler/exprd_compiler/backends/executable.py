@@ -38,6 +38,8 @@ _PLAIN: Final = 0x0101  # numpy's flags C_CONTIGUOUS and ALIGNED
 _LIBC = ctypes.CDLL(None)
 _ALL_ONES: Final = 2**64 - 1
 _as_array: Final[Callable[..., Array]] = np.asarray
+_FEW: Final = 2  # contexts that are kept for the next calls, whatever they hold
+_SMALL: Final = 1 << 20  # bytes up to which all are kept
 # Distinct shapes of one function whose needs are remembered; then all are worked out anew.
 _SHAPES: Final = 256
 _free = _LIBC.free
@@ -118,6 +120,10 @@ class _Context:
             for offset in (layout.TAKEN_OFFSET, layout.HELD_OFFSET, layout.ROOM_OFFSET)
         )
         return taken + held, room
+
+    def held(self) -> int:
+        """Bytes that the slots have."""
+        return ctypes.c_int64.from_address(self.address + layout.HELD_OFFSET).value
 
     def values(self) -> list[int]:
         """The values recorded with the last failure."""
@@ -258,7 +264,9 @@ class Executable:
             raise self._error(status, context)
         outputs = self._collected(context) if steps is None else steps.give()
         counts = self._counted(context) if self.interface.counters else ()
-        self._idle.append(context)
+        # What many calls at a time have grown is given back, but for what a few will use again.
+        if len(self._idle) < _FEW or context.held() <= _SMALL:
+            self._idle.append(context)
         return outputs, counts
 
     def changes(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -132,6 +134,27 @@ def test_many_shapes_are_not_all_remembered():
     for rows in range(1, 600):
         run([np.ones((rows, 1))])
     assert len(run._needs) < 300
+
+
+@pytest.mark.parametrize(("rows", "most"), [(4, 8), (400, 2)])
+def test_what_many_calls_at_a_time_have_grown_is_given_back(rows, most):
+    x = matrix()
+    run = linked(Graph((x,), (layers(x),)))
+    value = np.ones((rows, 400))
+    expected = run([value])[0]
+    inside = threading.Barrier(8)
+
+    def held_up(native, _stop):
+        inside.wait(20)
+        return native()
+
+    def call(_number):
+        return run.run([value], held_up)[0][0]
+
+    with ThreadPoolExecutor(8) as threads:
+        for found in threads.map(call, range(8)):
+            np.testing.assert_array_equal(found, expected)
+    assert len(run._idle) == most
 
 
 def test_a_plan_survives_its_json():
