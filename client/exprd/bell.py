@@ -21,7 +21,7 @@ import numpy as np
 import exprd_proto as wire
 from exprd.statuses import error_of_detail
 from exprd.transport import Array, BufferRef, InputValue
-from exprd_compiler.errors import DeadlineExceeded, ExprdError
+from exprd_compiler.errors import DeadlineExceeded, ExprdError, LimitExceeded
 from exprd_proto import doorbell
 from exprd_proto.arrays import WireError, carried_dtype, dtype_to_wire
 
@@ -262,7 +262,10 @@ class Bell:
             if nbytes > self.offer.region_bytes:
                 raise Unfit(f"a region of {nbytes} bytes")
             self.ask(doorbell.REGION, seq=nbytes)
-            self.told(nbytes, seconds)
+            try:
+                self.told(nbytes, seconds)
+            except LimitExceeded as error:
+                raise Unfit(error.message) from None
         assert self._region is not None
         return self._region
 

@@ -138,7 +138,7 @@ class Bells:
         bell = self._taken()
         try:
             yield bell
-        except (BellLost, Unfit):  # then the caller goes on over gRPC
+        except (BellLost, Unfit, LimitExceeded):  # then the caller goes on over gRPC
             pass
         except BaseException as error:
             if bell is not None and not isinstance(error, ExprdError):

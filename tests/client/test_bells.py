@@ -17,8 +17,9 @@ import exprd
 import exprd.tensor as T
 from exprd import function, shared
 from exprd.bell import Bell, BellLost
-from exprd.errors import ConnectionLost, DeadlineExceeded, IndexOutOfRange
+from exprd.errors import ConnectionLost, DeadlineExceeded, IndexOutOfRange, Unauthenticated
 from tests.client.restarts import RestartableServer
+from tests.server.bells import belfry
 
 SHAPES = [(), (0,), (5,), (3, 0, 2), (7, 4), (300, 70)]
 DTYPES = ["bool", "int8", "uint16", "int64", "float16", "float32", "float64", "complex64"]
@@ -315,6 +316,37 @@ def test_it_comes_back_with_a_restarted_server(tmp_path: Path, child_env: dict[s
             assert add() == 10
     finally:
         own.kill()
+
+
+def test_a_client_that_may_not_have_a_region_calls_over_grpc(tmp_path: Path) -> None:
+    with belfry(tmp_path, client_bytes=1 << 20) as tower, exprd.connect(tower.target) as session:
+        x = T.dvector("x")
+        f = function([x], x + 1)
+        small, large = np.zeros(8), np.zeros(20_000)
+        assert f(small).tolist() == [1] * 8
+        bell = ringing(session)
+        for value in (large, small, large, small):
+            assert np.array_equal(f(value), value + 1)
+        assert np.array_equal(exprd.put(large).get(), large)
+        assert opened(session) == {bell}
+
+
+def test_a_token_that_was_taken_back_is_asked_for_again(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text('[[token]]\ntoken = "may-do-everything"\n')
+    with (
+        belfry(tmp_path, tokens=tokens) as tower,
+        exprd.connect(tower.target, token="may-do-everything") as session,
+    ):
+        total = shared(0)
+        add = function([], total, updates=[(total, total + 1)])
+        assert [int(add()) for _ in range(3)] == [0, 1, 2]
+        bell = ringing(session)
+        tokens.write_text('[[token]]\ntoken = "another-one-entirely"\n')
+        assert int(add()) == 3  # until the connection has to show its token again
+        bell.break_off()
+        with pytest.raises(Unauthenticated):
+            add()
 
 
 def test_nothing_is_left_when_clients_have_gone(

@@ -59,6 +59,10 @@ class Belfry:
         self._speakers: list[Speaker] = []
 
     @property
+    def target(self) -> str:
+        return self.settings.listen
+
+    @property
     def doorbell(self) -> Any:
         return self.server._doorbell
 

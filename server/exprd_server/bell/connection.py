@@ -330,9 +330,9 @@ class BellConnection:
     def _grow(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
         """Makes the region that the client writes into, at least as large as it asks for."""
         del number, text, acked
+        self._lending.grow(seq)
         # What was prepared for the region before it is gone with that.
         self._prepared = {k: v for k, v in self._prepared.items() if not v.outside}
-        self._lending.grow(seq)
         return self._told(doorbell.DONE, b"", seq)
 
     # ---- arrays in pieces
