@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +22,9 @@ from exprd_server.stores.chunks import CHUNK_BYTES
 from exprd_server.stores.journal import apply_patches, is_narrow, pack_patch
 from exprd_server.values import ExecuteReply
 from tests.server.stores.facts import change, content, variable
+from tests.server.stores.table_writer import table_at
 
+ROOT = Path(__file__).parents[3]
 ROW = 1024  # bytes
 POLICIES = [ALWAYS, Policy(0.005), OFF]
 
@@ -102,7 +108,7 @@ def test_a_crash_at_any_moment_leaves_a_value_that_was(eager, open_store, tmp_pa
     store = open_store(policy)
     table = Table(store, 2 * CHUNK_BYTES + 3 * ROW, rng)
     in_place, versions, patches = 0, set(), [0]
-    for _ in range(40):
+    for _ in range(30):
         move = rng.random()
         durable = ALWAYS if rng.random() < 0.3 else None
         if move < 0.9:
@@ -120,8 +126,8 @@ def test_a_crash_at_any_moment_leaves_a_value_that_was(eager, open_store, tmp_pa
             assert version == table.version
         versions.add(version)
         patches.append(count)
-    assert in_place > 12
-    assert len(versions) > 12
+    assert in_place > 8
+    assert len(versions) > 8
     assert max(patches) > 2
     assert patches != sorted(patches)  # some were dropped
     store.close()
@@ -166,10 +172,10 @@ def test_a_journal_stays_below_half_of_its_value(open_store, rng, tmp_path):
     store = open_store(OFF)
     table = Table(store, 16 * CHUNK_BYTES, rng)
     largest = 0
-    for _ in range(90):
+    for _ in range(70):
         table.patch(table.rows(400), ALWAYS)
         largest = max(largest, store.journal_bytes)
-    assert store.patched_bytes > 2 * table.memory.size
+    assert store.patched_bytes > 1.5 * table.memory.size
     assert largest < 0.6 * table.memory.size
     # Each byte costs its patch, and at most a few times itself in chunks.
     assert store.chunks_written * CHUNK_BYTES < 5 * store.patched_bytes + table.memory.size
@@ -258,3 +264,45 @@ def test_a_patch_is_narrow_if_its_chunks_would_cost_more():
     assert is_narrow(((0, 10),), 100)
     assert not is_narrow(((0, 50),), 100)
     assert is_narrow(((0, 1000), (CHUNK_BYTES, CHUNK_BYTES + 1000)), 2 * CHUNK_BYTES)
+
+
+def killed(env, path: Path, policy: str, steps: int) -> int:
+    """Has a process patch a table so many times, and kills it; the last step it acknowledged."""
+    command = [sys.executable, "-m", "tests.server.stores.table_writer", str(path), policy]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=env, cwd=ROOT)
+    said = [process.stdout.readline() for _ in range(steps)]
+    process.kill()
+    said += process.stdout.read().splitlines(keepends=True)
+    process.wait()
+    process.stdout.close()
+    return int([line for line in said if line.endswith(b"\n")][-1])
+
+
+def kill_and_compare(env, path: Path, open_store, policy: str, kills: int, rng) -> list[int]:
+    """How far the table was behind what had been acknowledged, after each kill."""
+    behind = []
+    for _ in range(kills):
+        acknowledged = killed(env, path, policy, int(rng.integers(10, 60)))
+        store = open_store(path=path)
+        (table,) = store.variables()
+        np.testing.assert_array_equal(table.value, table_at(table.version))
+        behind.append(acknowledged - table.version)
+        store.close()
+    return behind
+
+
+@pytest.mark.parametrize(("policy", "most"), [("always", 0), ("interval=0.02", 10**6)])
+def test_patches_over_kills(child_env, tmp_path, open_store, rng, figure, policy, most):
+    """Nothing that `always` has answered is gone, and the table is that of a step."""
+    behind = kill_and_compare(child_env, tmp_path / "k", open_store, policy, 2, rng)
+    assert -1 <= min(behind) <= max(behind) <= most
+    figure("crash", patched_table=policy, kills=len(behind), torn=0)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_patches_over_kills_for_long(child_env, tmp_path, open_store, rng, figure):
+    kills = max(4, int(200 * float(os.environ.get("EXPRD_SOAK", "1"))))
+    behind = kill_and_compare(child_env, tmp_path / "k", open_store, "always", kills, rng)
+    assert -1 <= min(behind) <= max(behind) <= 0
+    figure("crash", patched_table="always", kills=len(behind), torn=0)
