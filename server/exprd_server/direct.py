@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from exprd_server.deadline import check
 from exprd_server.interrupts import SHIELD
-from exprd_server.locks import Hold
+from exprd_server.locks import Hold, in_order
 from exprd_server.values import BufferInfo, Durability, ExecuteReply
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Carrier(Protocol):
 class DirectCall:
     """A compiled function bound to its variables. Thread safe."""
 
-    __slots__ = ("_count", "_policy", "_read", "_run", "_shared", "_variables", "_written")
+    __slots__ = ("_count", "_order", "_policy", "_run", "_shared", "_variables", "_written")
 
     def __init__(self, function: Function, variables: VariableTable) -> None:
         self._run = function.compiled.run
@@ -47,11 +47,8 @@ class DirectCall:
         self._shared = function.variables
         self._written = function.written
         # Only a call that writes needs its reads to stand still; others take one snapshot.
-        self._read = (
-            [v for v in self._shared if v.durability is not Durability.CONSTANT]
-            if self._written
-            else ()
-        )
+        moving = [v for v in self._shared if v.durability is not Durability.CONSTANT]
+        self._order = in_order(self._written, moving) if self._written else ()
         self._count = len(function.graph.outputs)
         self._policy = function.policy
 
@@ -64,7 +61,7 @@ class DirectCall:
         if not self._written:
             values = self._variables.snapshot(self._shared, held=False).values
             return self._run([*inputs, *values], deadline)
-        with SHIELD, Hold(self._written, self._read, deadline):
+        with SHIELD, Hold.prepared(self._order, deadline):
             values = self._variables.snapshot(self._shared, held=True).values
             results, met = self._run([*inputs, *values], deadline)
             check(deadline, "its results were committed")
@@ -87,7 +84,7 @@ class DirectCall:
             attempt: the right to make it.
             carrier: takes the outputs before anything has changed.
         """
-        with Hold(self._written, self._read, deadline):
+        with Hold.prepared(self._order, deadline):
             values = self._variables.snapshot(self._shared, held=True).values
             results, met = self._run([*inputs, *values], deadline)
             check(deadline, "its results were committed")

@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
     from exprd_compiler.backends.executable import Guard
 
+# The functions of `signal` make enumerations of numbers, which takes 5 us a call; these do not.
+_plain: Any = import_module("_signal")
+_handle, _handler_of = _plain.signal, _plain.getsignal
+_INTERRUPT: Final = int(signal.SIGINT)
 # A helper costs about 0.1 ms, so a call of this length pays 1 % for it.
 _LONG_SECONDS: Final = 0.01
 # Beyond so many times the largest input of a short call, the next may be long.
@@ -48,11 +53,11 @@ class Shield:
         if threading.get_ident() != threading.main_thread().ident:
             return
         if self._depth == 0:
-            handler = signal.getsignal(signal.SIGINT)
+            handler = _handler_of(_INTERRUPT)
             if not callable(handler):
                 return
             self._handler, self._noted, self.open = handler, False, False
-            signal.signal(signal.SIGINT, self._note)
+            _handle(_INTERRUPT, self._note)
         self._depth += 1
 
     def __exit__(
@@ -65,7 +70,7 @@ class Shield:
             return
         self._depth -= 1
         if self._depth == 0:
-            signal.signal(signal.SIGINT, self._handler)  # from here on it may come anywhere
+            _handle(_INTERRUPT, self._handler)  # from here on it may come anywhere
             if self._noted:
                 signal.raise_signal(signal.SIGINT)
 
