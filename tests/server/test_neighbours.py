@@ -15,7 +15,7 @@ import exprd_proto as wire
 from benchmarks import neighbours
 
 SECONDS = max(2.5, 30 * float(os.environ.get("EXPRD_SOAK", "1")))
-LOOSE = 50
+LOOSE_MS = 2_000
 
 
 def incarnation(target: str) -> str:
@@ -44,4 +44,4 @@ def test_quiet_clients_hardly_notice_the_others(start_server, figure, area, role
     assert all(any(facts.values()) for facts in found["trouble"].values()), found["trouble"]
     assert process.process.poll() is None
     assert incarnation(process.target) == before
-    assert found["ratio"] < LOOSE
+    assert found["p99 ms"] < LOOSE_MS
