@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -99,20 +100,25 @@ class Bench:
         return (resident("VmHWM") - self.base) / self.table_bytes
 
 
-def timed(call: Callable[..., object], given: Sequence[tuple[np.ndarray, ...]]) -> dict[str, float]:
-    """Median and 99th percentile of calls, in seconds."""
-    found: list[float] = []
+def timed(
+    calls: Mapping[str, Callable[..., object]], given: Sequence[tuple[np.ndarray, ...]]
+) -> dict[str, dict[str, float]]:
+    """Median and 99th percentile of calls that take turns, in seconds."""
+    found: dict[str, list[float]] = {name: [] for name in calls}
     for arguments in given:
-        start = time.perf_counter()
-        call(*arguments)
-        found.append(time.perf_counter() - start)
-    found.sort()
-    return {"p50": statistics.median(found), "p99": found[int(len(found) * 0.99)]}
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call(*arguments)
+            found[name].append(time.perf_counter() - start)
+    return {
+        name: {"p50": statistics.median(x), "p99": sorted(x)[int(len(x) * 0.99)]}
+        for name, x in found.items()
+    }
 
 
-def of_table(nbytes: int, state: Path | None, calls: int) -> dict[str, object]:
-    """Times and peaks of one table."""
-    bench = Bench(nbytes, state)
+def of_table(nbytes: int, folder: Path, calls: int, *, durable: bool) -> dict[str, object]:
+    """Times and peaks of one table; a durable one takes turns with SQLite."""
+    bench = Bench(nbytes, folder / "state" if durable else None)
     rng = np.random.default_rng(0)
     given = [bench.rows_of(rng) for _ in range(calls)]
     out: dict[str, object] = {"bytes": nbytes}
@@ -121,16 +127,19 @@ def of_table(nbytes: int, state: Path | None, calls: int) -> dict[str, object]:
         bench.call(bench.sparse, index, values)
 
     def dense() -> None:
-        for _ in range(3):
+        for _ in range(2):
             bench.call(bench.dense)
 
     sparse(*given[0])
     direct = bench.engine.direct(bench.sparse)
-    out["direct"] = timed(lambda i, y: direct([i, y]), given)
-    out["peak_sparse"] = bench.peak(lambda: out.update(engine=timed(sparse, given)))
+    kinds: dict[str, Callable[..., object]] = {"direct": lambda i, y: direct([i, y])}
+    with bare(folder) as peer:
+        if isinstance(bench.store, SqliteStore):
+            kinds["sqlite"] = peer
+        out.update(timed(kinds, given))
+    out["peak_sparse"] = bench.peak(lambda: out.update(timed({"engine": sparse}, given)))
     if isinstance(bench.store, SqliteStore):
         out["patch_bytes"] = bench.store.patched_bytes // (2 * calls + 1)
-        out["chunks_written_in_passes"] = bench.store.chunks_written - -(-nbytes // (1 << 20))
     out["peak_dense"] = bench.peak(dense)
     bench.engine.close()
     return out
@@ -144,25 +153,25 @@ def of_numpy(nbytes: int, calls: int) -> dict[str, float]:
         (rng.integers(0, len(table), ROWS), rng.standard_normal((ROWS, COLUMNS), np.float32))
         for _ in range(calls)
     ]
-    return timed(lambda i, y: np.add.at(table, i, y), given)
+    return timed({"numpy": lambda i, y: np.add.at(table, i, y)}, given)["numpy"]
 
 
-def of_sqlite(folder: Path, calls: int) -> dict[str, float]:
-    """Commits of as many bytes as the rows have, in one row of SQLite's."""
+@contextmanager
+def bare(folder: Path) -> Generator[Callable[[np.ndarray, np.ndarray], None]]:
+    """A commit of as many bytes as the rows have, in one row of SQLite's."""
     connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
     for pragma in ("page_size=8192", "journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute("CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB)")
-    rng = np.random.default_rng(0)
-    given = [(rng.standard_normal((ROWS, COLUMNS), np.float32),) for _ in range(calls)]
 
-    def commit(values: np.ndarray) -> None:
+    def commit(index: np.ndarray, values: np.ndarray) -> None:
+        del index
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("INSERT INTO t (v) VALUES (?)", (values.tobytes(),))
         connection.execute("COMMIT")
 
     try:
-        return timed(commit, given)
+        yield commit
     finally:
         connection.close()
 
@@ -180,9 +189,7 @@ def one(kind: str, nbytes: int, calls: int, folder: Path) -> object:
     """A measurement in this process."""
     if kind == "numpy":
         return of_numpy(nbytes, calls)
-    if kind == "sqlite":
-        return of_sqlite(folder, calls)
-    return of_table(nbytes, folder / "state" if kind == "durable" else None, calls)
+    return of_table(nbytes, folder, calls, durable=kind == "durable")
 
 
 def main() -> None:
@@ -191,18 +198,22 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--bytes", type=int, default=10**9)
     parser.add_argument("--calls", type=int, default=400)
-    parser.add_argument("--only", choices=["volatile", "durable", "numpy", "sqlite"])
+    parser.add_argument("--only", choices=["volatile", "durable", "numpy"])
     parser.add_argument("--folder", type=Path)
     chosen = parser.parse_args()
     if chosen.only:
-        found = one(chosen.only, chosen.bytes, chosen.calls, chosen.folder)
-        sys.stdout.write(json.dumps(found))
+        alone_here = one(chosen.only, chosen.bytes, chosen.calls, chosen.folder)
+        sys.stdout.write(json.dumps(alone_here))
         return
     report: dict[str, object] = {"machine": machine()}
     Path("build").mkdir(exist_ok=True)
-    for kind in ("numpy", "volatile", "sqlite", "durable"):
+    for kind in ("numpy", "volatile", "durable"):
         with tempfile.TemporaryDirectory(dir="build") as name:
-            report[kind] = alone(kind, chosen.bytes, chosen.calls, Path(name))
+            found = alone(kind, chosen.bytes, chosen.calls, Path(name))
+        if "sqlite" in found:
+            report["sqlite"] = found.pop("sqlite")
+            sys.stdout.write(f"sqlite: {json.dumps(report['sqlite'])}\n")
+        report[kind] = found
         sys.stdout.write(f"{kind}: {json.dumps(report[kind])}\n")
         sys.stdout.flush()
     if chosen.json:
