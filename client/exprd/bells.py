@@ -258,7 +258,7 @@ class Bells:
             if bell is not None:
                 self._next = 0.0
                 self._every.add(bell)
-                self._idle.append(bell)
+                self._give(bell)
         finally:
             self._opening.release()
 
