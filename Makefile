@@ -100,8 +100,9 @@ bench-service: .venv/dev.stamp ## measure calls to a server next to a bare gRPC 
 	@$(BIN)/python -m tools.bars
 	$(BIN)/python -m tools.reliability
 
-bench-store: .venv/dev.stamp ## measure the durable store next to bare SQLite (benchmarks/results/store.json)
+bench-store: .venv/dev.stamp ## measure the durable store and updates of parts of tables next to bare SQLite (benchmarks/results)
 	$(BIN)/python -m benchmarks.store --json benchmarks/results/store.json
+	$(BIN)/python -m benchmarks.sparse --json benchmarks/results/sparse.json
 	$(BIN)/python -m tools.reliability
 
 # What notes a figure, short or long; EXPRD_SOAK scales the long ones.
