@@ -142,7 +142,6 @@ def test_functions_that_were_looked_up_go_on_after_kills(start) -> None:
             assert found(1.0) == 0
             own.restart()
             assert found.submit(1.0).result(60) == 1
-            own.restart()
             assert found.batch([(1.0,)] * 2) == [2, 3]
             with KillAt(own, 50) as tell:
                 last = found.repeat(200, 1.0, on_progress=lambda made: tell(made.step))
