@@ -240,7 +240,7 @@ def test_a_server_that_is_full_is_asked_again(start: Start) -> None:
         for thread in threads:
             thread.join()
         assert sorted(seen) == list(range(12))
-    assert "RESOURCE_EXHAUSTED" in own.log.read_text()
+    assert '"kind": "LimitExceeded"' in own.log.read_text()
 
 
 def test_what_others_made_and_left_outlives_them(start: Start) -> None:
