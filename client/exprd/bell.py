@@ -86,6 +86,7 @@ class Bell:
 
     Attributes:
         offer: the same.
+        closed: whether the connection has ended.
         sent, received: bytes of calls and answers, arrays included.
 
     Raises:
@@ -94,6 +95,7 @@ class Bell:
 
     def __init__(self, path: str, offer: wire.OpenDoorbellResponse, seconds: float) -> None:
         self.offer = offer
+        self.closed = False
         self.sent = self.received = 0
         self._calls: dict[tuple[object, ...], _Ready] = {}
         self._frame = bytearray(doorbell.FRAME_BYTES)
@@ -105,11 +107,6 @@ class Bell:
         except (OSError, ExprdError) as error:
             raise self._lost(str(error)) from error
 
-    @property
-    def closed(self) -> bool:
-        """Whether the connection has ended."""
-        return self._end.fileno() < 0
-
     def break_off(self) -> None:
         """Ends the connection from another thread: whoever waits for an answer gets none."""
         with contextlib.suppress(OSError):
@@ -117,6 +114,7 @@ class Bell:
 
     def close(self) -> None:
         """Ends the connection. Idempotent."""
+        self.closed = True
         self._end.close()
         self._calls.clear()
         self._region = self._answers = None

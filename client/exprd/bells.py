@@ -61,6 +61,7 @@ class Bells:
         self._path = path_of(connection.target) if _POSSIBLE else ""
         self._idle: deque[Bell] = deque()
         self._every: set[Bell] = set()
+        self._seconds = connection.rider.seconds
         self._opening = threading.Lock()
         self._next = 0.0
         self._ended = [0, 0]  # traffic of connections that are no longer open
@@ -174,7 +175,7 @@ class Bells:
     ) -> Rung | None:
         """The answer of a call; None when it is to be made over gRPC."""
         try:
-            return bell.call(handle, inputs, kept, seq, acked, self._connection.rider.seconds())
+            return bell.call(handle, inputs, kept, seq, acked, self._seconds())
         except (BellLost, Unfit, UnknownHandle):
             return None
         except LimitExceeded as error:
