@@ -98,41 +98,41 @@ class Prepared:
         self.facts = doorbell.facts_of(len(function.written), _ranks(function, self.deliveries))
         start = doorbell.ANSWER.size + self.facts.size
         self.pad = bytes(doorbell.aligned(start) - start)
-        self.direct = (
-            engine.direct(request.handle)
-            if not self.deliveries and function.info.choices.target != REFERENCE
-            else None
-        )
+        short = not self.deliveries and function.info.choices.target != REFERENCE
+        self.direct = engine.direct(request.handle) if short else None
         self.recorded = bool(function.written)
         self._engine = engine
         self._facts = facts_of(request.handle)
-        if len(request.inputs) > _INPUTS:
-            raise CallError(f"{len(request.inputs)} inputs, at most {_INPUTS}")
-        forms = [_form(i, x, limits) for i, x in enumerate(request.inputs)]
         self._frame = frame
-        self._known: tuple[tuple[InputValue, ...], bytes] | None = None
-        self._buffers = tuple(place for place, form in enumerate(forms) if form is None)
-        end = doorbell.ASK.size + doorbell.BUFFER_BYTES * len(self._buffers)
-        self._named, self._names = (doorbell.ASK.size, end), b""
-        sizes = [form[2] for form in forms if form is not None]
-        places, total = doorbell.placed(sizes, end)
-        self.outside = total > doorbell.INLINE_BYTES
         self._copied: tuple[tuple[Array, Array], ...] = ()
-        if self.outside:
-            total = end
-            if total > doorbell.FRAME_BYTES:
-                raise CallError("the handles of a call do not fit into a frame")
-            places, filled = doorbell.placed(sizes)
-            memory = self._memory(filled, region, private)
-        else:
-            memory = frame
-        self.nbytes = total - doorbell.ASK.size
-        arrays = _views(forms, places, memory)
+        self._known: tuple[tuple[InputValue, ...], bytes] | None = None
+        forms = _forms(request, limits)
+        self._buffers = tuple(place for place, form in enumerate(forms) if form is None)
+        arrays = self._laid([form for form in forms if form is not None], region, private)
         self._bools = tuple(x.view(np.uint8) for x in arrays if x.dtype.kind == "b" and x.size)
         rest = iter(arrays)
         self._inputs: tuple[InputValue, ...] = tuple(
             BufferRef("") if form is None else next(rest) for form in forms
         )
+
+    def _laid(
+        self, forms: Sequence[Form], region: Array | None, private: Array | None
+    ) -> list[Array]:
+        """The arrays of each call: in the frame behind the handles, or copied from the region."""
+        first = doorbell.ASK.size
+        end = first + doorbell.BUFFER_BYTES * len(self._buffers)
+        self._named, self._names = (first, end), b""
+        sizes = [nbytes for _, _, nbytes in forms]
+        places, total = doorbell.placed(sizes, end)
+        self.outside = total > doorbell.INLINE_BYTES
+        if not self.outside:
+            self.nbytes = total - first
+            return _views(forms, places, self._frame)
+        if end > doorbell.FRAME_BYTES:
+            raise CallError("the handles of a call do not fit into a frame")
+        self.nbytes = end - first
+        places, filled = doorbell.placed(sizes)
+        return _views(forms, places, self._memory(filled, region, private))
 
     def _memory(self, nbytes: int, region: Array | None, private: Array | None) -> Array:
         """Memory of this process into which so many bytes of the region are copied."""
@@ -188,6 +188,12 @@ class Prepared:
         return self._known[1]
 
 
+def _forms(request: wire.DoorbellCall, limits: Limits) -> list[Form | None]:
+    if len(request.inputs) > _INPUTS:
+        raise CallError(f"{len(request.inputs)} inputs, at most {_INPUTS}")
+    return [_form(place, given, limits) for place, given in enumerate(request.inputs)]
+
+
 def _form(place: int, given: wire.DoorbellInput, limits: Limits) -> Form | None:
     """Dtype, shape and bytes of an input; None of one that each call names a buffer for."""
     source = given.WhichOneof("source")
@@ -206,10 +212,9 @@ def _form(place: int, given: wire.DoorbellInput, limits: Limits) -> Form | None:
     return dtype, shape, nbytes
 
 
-def _views(forms: Sequence[Form | None], places: Sequence[int], memory: Array) -> list[Array]:
-    known = [form for form in forms if form is not None]
+def _views(forms: Sequence[Form], places: Sequence[int], memory: Array) -> list[Array]:
     views: list[Array] = []
-    for (dtype, shape, _), place in zip(known, places, strict=True):
+    for (dtype, shape, _), place in zip(forms, places, strict=True):
         view: Array = np.ndarray(shape, dtype, memory, place if 0 not in shape else 0)
         view.flags.writeable = False
         views.append(view)
