@@ -21,6 +21,7 @@ TITLES: Final[Mapping[str, tuple[str, str]]] = {
     "store": ("The durable store", "make bench-store"),
     "sparse": ("Updates of a part of a table of 1 GB", "python -m benchmarks.sparse"),
     "native": ("Native code beside numpy", "make bench"),
+    "details": ("Masks, short arrays and single functions", "python -m benchmarks.details"),
     "products": ("Products of tensors", "python -m benchmarks.products"),
     "sorting": ("Sorting and sets", "python -m benchmarks.sorting"),
     "logistic_regression": (
