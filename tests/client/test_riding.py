@@ -224,7 +224,8 @@ def test_a_server_that_stays_away_is_waited_for_no_longer_than_asked(start: Star
 
 def test_a_server_that_is_full_is_asked_again(start: Start) -> None:
     own = start("--calls", "1")
-    with exprd.connect(own.target):
+    # the places are those of calls over gRPC
+    with exprd.config.change_flags(doorbell="off"), exprd.connect(own.target):
         count, x = shared(0), T.matrix("x")
         long = T.dot(T.dot(x, x), x).sum()  # so that calls meet each other
         add = function(
