@@ -224,8 +224,7 @@ def test_a_server_that_stays_away_is_waited_for_no_longer_than_asked(start: Star
 
 def test_a_server_that_is_full_is_asked_again(start: Start) -> None:
     own = start("--calls", "1")
-    # the places are those of calls over gRPC
-    with exprd.config.change_flags(doorbell="off"), exprd.connect(own.target):
+    with exprd.connect(own.target):
         count, x = shared(0), T.matrix("x")
         long = T.dot(T.dot(x, x), x).sum()  # so that calls meet each other
         add = function(
@@ -235,7 +234,12 @@ def test_a_server_that_is_full_is_asked_again(start: Start) -> None:
             updates=[(count, count + 1)],
         )
         seen: list[int] = []
-        threads = [threading.Thread(target=lambda: seen.append(int(add()[0]))) for _ in range(12)]
+
+        def call() -> None:
+            with exprd.config.change_flags(doorbell="off"):  # the places are those of gRPC
+                seen.append(int(add()[0]))
+
+        threads = [threading.Thread(target=call) for _ in range(12)]
         for thread in threads:
             thread.start()
         for thread in threads:
