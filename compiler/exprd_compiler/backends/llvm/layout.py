@@ -38,7 +38,7 @@ LARGEST: Final = 2**46  # bytes of one allocation; more is refused before asking
 UNBOUNDED: Final = 2**62  # the room of a call that has no limit
 HUGE_PAGE: Final = 2**21
 HUGE_FROM: Final = 2**22  # bytes of an allocation that asks for huge pages
-UNKEPT_FROM: Final = 2**25  # bytes of what glibc always maps anew, M_MMAP_THRESHOLD's maximum
+UNKEPT_FROM: Final = 2**24  # bytes of what is not worth being kept by every thread
 PAGE: Final = 2**12
 MADV_HUGEPAGE: Final = 14  # Linux's number
 

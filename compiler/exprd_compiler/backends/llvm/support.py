@@ -20,6 +20,7 @@ from exprd_compiler.backends.llvm.layout import (
     PAGE,
     ROOM_OFFSET,
     TAKEN_OFFSET,
+    UNBOUNDED,
     UNKEPT_FROM,
     VALUES_OFFSET,
 )
@@ -69,7 +70,7 @@ def _define_memory(module: ModuleText) -> None:
     f.line("ret ptr null")
     f.begin(allow)
     f.line(f"store i64 %size, ptr {_field(f, VALUES_OFFSET).text}, align 8")
-    f.line(f"ret ptr {_aligned(f, size).text}")
+    f.line(f"ret ptr {_aligned(f, size, room).text}")
 
 
 def _define_fresh(module: ModuleText) -> None:
@@ -91,16 +92,19 @@ def _load(f: FunctionText, offset: int) -> Value:
     return f.emit(f"load i64, ptr {_field(f, offset).text}, align 8", "int64")
 
 
-def _aligned(f: FunctionText, size: Value) -> Value:
+def _aligned(f: FunctionText, size: Value, room: Value) -> Value:
     """Memory of at least one line; the size is rounded up as aligned_alloc wants it.
 
     A large piece asks for huge pages, because page by page its first use takes longer than most
-    computations on it. What is too large for the allocator to keep begins one as well; anything
-    else is not aligned so far, since the allocator gives every such piece back to the system.
+    computations on it. If it begins one as well, the allocator gives it back to the system when it
+    is freed, else it may keep it for the next. It does so in each thread, so bounded calls, which
+    are those of servers, keep nothing.
     """
     k = LLVMBuilder(f, 1)
     large = f.emit(f"icmp uge i64 {size.text}, {HUGE_FROM}", "bool")
-    unkept = f.emit(f"icmp uge i64 {size.text}, {UNKEPT_FROM}", "bool")
+    longest = f.emit(f"icmp uge i64 {size.text}, {UNKEPT_FROM}", "bool")
+    bounded = f.emit(f"icmp ne i64 {room.text}, {UNBOUNDED}", "bool")
+    unkept = k.and_(large, k.or_(longest, bounded))
     line = f.emit(f"select i1 {unkept.text}, i64 {HUGE_PAGE}, i64 {ALIGNMENT}", "int64")
     padded = k.add(k.maximum(size, constant(1, "int64")), constant(ALIGNMENT - 1, "int64"))
     rounded = k.and_(padded, constant(-ALIGNMENT, "int64"))
