@@ -115,8 +115,7 @@ def _upgrade(
     steps: range,
     migrations: Mapping[int, Callable[[sqlite3.Connection], None]],
 ) -> None:
-    missing = [step for step in steps if step not in migrations]
-    if missing:
+    if any(step not in migrations for step in steps):
         raise UnsupportedVersion(
             f"{path} has format {steps.start}, which has no way to {steps.stop}"
         )

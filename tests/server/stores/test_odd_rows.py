@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exprd_compiler.errors import DamagedFile
+from exprd_compiler.errors import DamagedFile, UnsupportedVersion
 from exprd_server.keeping import read_kept
 from exprd_server.stores.checkpoints import Checkpoints
 from exprd_server.stores.folder import StateFolder
@@ -58,6 +58,12 @@ def test_names_of_columns_that_are_no_text_are_damage(place, open_store):
     assert data.count(b"digest BLOB") == 1
     (place / "state.db").write_bytes(data.replace(b"digest BLOB", b"dig\xffst BLOB"))
     with pytest.raises(DamagedFile):
+        open_store(path=place)
+
+
+def test_a_format_before_all_others_is_refused_at_once(place, open_store):
+    changed(place, f"PRAGMA user_version={-(1 << 31)}")
+    with pytest.raises(UnsupportedVersion, match="has no way to"):
         open_store(path=place)
 
 
