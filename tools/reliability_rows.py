@@ -91,6 +91,8 @@ ROWS: Final = (
         bar="≥ 70 % of the echo with 0 errors; ≥ 30,000 calls/s pipelined",
         run=BENCH,
         picks=(
+            _service("echo, unary, 64 B, 64 callers, 1/s", "echo, 64 callers", "calls/s"),
+            _service("server, x + 1 of 8, 64 callers, 1/s", "64 callers", "calls/s"),
             _service("server, x + 1 of 8, submitted, 1/s", "pipelined", "calls/s"),
             _service("server, x + 1 of 8, batch, 1/s", "in batches", "calls/s"),
         ),
@@ -105,6 +107,7 @@ ROWS: Final = (
             _service("server, put 256 MiB, GB/s", "up", "GB/s"),
             _service("echo, chunks of 1 MiB down, GB/s", "echo down", "GB/s"),
             _service("server, get 256 MiB, GB/s", "down", "GB/s"),
+            _service("server, shared memory 256 MiB, GB/s", "shared memory", "GB/s"),
         ),
     ),
     Row(
