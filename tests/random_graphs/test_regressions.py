@@ -21,11 +21,14 @@ from exprd_compiler.ops.einsum import einsum
 from exprd_compiler.ops.factorizations import householder
 from exprd_compiler.ops.index import NEXT, assign, gather, scatter, subtensor
 from exprd_compiler.ops.inverses import det, matrix_inverse, solve_triangular
+from exprd_compiler.ops.joining import roll
 from exprd_compiler.ops.leaves import const, input_
 from exprd_compiler.ops.linalg import dot
+from exprd_compiler.ops.masks import flatnonzero
 from exprd_compiler.ops.matrix_functions import expm, squarings
 from exprd_compiler.ops.movement import dimshuffle, reshape
 from exprd_compiler.ops.nnet import log_softmax, softmax
+from exprd_compiler.ops.parts import complex_
 from exprd_compiler.ops.products import matmul
 from exprd_compiler.ops.repetition import repeat_each
 from exprd_compiler.ops.sets import bounded
@@ -179,3 +182,15 @@ def test_triangles_are_solved_by_substitution_alone(flags: tuple[bool, ...]) -> 
     stack[2][0, 1] = stack[2][1, 0] = np.inf
     assert_agree([a, b], [y], [np.stack(stack), np.ones((3, 3, 2))])
     assert_agree([a, b], [y], [np.stack([sample, np.zeros((3, 3))]), np.ones((2, 3, 2))])
+
+
+def test_an_extent_that_is_counted_later_does_not_stand_for_an_earlier_one() -> None:
+    x = leaf(1)
+    array = np.array([1.0, 2.0, 3.0])
+    assert_agree([x], [complex_(flatnonzero(x), x)], [array])
+    assert_agree([x], [add(x, flatnonzero(x))], [array])
+
+
+def test_an_axis_of_length_one_rolls_onto_itself() -> None:
+    x, by = input_(type=TensorType("float64", (1, None))), leaf(0, "int64")
+    assert_agree([x, by], [roll(x, by, axis=0, shift=None)], [np.ones((1, 3)), np.array(-3)])

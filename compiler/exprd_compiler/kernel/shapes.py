@@ -281,7 +281,7 @@ class Shapes:
         if a is b:
             return a
         self.require(integer.equal(a, b), "ShapeError", text, a, b)
-        keep, drop = (b, a) if b.known is not None else (a, b)
+        keep, drop = (b, a) if _earliness(b) < _earliness(a) else (a, b)
         if drop.known is None:
             self._same[drop] = keep
         return keep
@@ -362,6 +362,16 @@ class Shapes:
                 if x.type.shape[axis] != 1:
                     self._unify(want, mine, _differ(axis))
         return out
+
+
+def _earliness(expr: IntExpr) -> int:
+    """How early an extent is known: from the start, at the call, after the fetch of a number.
+
+    What waits for a fetch must not stand for what the fetched value itself is computed from.
+    """
+    if expr.known is not None:
+        return -2
+    return max(expr.numbers, default=-1)
 
 
 def _differ(axis: int) -> str:

@@ -187,6 +187,8 @@ def _roll_numpy(x: Array, *given: Array, shift: int | None, axis: int) -> Array:
 
 def _roll_expand(x: Node, *given: Node, shift: int | None, axis: int) -> Node:
     length = x.type.shape[axis]
+    if length == 1:
+        return x
     if length is not None and shift is not None:
         cut: Node | int = -shift % max(length, 1)
     else:
@@ -215,6 +217,7 @@ roll: Op = Op(
         Example(shapes=((5,),), attrs={"shift": -12, "axis": 0}),
         Example(shapes=((3, 37),), attrs={"shift": 1, "axis": 1}),
         Example(shapes=((4, 3), ()), attrs={"shift": None, "axis": 0}, integers={1: -3}),
+        Example(shapes=((1, 3), ()), attrs={"shift": None, "axis": 0}, integers={1: -3}),
         Example(shapes=((0, 3),), attrs={"shift": 1, "axis": 0}),
     ),
     theano="Join",
