@@ -78,7 +78,7 @@ soak: .venv/dev.stamp ## hours: 10,000 random programs at every level, math func
 	$(BIN)/python -m pytest -m soak $(SOAK_ARGS)
 
 soak-ci: .venv/dev.stamp ## the soak in minutes: a part of the programs, a part of the floats
-	$(BIN)/python -m tools.accuracy --exhaustive --stride 997
+	$(BIN)/python -m tools.accuracy --exhaustive --stride 499
 	EXPRD_SOAK=$${EXPRD_SOAK:-0.05} $(BIN)/python -m pytest -m soak $(SOAK_ARGS)
 
 fuzz: .venv-fuzz/stamp ## let atheris look for inputs that break a reader, for EXPRD_FUZZ_SECONDS (600)
