@@ -216,8 +216,8 @@ def test_a_program_does_not_notice_a_stop(server):
                 while restart.is_alive():
                     seen += [int(add()), int(add.submit().result())]
                 restart.join()
+                seen.append(int(add()))  # and goes on after it, however fast that was
         assert seen == [*range(len(seen))]
-        assert len(seen) > 10
 
 
 def restart_in_order(server: RestartableServer) -> None:
