@@ -106,7 +106,8 @@ class Checkpoints:
         if not self._folder.is_dir():
             return ()
         found = [p.name for p in self._folder.iterdir() if _NAME.fullmatch(p.name)]
-        return tuple(sorted(map(self._info, found), key=lambda info: (info.created, info.name)))
+        present = [info for info in map(self._still, found) if info is not None]
+        return tuple(sorted(present, key=lambda info: (info.created, info.name)))
 
     def read(self, name: str) -> tuple[StoredVariable, ...]:
         """The variables of a checkpoint.
@@ -140,6 +141,15 @@ class Checkpoints:
         """Removes all scheduled checkpoints but the newest few."""
         scheduled = [name for name in self.names() if name.startswith(SCHEDULED)]
         self.remove(scheduled[:-keep])
+
+    def _still(self, name: str) -> CheckpointInfo | None:
+        """A checkpoint that was seen a moment ago; None if it was removed since."""
+        try:
+            return self._info(name)
+        except UnknownHandle:
+            if self._place(name).exists():
+                raise
+            return None
 
     def _info(self, name: str) -> CheckpointInfo:
         facts = self._manifest(name)

@@ -200,6 +200,17 @@ def test_a_deleted_variable_comes_back_with_its_checkpoint(durable):
     assert client.value(uuid).tolist() == [0, 1, 2]
 
 
+def test_what_is_removed_while_the_list_is_made_is_not_in_it(checkpoints, monkeypatch):
+    checkpoints.write("kept", [variable("w", 1.0)])
+    folder = checkpoints._folder
+    seen = [folder / "kept", folder / "gone"]
+    monkeypatch.setattr(type(folder), "iterdir", lambda _: iter(seen))
+    assert checkpoints.names() == ("kept",)
+    (folder / "gone").mkdir()  # one without its files is damage, and told
+    with pytest.raises(UnknownHandle, match="gone"):
+        checkpoints.names()
+
+
 def test_scheduled_checkpoints_come_and_go(durable):
     client, server = durable
     client.variable(1.0)
