@@ -21,6 +21,7 @@ from exprd_compiler.errors import CallError, ExprdError, UnknownHandle, Unsuppor
 from exprd_proto import framing
 from exprd_proto.arrays import write_array
 from exprd_proto.channels import NO_ACCESS, Access, open_channel
+from exprd_proto.features import FUNCTION_DURABILITY
 
 __all__ = ["INLINE_BYTES", "Connection", "are_large", "write_source", "written_inputs"]
 
@@ -29,6 +30,7 @@ MESSAGE_BYTES: Final = 64 << 20
 _GREETING_SECONDS: Final = 10.0
 _GREETING_PATIENCE: Final = 1.0  # at first nobody has been there yet
 _CANCEL_SECONDS: Final = 2.0
+_LEASE_SECONDS: Final = 3600.0  # of a server that does not say
 INLINE_BYTES: Final = 4 << 20  # above this, arrays travel in chunks of 1 MiB: measured faster
 _EXECUTE: Final = "/exprd.v1.ExecutorService/Execute"
 
@@ -107,10 +109,13 @@ class Connection:
         self._closed = threading.Event()
         self.rider = Rider(target, deadline, patience, self._closed)
         try:
-            lease, self.incarnation = self._greet()
+            greeted = self._greet()
         except ExprdError:
             self.channel.close()
             raise
+        self.incarnation = greeted.incarnation
+        self._server = greeted  # as it last said of itself
+        lease = greeted.limits.lease_seconds or _LEASE_SECONDS
         threading.Thread(target=self._renew, args=(lease / 4,), daemon=True).start()
 
     def close(self) -> None:
@@ -156,7 +161,26 @@ class Connection:
 
     def info(self) -> wire.GetInfoResponse:
         """What the server says of itself."""
-        return self.call(self.admin.GetInfo, wire.GetInfoRequest(client_id=self.client_id))
+        request = wire.GetInfoRequest(client_id=self.client_id)
+        self._server = self.call(self.admin.GetInfo, request)
+        return self._server
+
+    def need(self, feature: str, what: str) -> None:
+        """Returns if the server knows a feature that an older one would pass over in silence.
+
+        Args:
+            feature: one of `exprd_proto.features`.
+            what: the argument that asks for it, for the message.
+
+        Raises:
+            UnsupportedVersion: it does not.
+        """
+        if feature not in self._server.features:
+            raise UnsupportedVersion(
+                f"the server at {self.target} is older than this client and does not know {what}",
+                hint=f"upgrade the server, or leave {what} out",
+                fields={"feature": feature},
+            )
 
     # ---- what a restarted server is asked and given
     def incarnation_now(self) -> str:
@@ -206,6 +230,8 @@ class Connection:
     # ---- requests with more than one use
     def compile(self, job: CompileJob) -> wire.CompileResponse:
         """The answer to a graph."""
+        if job.durability:
+            self.need(FUNCTION_DURABILITY, "function(durability=)")
         request = wire.CompileRequest(
             client_id=self.client_id,
             mode=job.mode,
@@ -219,7 +245,11 @@ class Connection:
             name=job.name,
         )
         write_bundle(request.graph, job.graph)
-        return self.call(self.compiler.Compile, request)
+        reply = self.call(self.compiler.Compile, request)
+        if job.durability and reply.incarnation != self._server.incarnation:
+            self.info()  # an older server may have taken the place of the one that was asked
+            self.need(FUNCTION_DURABILITY, "function(durability=)")
+        return reply
 
     def upload(self, handle: str, value: Array) -> wire.BufferInfo:
         """The buffer of an array that was sent in chunks; the same handle may be sent again.
@@ -268,8 +298,8 @@ class Connection:
         write_source(request.value, value)
         return request
 
-    def _greet(self) -> tuple[float, str]:
-        """Makes sure that there is a server that we understand; its lease time in seconds."""
+    def _greet(self) -> wire.GetInfoResponse:
+        """What the server says of itself, which is one that we understand."""
         request = wire.GetInfoRequest(client_id=self.client_id)
         reply = self.rider.call(
             lambda left: self.admin.GetInfo(request, timeout=min(left, _GREETING_SECONDS)),
@@ -281,7 +311,7 @@ class Connection:
                 f" this client speaks {PROTOCOL}",
                 hint="upgrade the older side",
             )
-        return reply.limits.lease_seconds or 3600.0, reply.incarnation
+        return reply
 
     def _renew(self, interval: float) -> None:
         """Keeps the lease alive while the client says nothing."""

@@ -24,6 +24,7 @@ from exprd.transport import BufferRef, InputValue
 from exprd_compiler.errors import DeadlineExceeded, ExprdError, UnknownHandle
 from exprd_proto import framing
 from exprd_proto.arrays import array_from_wire
+from exprd_proto.features import COMMIT_ONCE
 
 __all__ = ["Line", "RemoteLoops"]
 
@@ -304,6 +305,8 @@ class RemoteLoops:
     ) -> Given:
         """Runs a function several times there; a lost connection does not undo or double a step."""
         line = self._line
+        if job.once:
+            self._connection.need(COMMIT_ONCE, 'repeat(commit="once")')
         with line.sending(inputs) as sent, line.ids.call() as call_id:
             facts = wire.RepeatRequest(
                 steps=job.steps,

@@ -969,7 +969,7 @@ class Device(_message.Message):
     def __init__(self, target: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
 
 class GetInfoResponse(_message.Message):
-    __slots__ = ("protocol_min", "protocol_max", "opset_min", "opset_max", "incarnation", "server_version", "limits", "devices", "uptime_seconds", "functions", "variables", "buffers", "store")
+    __slots__ = ("protocol_min", "protocol_max", "opset_min", "opset_max", "incarnation", "server_version", "limits", "devices", "uptime_seconds", "functions", "variables", "buffers", "store", "features")
     PROTOCOL_MIN_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_MAX_FIELD_NUMBER: _ClassVar[int]
     OPSET_MIN_FIELD_NUMBER: _ClassVar[int]
@@ -983,6 +983,7 @@ class GetInfoResponse(_message.Message):
     VARIABLES_FIELD_NUMBER: _ClassVar[int]
     BUFFERS_FIELD_NUMBER: _ClassVar[int]
     STORE_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
     protocol_min: int
     protocol_max: int
     opset_min: int
@@ -996,7 +997,8 @@ class GetInfoResponse(_message.Message):
     variables: int
     buffers: int
     store: str
-    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., opset_min: _Optional[int] = ..., opset_max: _Optional[int] = ..., incarnation: _Optional[str] = ..., server_version: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., uptime_seconds: _Optional[float] = ..., functions: _Optional[int] = ..., variables: _Optional[int] = ..., buffers: _Optional[int] = ..., store: _Optional[str] = ...) -> None: ...
+    features: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., opset_min: _Optional[int] = ..., opset_max: _Optional[int] = ..., incarnation: _Optional[str] = ..., server_version: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., uptime_seconds: _Optional[float] = ..., functions: _Optional[int] = ..., variables: _Optional[int] = ..., buffers: _Optional[int] = ..., store: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ResumeRequest(_message.Message):
     __slots__ = ("client_id", "incarnation", "known")

@@ -12,6 +12,7 @@ import exprd_proto as wire
 from exprd_compiler.ops.table import OP_SET_VERSION
 from exprd_proto import framing
 from exprd_proto.arrays import CHUNK_BYTES, dtype_to_wire, header_of, write_array
+from exprd_proto.features import FEATURES
 from exprd_server.values import BufferInfo, Durability, ExecuteReply
 
 if TYPE_CHECKING:
@@ -250,6 +251,7 @@ def info_response(
         variables=usage.variables,
         buffers=usage.buffers,
         store=usage.store,
+        features=FEATURES,
     )
 
 

@@ -14,6 +14,8 @@ import exprd.tensor as T
 import exprd_proto as wire
 from exprd import function, shared
 from exprd.errors import UnsupportedVersion
+from exprd_proto.features import FEATURES
+from exprd_proto.framing import text_field
 
 # Fields of a later version: 500 is bytes, 501 an integer, 502 a double.
 UNKNOWN = b"\xa2\x1f\x05later" + b"\xa8\x1f\x07" + b"\xb1\x1f" + b"\x00" * 8
@@ -81,6 +83,31 @@ def test_fields_of_a_later_version_are_passed_over(later, figure) -> None:
         assert exprd.lookup("later")(np.ones(3)) == 3
     assert handler.messages > 40
     figure("upgrade", messages_with_unknown_fields=handler.messages)
+
+
+class Older(Later):
+    """A wire to a server that tells of no features, since it is older than they are."""
+
+    def grown(self, message: bytes) -> bytes:
+        for feature in FEATURES:
+            message = message.replace(text_field(32, feature), b"")
+        return message
+
+
+def test_what_an_older_server_would_pass_over_is_refused(server: str) -> None:
+    handler = Older(server)
+    for target in served(handler):
+        with exprd.connect(target):
+            x, w = T.dvector("x"), shared(np.zeros(3), "w")
+            with pytest.raises(UnsupportedVersion, match=r"older than this client.*durability"):
+                function([x], updates=[(w, w + x)], durability="off")
+            add = function([x], updates=[(w, w + x)])
+            with pytest.raises(UnsupportedVersion, match="commit") as caught:
+                add.repeat(2, np.ones(3), commit="once")
+            assert "upgrade the server" in caught.value.hint
+            add.repeat(2, np.ones(3))
+            assert w.get_value().tolist() == [2, 2, 2]
+    handler.channel.close()
 
 
 class Newer(grpc.GenericRpcHandler):
