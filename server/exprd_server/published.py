@@ -6,12 +6,19 @@ and variables live until it is unpublished. The store has all of it before an an
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from exprd_compiler.errors import CallError, Conflict, LimitExceeded, UnknownHandle
+from exprd_compiler.errors import (
+    CallError,
+    Conflict,
+    ExprdError,
+    LimitExceeded,
+    UnknownHandle,
+)
 from exprd_compiler.ir.text import print_graph
 from exprd_server.versions import (
     PublishCall,
@@ -24,7 +31,7 @@ from exprd_server.versions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from exprd_server.functions import Function
     from exprd_server.settings import Limits
@@ -50,6 +57,11 @@ class Name:
     last: int = 0
     versions: dict[int, Version] = field(default_factory=dict[int, Version])
     labels: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+
+    def copy(self) -> Name:
+        """The same, to be changed before it is kept."""
+        labels = {label: [*past] for label, past in self.labels.items()}
+        return Name(last=self.last, versions={**self.versions}, labels=labels)
 
     def info(self, number: int) -> PublishedInfo:
         """A version with its labels."""
@@ -95,18 +107,23 @@ class PublishedTable:
         """
         self._check(call)
         with self._lock:
-            name = self._names.get(call.name, Name())
+            name = self._names.get(call.name, Name()).copy()
             newest = name.versions.get(max(name.versions, default=0))
             present = newest is not None and _same(newest, call)
             if newest is None or not present:
                 newest = self._new(call, function, name.last)
-                self._store.put_entry(_VERSION, _key(newest), version_bytes(newest))
                 name.versions[newest.version] = newest
                 name.last = newest.version
-            self._names[call.name] = name
             for label in call.labels:
                 _point(name, label, newest.version)
-            self._write(call.name, name)
+            if not present:
+                self._store.put_entry(_VERSION, _key(newest), version_bytes(newest))
+            try:
+                self._write(call.name, name)
+            except BaseException:
+                if not present:
+                    self._take_back(newest)
+                raise
             return name.info(newest.version), not present
 
     def find(self, name: str, version: int = 0, label: str = "") -> PublishedInfo:
@@ -141,24 +158,30 @@ class PublishedTable:
                     f" not at the expected {expected}",
                     hint="look again and repeat the call",
                 )
-            self._move(found, name, label, version)
-            self._write(name, found)
-            return found.info(found.labels[label][-1])
+            moved = found.copy()
+            _move(moved, name, label, version)
+            self._write(name, moved)
+            return moved.info(moved.labels[label][-1])
 
-    def remove(self, name: str, numbers: Sequence[int]) -> tuple[Version, ...]:
-        """Takes versions away, all when none is named; those that were there."""
+    def numbers(self, name: str) -> tuple[int, ...]:
+        """The versions that there are of a name."""
         with self._lock:
             found = self._names.get(name)
-            if found is None:
-                return ()
-            wanted = set(numbers) or set(found.versions)
-            gone = tuple(v for n in sorted(wanted) if (v := found.versions.pop(n, None)))
-            left = {label: [n for n in p if n not in wanted] for label, p in found.labels.items()}
-            found.labels = {label: past for label, past in left.items() if past}
-            self._write(name, found)
-            for version in gone:
-                self._store.drop_entry(_VERSION, _key(version))
-            return gone
+            return () if found is None else tuple(sorted(found.versions))
+
+    def remove(self, name: str, number: int) -> Version | None:
+        """Takes a version away, which is given, if it was there."""
+        with self._lock:
+            found = self._names.get(name)
+            if found is None or number not in found.versions:
+                return None
+            left = {label: [n for n in p if n != number] for label, p in found.labels.items()}
+            labels = {label: past for label, past in left.items() if past}
+            if labels != found.labels:
+                found = Name(found.last, found.versions, labels)
+                self._write(name, found)
+            self._store.drop_entry(_VERSION, _key(found.versions[number]))
+            return found.versions.pop(number)
 
     def page(self, prefix: str, size: int, after: str) -> tuple[tuple[PublishedInfo, ...], str]:
         """Up to `size` versions beyond `after`, by name and number, and the next `after` or ""."""
@@ -172,12 +195,6 @@ class PublishedTable:
         rest = sorted((row for row in found if row[0] > after), key=lambda row: row[0])
         page = rest[:size]
         return tuple(info for _, info in page), page[-1][0] if len(rest) > size else ""
-
-    def with_handle(self, handle: str) -> Version | None:
-        """Some version of a function."""
-        with self._lock:
-            versions = (v for name in self._names.values() for v in name.versions.values())
-            return next((v for v in versions if v.handle == handle), None)
 
     def _new(self, call: PublishCall, function: Function, last: int) -> Version:
         if call.version and call.version <= last:
@@ -206,7 +223,14 @@ class PublishedTable:
         )
 
     def _write(self, key: str, name: Name) -> None:
+        """Keeps what a name stands for, here once the store has it."""
         self._store.put_entry(_NAME, key, name_bytes(name.last, name.labels))
+        self._names[key] = name
+
+    def _take_back(self, version: Version) -> None:
+        """Removes a version that came to nothing; if it stays, its number is given out again."""
+        with contextlib.suppress(ExprdError):
+            self._store.drop_entry(_VERSION, _key(version))
 
     def _name(self, name: str) -> Name:
         found = self._names.get(name)
@@ -221,20 +245,6 @@ class PublishedTable:
         if label not in found.labels:
             raise _unknown(f"no label {label[:64]!r} of {name!r}", sorted(found.labels))
         return found.labels[label][-1]
-
-    def _move(self, found: Name, name: str, label: str, version: int) -> None:
-        past = found.labels.get(label, [])
-        if version:
-            if version not in found.versions:
-                raise _unknown(f"no version {version} of {name!r}", sorted(found.versions))
-            _point(found, label, version)
-        elif len(past) < 2:
-            raise UnknownHandle(
-                f"the label {label[:64]!r} of {name!r} points at no earlier version",
-                hint="name the version to go to",
-            )
-        else:
-            past.pop()
 
     def _check(self, call: PublishCall) -> None:
         self._check_text("name", call.name)
@@ -263,7 +273,29 @@ def _same(version: Version, call: PublishCall) -> bool:
     return numbered and (version.handle, version.form, version.doc) == wish
 
 
+def _move(name: Name, key: str, label: str, version: int) -> None:
+    """Points a label at a version, or back at the one before."""
+    past = name.labels.get(label, [])
+    if version:
+        if version not in name.versions:
+            raise _unknown(f"no version {version} of {key!r}", sorted(name.versions))
+        _point(name, label, version)
+    elif len(past) < 2:
+        raise UnknownHandle(
+            f"the label {label[:64]!r} of {key!r} points at no earlier version",
+            hint="name the version to go to",
+        )
+    else:
+        past.pop()
+
+
 def _point(name: Name, label: str, version: int) -> None:
+    if label not in name.labels and len(name.labels) >= _LABELS:
+        raise LimitExceeded(
+            f"a name has at most {_LABELS} labels",
+            hint="move one of those that there are",
+            fields={"limit": "labels"},
+        )
     past = name.labels.setdefault(label, [])
     if not past or past[-1] != version:
         past.append(version)

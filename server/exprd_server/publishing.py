@@ -66,8 +66,10 @@ class Publisher:
         _check_form(call, function)
         bindings = tuple(variable.uuid for variable in function.variables)
         # Pinned before it is written down, so that no version is ever without its variables.
-        self._variables.pin(bindings)
         try:
+            self._variables.pin(bindings)
+            for uuid in bindings:  # from here on none goes
+                self._variables.find(uuid)
             info, new = self._table.add(call, function)
         except BaseException:
             self._variables.unpin(bindings)
@@ -97,14 +99,6 @@ class Publisher:
         self._link(info.version, client_id, deadline)
         return info
 
-    def relink(self, handle: str, deadline: Deadline | None = None) -> bool:
-        """Whether the function of a handle is published; then it can be called again."""
-        version = self._table.with_handle(handle)
-        if version is None:
-            return False
-        self._link(version, "", deadline)
-        return True
-
     def set_label(
         self, client_id: str, name: str, label: str, *, version: int = 0, expected: int = 0
     ) -> PublishedInfo:
@@ -115,11 +109,14 @@ class Publisher:
     def unpublish(self, client_id: str, name: str, versions: Sequence[int] = ()) -> int:
         """Takes versions away, all when none is named; the count of those that were there."""
         self._leases.touch(client_id)
-        gone = self._table.remove(name, versions)
-        for version in gone:
-            self._functions.release((version.handle,), version.holder)
-            self._variables.unpin(version.bindings)
-        return len(gone)
+        count = 0
+        for number in versions or self._table.numbers(name):
+            version = self._table.remove(name, number)
+            if version is not None:
+                self._functions.release((version.handle,), version.holder)
+                self._variables.unpin(version.bindings)
+                count += 1
+        return count
 
     def page(
         self, prefix: str = "", size: int = 100, after: str = ""

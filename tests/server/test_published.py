@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import grpc
 import numpy as np
@@ -10,14 +12,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 import exprd_proto as wire
-from exprd_compiler.errors import Conflict, UnknownHandle
+from exprd_compiler.errors import Conflict, LimitExceeded, UnknownHandle
 from exprd_compiler.ir.type import TensorType
 from exprd_server.cli import main
 from exprd_server.published import PublishedTable
 from exprd_server.settings import Limits
 from exprd_server.store import MemoryStore
 from exprd_server.values import CompileChoices, FunctionSignature, Parameter
-from exprd_server.versions import Version, read_version, version_bytes
+from exprd_server.versions import PublishCall, Version, read_version, version_bytes
 from tests.server import graphs
 from tests.server.conftest import Client
 from tests.server.wire import bundle
@@ -259,23 +261,31 @@ def test_held_functions_come_in_pages(client):
 
 
 # ---- the table
-def table_with(*numbers: int) -> PublishedTable:
-    from types import SimpleNamespace
+class Refusing(MemoryStore):
+    """A store that keeps no entries of one kind, as one whose disk is full just then."""
 
-    from exprd_server.versions import PublishCall
+    refused = ""
 
-    table = PublishedTable(MemoryStore(), Limits(published=3))
+    def put_entry(self, kind: str, key: str, data: bytes) -> None:
+        if kind == self.refused:
+            raise LimitExceeded("the disk is full")
+        super().put_entry(kind, key, data)
+
+
+def wish(number: int, **facts) -> PublishCall:
+    return PublishCall(client_id="c", name="f", handle=f"fn-{number}", version=number, **facts)
+
+
+def a_function() -> Any:
+    signature = FunctionSignature(inputs=(), outputs=(), shared=(), updated=())
+    info = SimpleNamespace(choices=CompileChoices(), signature=signature)
+    return SimpleNamespace(graph=graphs.chain(1), variables=(), info=info)
+
+
+def table_with(*numbers: int, store: MemoryStore | None = None) -> PublishedTable:
+    table = PublishedTable(store or MemoryStore(), Limits(published=3))
     for number in numbers:
-        function = SimpleNamespace(
-            graph=graphs.chain(1),
-            variables=(),
-            info=SimpleNamespace(
-                choices=CompileChoices(),
-                signature=FunctionSignature(inputs=(), outputs=(), shared=(), updated=()),
-            ),
-        )
-        call = PublishCall(client_id="c", name="f", handle=f"fn-{number}", version=number)
-        table.add(call, function)  # type: ignore[arg-type]
+        table.add(wish(number), a_function())
     return table
 
 
@@ -283,11 +293,56 @@ def test_a_label_of_a_removed_version_goes_back():
     table = table_with(1, 2, 3)
     for number in (1, 2, 3):
         table.set_label("f", "x", number, 0)
-    table.remove("f", [3, 2])
+    for number in (3, 2):
+        table.remove("f", number)
     assert table.find("f", label="x").version.version == 1
-    table.remove("f", [1])
+    table.remove("f", 1)
     with pytest.raises(UnknownHandle):
         table.find("f", label="x")
+
+
+@pytest.mark.parametrize("kind", ["published-version", "published-name"])
+def test_a_publication_that_cannot_be_kept_has_not_happened(kind):
+    store = Refusing()
+    table = table_with(1, store=store)
+    store.refused = kind
+    with pytest.raises(LimitExceeded):
+        table.add(wish(2, labels=("x",)), a_function())
+    for there in (table, PublishedTable(store, Limits())):
+        assert [v.version for v in there.versions()] == [1]
+        assert there.find("f").labels == ()
+    store.refused = ""
+    assert table.add(wish(2), a_function())[1]
+
+
+def test_what_cannot_be_written_down_changes_no_label_and_removes_nothing():
+    store = Refusing()
+    table = table_with(1, 2, store=store)
+    table.set_label("f", "x", 1, 0)
+    store.refused = "published-name"
+    for change in (lambda: table.set_label("f", "x", 2, 0), lambda: table.remove("f", 1)):
+        with pytest.raises(LimitExceeded):
+            change()
+        assert table.find("f", label="x").version.version == 1
+
+
+def test_a_name_has_64_labels():
+    table = table_with(1, 2)
+    for number in range(64):
+        table.set_label("f", f"x{number}", 1, 0)
+    table.set_label("f", "x0", 2, 0)
+    with pytest.raises(LimitExceeded, match="64"):
+        table.set_label("f", "y", 1, 0)
+
+
+def test_a_function_whose_variable_is_gone_is_not_published(client):
+    name = client.variable(np.ones(2))
+    handle = client.compile(bundle(graphs.scale()), name).handle
+    gone = wire.StateServiceDeleteRequest(client_id=client.client_id, uuids=[name])
+    client.state.Delete(gone)
+    facts = {"form": wire.CallForm(inputs=[wire.InputForm(name="x")], outputs=2)}
+    assert code(publish, client, "gone", handle, **facts) is grpc.StatusCode.NOT_FOUND
+    assert code(look, client, "gone") is grpc.StatusCode.NOT_FOUND
 
 
 def test_numbers_only_ascend():
