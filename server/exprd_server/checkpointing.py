@@ -108,7 +108,7 @@ class CheckpointSchedule:
         while not self._ended.wait(self._seconds):
             try:
                 info = self._checkpointer.write_scheduled(self._keep)
-            except ExprdError as error:  # the next one may succeed: a disk that is full, say
-                self._log.error("no checkpoint", reason=str(error))
+            except (ExprdError, OSError, MemoryError) as error:  # the next one may succeed
+                self._log.error("no checkpoint", reason=str(error) or type(error).__name__)
             else:
                 self._log.info("checkpoint", name=info.name, nbytes=info.nbytes)

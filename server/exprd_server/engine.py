@@ -338,6 +338,10 @@ class LocalEngine:
 
     def end_lease(self, client_id: str) -> tuple[int, int, int]:
         """Stops what a client runs and frees what it holds: functions, buffers and variables."""
+        check_client_id(client_id)  # "" would be whoever gives no name
+        return self._freed(client_id)
+
+    def _freed(self, client_id: str) -> tuple[int, int, int]:
         self._runner.calls.cancel_client(client_id)
         freed = (
             self._functions.release_client(client_id),
@@ -354,7 +358,7 @@ class LocalEngine:
         lapsed = self._leases.lapsed()
         self.uploads.sweep()
         for client_id in lapsed:
-            self.end_lease(client_id)
+            self._freed(client_id)
         return lapsed
 
     def close(self) -> None:
@@ -419,11 +423,7 @@ class LocalEngine:
         for slot, variable in enumerate(variables):
             _check_slot(graph, slot, variable)
         for slot, _ in graph.updates:
-            if variables[slot].durability is Durability.CONSTANT:
-                raise GraphError(
-                    f"shared slot {slot} is bound to a constant, which has no updates",
-                    fields={"uuid": variables[slot].uuid},
-                )
+            _check_updated(graph, slot, variables[slot])
         return variables
 
 
@@ -470,7 +470,16 @@ def _check_slot(graph: Graph, slot: int, variable: Variable) -> None:
             hint="bind a variable of the slot's type",
             fields={"uuid": variable.uuid},
         )
-    if any(s == slot for s, _ in graph.updates) and wanted != variable.type:
+
+
+def _check_updated(graph: Graph, slot: int, variable: Variable) -> None:
+    wanted = graph.shared[slot].type
+    if variable.durability is Durability.CONSTANT:
+        raise GraphError(
+            f"shared slot {slot} is bound to a constant, which has no updates",
+            fields={"uuid": variable.uuid},
+        )
+    if wanted != variable.type:
         raise GraphError(
             f"shared slot {slot} is updated as {wanted}, but its variable is {variable.type}",
             hint="declare the slot with the variable's own type",

@@ -231,7 +231,7 @@ class MetricsPage:
                 hint="listen on 127.0.0.1 and have a collector on this machine read it",
             )
         self._server, self._thread = prometheus.start_http_server(
-            address.port, addr=address.host, registry=metrics.registry
+            address.port, addr=address.host.strip("[]"), registry=metrics.registry
         )
         self.url = f"http://{address.host}:{self._server.server_port}/metrics"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from exprd_server.store import CallRecord
     from exprd_server.values import Array, ExecuteCall
     from exprd_server.variables import Variable, VariableTable
+
+
+_OBJECT_BYTES: Final = 128  # of an array that is kept, beside its data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +123,8 @@ class Repeater:
         Closing the generator ends the repetition between two steps.
 
         Raises:
-            CallError: an input, an output or the number of steps is not what it should be.
+            CallError: an input, an output or the number of steps is not what it should be, or the
+                outputs that are to be stacked differ in shape.
             LimitExceeded: the outputs of all steps together are too large.
             ResultExpired: some of the stacked outputs went with an earlier attempt.
             ExprdError: whatever a step raises; the field "steps" says how many are done.
@@ -210,16 +214,15 @@ class Repeater:
         self._runner.withdraw(reply.outputs)
 
     def check_size(self, job: RepeatCall, outputs: Sequence[Array]) -> None:
-        """Returns if the outputs of all steps may be kept until the end."""
-        for value in outputs if job.stacked else ():
-            total = value.nbytes * job.steps
-            if total > self._limits.tensor_bytes:
-                raise LimitExceeded(
-                    f"an output of {value.nbytes} bytes in each of {job.steps} steps is above the"
-                    f" limit of {self._limits.tensor_bytes}; nothing has changed",
-                    hint="repeat fewer steps, or watch the output as progress",
-                    fields={"limit": "tensor_bytes"},
-                )
+        """Returns if the outputs of all steps may be kept until the end, being all like these."""
+        step = sum([value.nbytes + _OBJECT_BYTES for value in outputs], _OBJECT_BYTES)
+        if step * job.steps > self._limits.tensor_bytes:
+            raise LimitExceeded(
+                f"outputs of {step} bytes in each of {job.steps} steps are above the limit of"
+                f" {self._limits.tensor_bytes}; nothing has changed",
+                hint="repeat fewer steps, or watch the outputs as progress",
+                fields={"limit": "tensor_bytes"},
+            )
 
 
 class _Loop:
@@ -291,14 +294,23 @@ class _Loop:
             if found.met:
                 self._note(found.met)
             if job.stacked:
-                if not self._kept:
-                    repeater.check_size(job, found.outputs)
-                self._kept.append(found.outputs)
+                self._keep(found.outputs)
             if step == job.steps or self._is_last(found.outputs):
                 return found.outputs, self._finish(found, step)
             if not job.once:
                 self._commit(found, ExecuteReply(outputs=(), steps=step, unfinished=True), 0)
             return found.outputs, None
+
+    def _keep(self, outputs: Sequence[Array]) -> None:
+        """Keeps what a step gave, before its commit; the first bounds what all of them give."""
+        if not self._kept:
+            self._repeater.check_size(self._job, outputs)
+        elif [x.shape for x in outputs] != [x.shape for x in self._kept[0]]:
+            raise CallError(
+                "the outputs of this step differ in shape from those before and cannot be stacked",
+                hint="watch them as progress instead",
+            )
+        self._kept.append(outputs)
 
     def _finish(self, found: _Step, step: int) -> ExecuteReply:
         if self._unpublished is not None:
@@ -353,13 +365,7 @@ def _broken_off(error: ExprdError, step: int, *, once: bool) -> ExprdError:
 
 
 def _stack(kept: Sequence[Sequence[Array]]) -> list[Array]:
-    try:
-        return [np.stack(values) for values in zip(*kept, strict=True)]
-    except ValueError:
-        raise CallError(
-            "the outputs of the steps differ in shape and cannot be stacked",
-            hint="watch them as progress instead",
-        ) from None
+    return [np.stack(values) for values in zip(*kept, strict=True)]
 
 
 def _check(function: Function, job: RepeatCall) -> None:

@@ -165,6 +165,8 @@ def call_id(message: wire.CallId) -> CallId:
 
 def cancelled(request: wire.GetInfoRequest) -> tuple[int, ...]:
     """The numbers of the calls that a client no longer wants."""
+    if request.cancel:
+        check_client_id(request.client_id)
     if len(request.cancel) > _CANCELLED:
         raise LimitExceeded(
             f"{len(request.cancel)} calls to cancel in one request, at most {_CANCELLED}",

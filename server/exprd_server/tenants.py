@@ -7,6 +7,7 @@ hashes of graphs; handles, variables, buffers, published names and quotas are ea
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,6 +49,14 @@ class Handlers:
         return self._by_method.get(method)
 
 
+class _Place:
+    """Where what serves a namespace is made, once: its own callers wait for that, others do not."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.handlers: Handlers | None = None
+
+
 class Tenants:
     """What serves all namespaces; those beyond the first are made when they are first used.
 
@@ -67,7 +76,7 @@ class Tenants:
         self._serve = serve
         self._lock = threading.Lock()
         self._tenants = {DEFAULT: first}
-        self._handlers: dict[str, Handlers] = {}
+        self._places: defaultdict[str, _Place] = defaultdict(_Place)
 
     def each(self) -> tuple[tuple[str, Tenant], ...]:
         """All namespaces that were used so far, and what serves them."""
@@ -77,10 +86,17 @@ class Tenants:
     def handler(self, namespace: str, method: str) -> Any:
         """The handler of a method in a namespace; None when there is no such method."""
         with self._lock:
-            handlers = self._handlers.get(namespace)
-            if handlers is None:
-                if namespace not in self._tenants:
-                    self._tenants[namespace] = self._make(namespace)
-                handlers = self._handlers[namespace] = Handlers()
-                self._serve(self._tenants[namespace], handlers)
-            return handlers.get(method)
+            place = self._places[namespace]
+        with place.lock:
+            handlers = place.handlers or self._made(namespace)
+            place.handlers = handlers
+        return handlers.get(method)
+
+    def _made(self, namespace: str) -> Handlers:
+        """The handlers of a namespace; to open a large state takes seconds."""
+        tenant = self._tenants.get(namespace) or self._make(namespace)
+        with self._lock:
+            self._tenants[namespace] = tenant
+        handlers = Handlers()
+        self._serve(tenant, handlers)
+        return handlers

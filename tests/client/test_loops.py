@@ -236,6 +236,16 @@ def test_outputs_of_all_steps(mode: str) -> None:
     assert above.sum() == 2
 
 
+def test_outputs_that_grow_are_not_stacked(mode: str) -> None:
+    """Nor gathered until the end: the step in which one differs is the first that is not done."""
+    w = shared(np.ones(1), "w")
+    grow = function([], w, updates=[(w, T.concatenate([w, w[:1]]))])
+    with pytest.raises(CallError, match="differ in shape") as caught:
+        grow.repeat(5, stack=True)
+    assert caught.value.fields["steps"] == "1"
+    assert w.get_value().tolist() == [1, 1]
+
+
 def test_a_progress_function_that_fails_ends_the_repetition(mode: str) -> None:
     add, count = counter()
 

@@ -31,6 +31,8 @@ SET = "/exprd.v1.StateService/Set"
 GET = "/exprd.v1.StateService/Get"
 LIST = "/exprd.v1.StateService/List"
 DESCRIBE = "/exprd.v1.CompilerService/Describe"
+PUBLISH = "/exprd.v1.CompilerService/Publish"
+ADMIN = "/exprd.v1.AdminService/"
 
 
 @dataclass(frozen=True)
@@ -273,6 +275,60 @@ OTHERS = (
         "CallError",
     ),
     (DESCRIBE, "function unknown", lambda _: wire.DescribeRequest(handle="x"), "UnknownHandle"),
+    (ADMIN + "EndLease", "end of nobody's lease", lambda _: wire.EndLeaseRequest(), "CallError"),
+    (
+        ADMIN + "GetInfo",
+        "cancellation of nobody's calls",
+        lambda _: wire.GetInfoRequest(cancel=[0]),
+        "CallError",
+    ),
+    (
+        ADMIN + "GetInfo",
+        "cancellation of too many calls",
+        lambda w: wire.GetInfoRequest(client_id=w.client_id, cancel=range(1025)),
+        "LimitExceeded",
+    ),
+    (
+        ADMIN + "Checkpoint",
+        "checkpoint in another folder",
+        lambda _: wire.CheckpointRequest(name="../../etc"),
+        "CallError",
+    ),
+)
+
+
+def publication(**changes: Any) -> Callable[[World], Any]:
+    def build(world: World) -> Any:
+        facts: dict[str, Any] = {
+            "client_id": world.client_id,
+            "name": "f",
+            "handle": world.handle,
+            "form": wire.CallForm(inputs=[wire.InputForm(name="x")], outputs=1),
+        }
+        return wire.PublishRequest(**{**facts, **changes})
+
+    return build
+
+
+PUBLISHES = (
+    ("publication without a name", publication(name=""), "CallError", "printable"),
+    ("publication under two lines", publication(name="f\nlevel=error"), "CallError", "printable"),
+    ("publication of nothing", publication(handle="x"), "UnknownHandle", ""),
+    ("publication by nobody", publication(client_id=""), "CallError", "client_id"),
+    ("publication with 65 labels", publication(labels=[*map(str, range(65))]), "CallError", "64"),
+    ("publication of another form", publication(form=wire.CallForm()), "CallError", "0 inputs"),
+    (
+        "publication of an unknown layout",
+        publication(form=wire.CallForm(outputs=1, layout=99)),
+        "CallError",
+        "layout 99",
+    ),
+    (
+        "publication with a default of too few bytes",
+        publication(form=wire.CallForm(inputs=[wire.InputForm(default=array(3, data=b""))])),
+        "CallError",
+        "0 were sent",
+    ),
 )
 
 CASES = (
@@ -281,5 +337,6 @@ CASES = (
     *[BadInput(name, EXECUTE, build, kind, says) for name, build, kind, says in EXECUTES],
     *[BadInput(name, CREATE, build, kind, says) for name, build, kind, says in CREATES],
     *[BadInput(name, SET, build, kind, says) for name, build, kind, says in SETS],
+    *[BadInput(name, PUBLISH, build, kind, says) for name, build, kind, says in PUBLISHES],
     *[BadInput(name, method, build, kind) for method, name, build, kind in OTHERS],
 )

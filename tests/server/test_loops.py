@@ -337,7 +337,7 @@ def test_a_cancelled_repetition_keeps_its_steps(client, counter):
         ({"steps": 0}, "0 steps"),
         ({"steps": 2, "until": 1}, "outputs \\[1\\] are asked for"),
         ({"steps": 2, "watched": [0, 7]}, "outputs \\[7\\]"),
-        ({"steps": 1 << 40, "stacked": True}, "above the limit"),
+        ({"steps": 1 << 26, "stacked": True}, "above the limit"),
     ],
 )
 def test_what_cannot_be_repeated(client, counter, facts, message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -118,3 +119,11 @@ def test_the_page_is_for_this_machine_alone():
     for listen in ("0.0.0.0:0", "unix:///tmp/x", "example.org:1"):
         with pytest.raises(CallError, match="for this machine alone"):
             MetricsPage(metrics, listen)
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
+def test_the_page_has_an_address_of_ipv6_too():
+    metrics = Metrics(Tenants(None, None, None), 1)  # type: ignore[arg-type]
+    page = MetricsPage(metrics, "[::1]:0")
+    assert page.url.startswith("http://[::1]:")
+    page.close()
