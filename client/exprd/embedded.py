@@ -39,6 +39,7 @@ from exprd_server import values, versions
 from exprd_server.deadline import Deadline
 from exprd_server.embedded import embedded_engine
 from exprd_server.engine import LocalEngine
+from exprd_server.holding import SHOWN
 from exprd_server.interrupts import SHIELD
 from exprd_server.publishing import Publisher
 from exprd_server.repeat import Progress, RepeatCall
@@ -345,7 +346,7 @@ def _published(info: versions.PublishedInfo) -> PublishedInfo:
         outputs=_parameters(signature.outputs),
         shared=_parameters(signature.shared),
         updated=signature.updated,
-        publisher=version.publisher,
+        publisher=version.publisher[:SHOWN],
         created=version.created,
         form=version.form,
     )

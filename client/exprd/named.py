@@ -51,7 +51,7 @@ class PublishedInfo:
         outputs: of the compiled function.
         shared: the variables that it reads or updates.
         updated: positions in `shared` that a call assigns.
-        publisher: client id of who published it.
+        publisher: the beginning of the client id of who published it.
         created: seconds since 1970.
         form: how it is called, as bytes.
     """

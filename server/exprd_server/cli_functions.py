@@ -10,7 +10,6 @@ import click
 import exprd_proto as wire
 from exprd_proto.decode import OwnLimits, decode_type
 from exprd_server.cli_access import asks_a_server
-from exprd_server.holding import SHOWN
 from exprd_server.published import STABLE
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def _rows(target: str, access: Access, prefix: str) -> Iterator[tuple[str, ...]]
     """Name, version, labels, when and by whom it was published, what it keeps, how long."""
     for info in _all(target, access, prefix):
         labels = ",".join(info.labels) or "-"
-        by = f"{_when(info)} by {info.publisher[:SHOWN]}"
+        by = f"{_when(info)} by {info.publisher}"
         kept = f"{len(info.signature.shared)} variables"
         yield info.name, str(info.version), labels, by, kept, _LASTING
 

@@ -16,6 +16,7 @@ import click
 import numpy as np
 
 from exprd_compiler.errors import CallError, ExprdError
+from exprd_proto.arrays import dtype_to_wire
 from exprd_server.cli_access import asks_a_server
 from exprd_server.online import Online
 from exprd_server.stores.folder import StateFolder
@@ -100,10 +101,14 @@ def ls(place: Offline | Online) -> None:
 def get(place: Offline | Online, name: str, output: str) -> None:
     """Show or save the value of a variable by NAME or uuid."""
     value = place.find(name).value
-    if output:
-        np.save(output, value)
-    else:
+    if not output:
         click.echo(np.array2string(value, threshold=100))
+        return
+    try:
+        with open(output, "wb") as file:  # noqa: PTH123 - the very name, where numpy adds to it
+            np.save(file, value)
+    except OSError as error:
+        raise CallError(f"{output} cannot be written: {error.strerror}") from None
 
 
 @_command
@@ -158,6 +163,12 @@ def repair(folder: StateFolder) -> None:
 
 def _array(file: str) -> NDArray[Any]:
     try:
-        return np.load(file, allow_pickle=False)  # type: ignore[no-any-return]
-    except ValueError as error:
-        raise CallError(f"{file} is no .npy file of numbers: {error}") from None
+        value: NDArray[Any] = np.load(file, allow_pickle=False)
+        number = dtype_to_wire(value.dtype.name)
+    except (ValueError, EOFError, OSError, AttributeError):  # such as text, nothing, several arrays
+        number = None
+    if number is None:
+        raise CallError(
+            f"{file} is no .npy file of one array of numbers", hint="numpy.save writes one"
+        )
+    return value

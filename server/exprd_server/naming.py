@@ -11,6 +11,7 @@ import exprd_proto as wire
 from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_proto.arrays import WireError, array_from_wire
 from exprd_server import replies
+from exprd_server.holding import SHOWN
 from exprd_server.versions import PublishCall
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def published_function(info: PublishedInfo) -> wire.PublishedFunction:
         doc=version.doc,
         form=wire.CallForm.FromString(version.form),
         signature=replies.signature(version.signature),
-        publisher=version.publisher,
+        publisher=version.publisher[:SHOWN],  # the whole id opens its lease
         created=version.created,
     )
 

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid as uuids
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
 import exprd_proto as wire
-from exprd_proto.arrays import array_from_wire, array_to_wire
+from exprd_proto.arrays import Assembler, array_from_wire, chunks_of, header_of, write_array
 from exprd_proto.decode import OwnLimits, decode_type
-from exprd_server.probe import ask
+from exprd_server.probe import ask, talk
 from exprd_server.stores.checkpoints import CheckpointInfo
 from exprd_server.stores.offline import the_one
 from exprd_server.values import Durability
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from exprd_compiler.ir.type import TensorType
     from exprd_proto.channels import Access
 
 _SECONDS: Final = 60.0
+_INLINE_BYTES: Final = 4 << 20  # larger values travel in chunks
 _LIMITS: Final = OwnLimits()
+T = TypeVar("T")
 _DURABILITIES: Final = {
     wire.Durability.DURABILITY_DURABLE: Durability.DURABLE,
     wire.Durability.DURABILITY_VOLATILE: Durability.VOLATILE,
@@ -49,7 +54,7 @@ class Online:
     def __init__(self, target: str, access: Access) -> None:
         self._target = target
         self._access = access
-        self._client = f"state-{uuids.uuid4().hex}"  # holds nothing
+        self._client = f"state-{uuids.uuid4().hex}"  # holds nothing for longer than a command
 
     def variables(self) -> tuple[Remote, ...]:
         """All variables, by name and uuid; without their values."""
@@ -82,21 +87,27 @@ class Online:
     def find(self, key: str) -> Remote:
         """The variable of a uuid or a name, with its value."""
         uuid = the_one(key, [(v.uuid, v.name, v.uuid) for v in self.variables()])
-        request = wire.StateServiceGetRequest(
-            client_id=self._client, uuid=uuid, delivery=wire.Delivery.DELIVERY_INLINE
-        )
+        request = wire.StateServiceGetRequest(client_id=self._client, uuid=uuid)
         reply = self._state("Get", request)
-        return _remote(reply.variable, array_from_wire(reply.value.array))
+        if reply.value.HasField("array"):
+            return _remote(reply.variable, array_from_wire(reply.value.array))
+        handle = reply.value.buffer.handle  # of a large value
+        return _remote(reply.variable, self._talk(lambda data: self._got(data, handle)))
 
     def assign(self, key: str, value: NDArray[Any]) -> Remote:
         """Gives a variable a value; the variable afterwards."""
         uuid = the_one(key, [(v.uuid, v.name, v.uuid) for v in self.variables()])
         request = wire.StateServiceSetRequest(
-            uuid=uuid,
-            value=wire.VariableValue(array=array_to_wire(value)),
-            call_id=wire.CallId(client_id=self._client, seq=1),
+            uuid=uuid, call_id=wire.CallId(client_id=self._client, seq=1)
         )
-        return _remote(self._state("Set", request).variable)
+        if value.nbytes <= _INLINE_BYTES:
+            write_array(request.value.array, value)
+            return _remote(self._state("Set", request).variable)
+        request.value.buffer = self._talk(lambda data: self._put(data, value))
+        try:
+            return _remote(self._state("Set", request).variable)
+        finally:
+            self._end()
 
     def write_checkpoint(self, name: str) -> CheckpointInfo:
         """Has the server write a checkpoint."""
@@ -106,6 +117,35 @@ class Online:
         """Has the server restore a checkpoint; how many were assigned, and how many made."""
         done = self._admin("RestoreCheckpoint", wire.RestoreCheckpointRequest(name=name))
         return done.assigned, done.created
+
+    def _put(self, data: wire.DataServiceStub, value: NDArray[Any]) -> str:
+        header = wire.PutHeader(client_id=self._client, array=header_of(value))
+        messages = itertools.chain(
+            [wire.DataServicePutRequest(header=header)],
+            (wire.DataServicePutRequest(chunk=chunk) for chunk in chunks_of(value)),
+        )
+        return data.Put(messages, timeout=_SECONDS).buffer.handle
+
+    def _got(self, data: wire.DataServiceStub, handle: str) -> NDArray[Any]:
+        request = wire.DataServiceGetRequest(client_id=self._client, handle=handle)
+        messages = data.Get(request, timeout=_SECONDS)
+        assembler = Assembler(next(messages).header)
+        for message in messages:
+            assembler.add(message.chunk)
+        self._end()
+        return assembler.finish()
+
+    def _talk(self, work: Callable[[wire.DataServiceStub], T]) -> T:
+        def question(channel: Any, _: float) -> T:
+            return work(wire.DataServiceStub(channel))
+
+        found: T = talk(self._target, self._access, question, _SECONDS)
+        return found
+
+    def _end(self) -> None:
+        """Gives up what was kept there for a command."""
+        end = wire.EndLeaseRequest(client_id=self._client)
+        ask(self._target, self._access, wire.AdminServiceStub, "EndLease", end, _SECONDS)
 
     def _state(self, method: str, request: Any) -> Any:
         return ask(self._target, self._access, wire.StateServiceStub, method, request, _SECONDS)

@@ -69,6 +69,17 @@ def ask(
     return _ask(target, seconds, access, question)
 
 
+def talk(
+    target: str, access: Access, question: Callable[[grpc.Channel, float], Any], seconds: float
+) -> Any:
+    """What several questions to a server come to, asked over one channel.
+
+    Raises:
+        ExprdError: what the server says; ConnectionLost if it says nothing.
+    """
+    return _ask(target, seconds, access, question)
+
+
 def _ask(
     target: str, seconds: float, access: Access, question: Callable[[grpc.Channel, float], Any]
 ) -> Any:

@@ -80,7 +80,8 @@ def test_it_outlives_the_lease_of_its_publisher(server):
         w = publisher.variable(1.0, name="total")
         spare = publisher.variable(1.0)
         handle = publisher.compile(bundle(graphs.counter()), w).handle
-        publish(publisher, "outlives", handle)
+        info = publish(publisher, "outlives", handle)
+        assert info.publisher == publisher.client_id[:8]  # the whole id opens a lease
         publisher.admin.EndLease(wire.EndLeaseRequest(client_id=publisher.client_id))
         assert code(other.value, spare) is grpc.StatusCode.NOT_FOUND
         found = look(other, "outlives")

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from exprd_server.cli import main
+from exprd_server.probe import info
 from exprd_server.stores.checkpoints import Checkpoints
 from tests.server.stores.facts import content, record, variable
 from tests.server.stores.test_faults import flip
@@ -74,6 +75,36 @@ def test_what_cannot_be_done_is_said(state, place, arguments, why):
     assert why in said
 
 
+def empty(path):
+    path.touch()
+
+
+def text(path):
+    path.write_text("1 2 3")
+
+
+def words(path):
+    np.save(path, np.array(["a", "b"]))
+
+
+def several(path):
+    with path.open("wb") as file:
+        np.savez(file, x=np.ones(3))
+
+
+@pytest.mark.parametrize("write", [empty, text, words, several])
+def test_a_file_that_is_no_array_of_numbers_is_refused(state, place, tmp_path, write):
+    write(tmp_path / "x.npy")
+    status, said = state("set", "alpha", str(tmp_path / "x.npy"), "--state", str(place))
+    assert (status, "no .npy file of one array of numbers" in said) == (1, True)
+
+
+def test_a_file_that_cannot_be_written_is_named(state, place, tmp_path):
+    wanted = str(tmp_path / "nowhere" / "x.npy")
+    status, said = state("get", "alpha", "-o", wanted, "--state", str(place))
+    assert (status, f"{wanted} cannot be written" in said) == (1, True)
+
+
 def test_a_value_of_another_type_is_refused(state, place, tmp_path):
     np.save(tmp_path / "x.npy", np.ones((2, 2), "int8"))
     status, said = state("set", "alpha", str(tmp_path / "x.npy"), "--state", str(place))
@@ -93,6 +124,11 @@ def test_a_server_is_asked_and_its_directory_left_alone(state, place, start_serv
     assert state("restore", "first", *where) == (0, "2 variables assigned, 0 made\n")
     assert state("get", "alpha", *where) == (0, "[0. 1. 2.]\n")
     assert "checkpoint first" in state("ls", *where)[1]
+    np.save(tmp_path / "large.npy", np.arange(600_000.0))  # too large for one message
+    assert state("set", "beta", str(tmp_path / "large.npy"), *where)[0] == 0
+    assert state("get", "beta", "-o", str(tmp_path / "back"), *where)[0] == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "back"), np.arange(600_000.0))
+    assert "buffers" not in info(server.target, 10.0)
 
 
 def damage(place, open_store, name: str) -> None:
