@@ -108,6 +108,7 @@ class EmbeddedTransport:
                 name=job.name,
             )
         )
+        assert not isinstance(info.plan, bytes)  # as it is where workers compile
         return CompiledInfo(
             handle=info.handle,
             plan=tuple(PlanStep(op=step.op, text=step.text) for step in info.plan),

@@ -25,15 +25,15 @@ import json
 import struct
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeAlias
 
 import numpy as np
 
-from exprd_compiler.driver import compile_artifact, llvm_ir
+from exprd_compiler.driver import Artifact, compile_artifact, llvm_ir
 from exprd_compiler.errors import CompilerBug, ExprdError, GraphError
 from exprd_compiler.interpret import evaluate
 from exprd_compiler.ir.counts import EventCount
@@ -47,6 +47,9 @@ from exprd_compiler.ops.table import find_op
 from exprd_compiler.options import CompileOptions
 from exprd_compiler.passes.levels import optimize
 
+# From header and body of a request to those of its answer.
+Task: TypeAlias = Callable[[dict[str, Any], bytes], tuple[dict[str, Any], bytes]]
+
 _LENGTH: Final = struct.Struct("<Q")
 
 
@@ -54,8 +57,12 @@ class _Ended(Exception):
     """The server closed the pipe."""
 
 
-def main() -> None:
-    """Answer requests until the pipe ends."""
+def main(tasks: Mapping[str, Task]) -> None:
+    """Answer requests until the pipe ends.
+
+    Args:
+        tasks: what may be asked for, by name.
+    """
     source, target = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr
     while True:
@@ -63,7 +70,7 @@ def main() -> None:
             header, body = _frame(source), _frame(source)
         except _Ended:
             return
-        answer, payload = _answered(header, body)
+        answer, payload = _answered(tasks, header, body)
         for part in (json.dumps(answer).encode(), payload):
             target.write(_LENGTH.pack(len(part)))
             target.write(part)
@@ -82,11 +89,13 @@ def _read(source: BinaryIO, count: int) -> bytes:
     return data
 
 
-def _answered(header: bytes, body: bytes) -> tuple[dict[str, Any], bytes]:
+def _answered(
+    tasks: Mapping[str, Task], header: bytes, body: bytes
+) -> tuple[dict[str, Any], bytes]:
     """The answer to a request, whatever it is and whatever becomes of it."""
     try:
         request = json.loads(header)
-        return _TASKS[request["task"]](request, body)
+        return tasks[request["task"]](request, body)
     except ExprdError as error:
         return {"ok": False, "error": _facts(error)}, b""
     except MemoryError:
@@ -107,11 +116,16 @@ def _facts(error: ExprdError) -> dict[str, Any]:
     }
 
 
-def _compile(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+def compiled(header: dict[str, Any], body: bytes) -> Artifact:
+    """What a request to compile wants."""
     graph = parse_graph(body.decode(), find_op)
     options = CompileOptions.from_json(header["options"])
     cache = Path(header["cache"]) if header.get("cache") else None
-    return {"ok": True}, compile_artifact(graph, options, cache).to_bytes()
+    return compile_artifact(graph, options, cache)
+
+
+def _compile(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    return {"ok": True}, compiled(header, body).to_bytes()
 
 
 def _evaluate(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
@@ -147,7 +161,7 @@ def texts_of(graph: Graph, options: CompileOptions) -> dict[str, str]:
     }
 
 
-_TASKS: Final = {"compile": _compile, "evaluate": _evaluate, "texts": _texts}
+TASKS: Final[Mapping[str, Task]] = {"compile": _compile, "evaluate": _evaluate, "texts": _texts}
 
 
 def pack(arrays: Iterable[Array]) -> bytes:
@@ -172,4 +186,4 @@ def unpack(data: bytes, count: int) -> list[Array]:
 
 
 if __name__ == "__main__":
-    main()
+    main(TASKS)

@@ -102,6 +102,28 @@ class CompileRequest(_message.Message):
     name: str
     def __init__(self, client_id: _Optional[str] = ..., graph: _Optional[_Union[_graph_pb2.GraphBundle, _Mapping]] = ..., graph_digest: _Optional[bytes] = ..., mode: _Optional[str] = ..., target: _Optional[str] = ..., options: _Optional[_Union[CompileOptions, _Mapping]] = ..., gradients: _Optional[_Iterable[_Union[GradientRequest, _Mapping]]] = ..., bindings: _Optional[_Iterable[_Union[VariableBinding, _Mapping]]] = ..., name: _Optional[str] = ...) -> None: ...
 
+class CompileHead(_message.Message):
+    __slots__ = ("client_id", "graph", "graph_digest", "mode", "target", "options", "gradients", "bindings", "name")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    GRADIENTS_FIELD_NUMBER: _ClassVar[int]
+    BINDINGS_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    graph: bytes
+    graph_digest: bytes
+    mode: str
+    target: str
+    options: CompileOptions
+    gradients: _containers.RepeatedScalarFieldContainer[bytes]
+    bindings: _containers.RepeatedCompositeFieldContainer[VariableBinding]
+    name: str
+    def __init__(self, client_id: _Optional[str] = ..., graph: _Optional[bytes] = ..., graph_digest: _Optional[bytes] = ..., mode: _Optional[str] = ..., target: _Optional[str] = ..., options: _Optional[_Union[CompileOptions, _Mapping]] = ..., gradients: _Optional[_Iterable[bytes]] = ..., bindings: _Optional[_Iterable[_Union[VariableBinding, _Mapping]]] = ..., name: _Optional[str] = ...) -> None: ...
+
 class Parameter(_message.Message):
     __slots__ = ("name", "type", "variable")
     NAME_FIELD_NUMBER: _ClassVar[int]

@@ -183,7 +183,7 @@ class Runner:
         check(deadline, "its results were committed")
         if not function.written:
             return _Run(found, (), seconds, tuple(met))
-        count = len(function.graph.outputs)
+        count = len(function.outline.outputs)
         updates = tuple(zip(function.written, found[count:], strict=True))
         return _Run(found[:count], updates, seconds, tuple(met))
 
@@ -351,13 +351,13 @@ def is_fixed(variable: Variable) -> bool:
 
 def check_counts(function: Function, call: ExecuteCall) -> None:
     """Returns if a call has as many inputs and deliveries as the function wants."""
-    wanted = len(function.graph.inputs)
+    wanted = len(function.outline.inputs)
     if len(call.inputs) != wanted:
         raise CallError(
             f"the function takes {wanted} inputs, but {len(call.inputs)} were given",
             fields={"expected": str(wanted), "given": str(len(call.inputs))},
         )
-    outputs = len(function.graph.outputs)
+    outputs = len(function.outline.outputs)
     if call.deliveries and len(call.deliveries) != outputs:
         raise CallError(f"{len(call.deliveries)} deliveries for {outputs} outputs")
 

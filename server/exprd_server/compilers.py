@@ -17,7 +17,6 @@ from exprd_compiler import driver
 from exprd_compiler.errors import Cancelled, DeviceUnavailable, GraphError
 from exprd_compiler.interpret import evaluate
 from exprd_compiler.ir.counts import EventCount
-from exprd_compiler.ir.text import print_graph
 from exprd_compiler.options import TARGETS, CompileOptions
 from exprd_compiler.worker import pack, texts_of, unpack
 from exprd_server.alarm import Alarm
@@ -25,7 +24,7 @@ from exprd_server.deadline import Deadline, check
 from exprd_server.functions import Compiled
 from exprd_server.interrupts import Interrupts
 from exprd_server.longrun import LongRuns, Pace
-from exprd_server.values import PlanStep
+from exprd_server.plans import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from exprd_compiler.ir.graph import Graph
-    from exprd_compiler.kernel.listing import Listed
+    from exprd_server.outline import Outline
     from exprd_server.settings import WorkerSettings
     from exprd_server.values import CompileChoices
     from exprd_server.workers import WorkerPool
@@ -80,14 +79,14 @@ class InProcessCompiler:
         self._alarm = Alarm()
 
     def compile(
-        self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
+        self, outline: Outline, choices: CompileChoices, deadline: Deadline | None, /
     ) -> Compiled:
-        """Compiles and links a graph."""
+        """Compiles and links the graph of an outline."""
         check(deadline, "the graph was compiled")
         options = options_of(choices)
         if options.target == REFERENCE:
-            return Compiled(run=_Interpreted(graph), plan=(), timings=())
-        compiled = driver.compile_graph(graph, options, self._cache, self._room)
+            return Compiled(run=_Interpreted(outline.graph()), plan=(), timings=())
+        compiled = driver.compile_graph(outline.graph(), options, self._cache, self._room)
         return Compiled(
             run=_Native(compiled.executable, self._alarm),
             plan=plan_of(compiled.artifact.listing),
@@ -95,11 +94,11 @@ class InProcessCompiler:
         )
 
     def texts(
-        self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
+        self, outline: Outline, choices: CompileChoices, deadline: Deadline | None, /
     ) -> Mapping[str, str]:
         """The stages of a graph as text."""
         check(deadline, "the graph was described")
-        return texts_of(graph, options_of(choices))
+        return texts_of(outline.graph(), options_of(choices))
 
     def close(self) -> None:
         """Ends the alarm's thread."""
@@ -134,30 +133,31 @@ class WorkerCompiler:
         self._long = LongRuns()
 
     def compile(
-        self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
+        self, outline: Outline, choices: CompileChoices, deadline: Deadline | None, /
     ) -> Compiled:
         """Has a graph compiled, and links the result here."""
         options = options_of(choices)
         if options.target == REFERENCE:
-            return Compiled(run=_Remote(self, graph), plan=(), timings=())
+            return Compiled(run=_Remote(self, outline), plan=(), timings=())
         task = {"task": "compile"}
-        _, data = self._ask(self._pool, task, options, _text(graph), deadline)
+        answer, data = self._ask(self._pool, task, options, outline.text(), deadline)
         start = time.perf_counter()
-        artifact = driver.Artifact.from_bytes(data)
+        plan = int(answer["plan"])
+        artifact = driver.Artifact.from_bytes(data[plan:])
         executable = driver.link(artifact, self._room)
         linked = ("link", time.perf_counter() - start)
         return Compiled(
             run=_Native(executable, self._alarm, self._long),
-            plan=plan_of(artifact.listing),
+            plan=data[:plan],
             timings=(*artifact.timings.items(), linked),
         )
 
     def texts(
-        self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
+        self, outline: Outline, choices: CompileChoices, deadline: Deadline | None, /
     ) -> Mapping[str, str]:
         """Has the stages of a graph written out."""
         task, options = {"task": "texts"}, options_of(choices)
-        answer, _ = self._ask(self._pool, task, options, _text(graph), deadline)
+        answer, _ = self._ask(self._pool, task, options, outline.text(), deadline)
         return {str(name): str(text) for name, text in answer["texts"].items()}
 
     def evaluate(
@@ -244,31 +244,11 @@ class _Interpreted:
 class _Remote:
     """A graph run node by node with numpy, in a worker."""
 
-    def __init__(self, compiler: WorkerCompiler, graph: Graph) -> None:
+    def __init__(self, compiler: WorkerCompiler, outline: Outline) -> None:
         self._compiler = compiler
-        self._text = _text(graph)
+        self._text = outline.text()
 
     def __call__(
         self, inputs: Sequence[NDArray[Any]], deadline: Deadline | None, /
     ) -> tuple[Sequence[NDArray[Any]], Sequence[EventCount]]:
         return self._compiler.evaluate(self._text, inputs, deadline)
-
-
-def plan_of(listing: Sequence[Listed]) -> tuple[PlanStep, ...]:
-    """The steps of a compiled graph; %n is step n, $n leaf n."""
-    return tuple(
-        PlanStep(
-            op=row.theano,
-            text=f"%{number} = {row.op}({', '.join(map(_ref, row.inputs))}) : {row.type}",
-            origins=(row.origin,) if row.origin >= 0 else (),
-        )
-        for number, row in enumerate(listing)
-    )
-
-
-def _ref(row: int) -> str:
-    return f"%{row}" if row >= 0 else f"${-1 - row}"
-
-
-def _text(graph: Graph) -> bytes:
-    return print_graph(graph, origins=True).encode()

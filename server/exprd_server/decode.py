@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import exprd_proto as wire
+from exprd_compiler.errors import CallError
 from exprd_proto import decode
 from exprd_server.deadline import check
 from exprd_server.gradients import Gradients
@@ -11,7 +13,6 @@ from exprd_server.gradients import Gradients
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import exprd_proto as wire
     from exprd_compiler.ir.graph import Graph
     from exprd_server.deadline import Deadline
     from exprd_server.settings import Limits
@@ -35,3 +36,24 @@ def decode_bundle(
         bundle, limits, Gradients(gradients), lambda: check(deadline, "the graph was decoded")
     )
     return graph
+
+
+def read_graph(data: bytes, limits: Limits, deadline: Deadline | None = None) -> Graph:
+    """The graph of a CompileRequest that is still bytes; see `decode_bundle`.
+
+    Raises:
+        CallError: the bytes are no such message.
+    """
+    try:
+        request = wire.CompileRequest.FromString(data)
+    except Exception:  # protobuf's error class differs between its implementations
+        raise malformed("Compile") from None
+    return decode_bundle(request.graph, request.gradients, limits, deadline)
+
+
+def malformed(method: str) -> CallError:
+    """The error of a request whose bytes are no message."""
+    return CallError(
+        f"the request of {method} is not a valid message",
+        hint="use the published .proto files; strings are UTF-8",
+    )

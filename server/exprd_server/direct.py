@@ -49,7 +49,7 @@ class DirectCall:
         # Only a call that writes needs its reads to stand still; others take one snapshot.
         moving = [v for v in self._shared if v.durability is not Durability.CONSTANT]
         self._order = in_order(self._written, moving) if self._written else ()
-        self._count = len(function.graph.outputs)
+        self._count = len(function.outline.outputs)
         self._policy = function.policy
 
     def __call__(

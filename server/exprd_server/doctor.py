@@ -33,6 +33,7 @@ from exprd_server.auth import read_tokens
 from exprd_server.compilers import WorkerCompiler
 from exprd_server.expiry import days_left
 from exprd_server.memory import machine_bytes, wanted_bytes
+from exprd_server.outline import outline_of
 from exprd_server.serve import check_exposure
 from exprd_server.tls import read_pem
 from exprd_server.values import CompileChoices
@@ -104,7 +105,7 @@ def _compiler(settings: Settings) -> Iterator[Finding]:
     compiler = WorkerCompiler(pool, pool, settings.workers)
     try:
         start = time.perf_counter()
-        compiled = compiler.compile(graph, CompileChoices(), None)
+        compiled = compiler.compile(outline_of(graph), CompileChoices(), None)
         seconds = time.perf_counter() - start
         (powers, product), _ = compiled.run([value], None)
     finally:

@@ -12,17 +12,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exprd_compiler.errors import ExprdError, GraphError, UnknownHandle
+from exprd_compiler.ir.graph import Graph
 from exprd_server.buffers import BufferTable
 from exprd_server.calls import Runner, is_fixed, too_large_for_a_reply
 from exprd_server.checkpointing import Checkpointer
 from exprd_server.direct import DirectCall
 from exprd_server.fairness import CompilerTurns
-from exprd_server.fingerprint import content_key, function_handle, graph_digest
+from exprd_server.fingerprint import content_key, function_handle
 from exprd_server.flight import SingleFlight
 from exprd_server.functions import Compiled, Compiler, Function, FunctionTable, form_of
 from exprd_server.keeping import damaged
 from exprd_server.leases import LeaseTable, check_client_id
 from exprd_server.locks import in_order
+from exprd_server.outline import outline_of
 from exprd_server.policy import parse_policy
 from exprd_server.published import PublishedTable
 from exprd_server.publishing import Publisher
@@ -37,7 +39,6 @@ from exprd_server.values import (
     ExecuteCall,
     FunctionInfo,
     FunctionSignature,
-    Parameter,
     Usage,
 )
 from exprd_server.variables import VariableTable
@@ -45,9 +46,9 @@ from exprd_server.variables import VariableTable
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
 
-    from exprd_compiler.ir.graph import Graph
     from exprd_server.deadline import Deadline
     from exprd_server.keeping import KeptFunction
+    from exprd_server.outline import Outline
     from exprd_server.repeat import Progress, RepeatCall
     from exprd_server.replay import Attempt
     from exprd_server.running import RunningCalls
@@ -122,31 +123,28 @@ class LocalEngine:
         """Compiles a graph, or finds the function that is equal to what it would give."""
         check_client_id(call.client_id)
         self._leases.touch(call.client_id)
-        graph = call.graph
-        if isinstance(graph, bytes):
-            graph = self._functions.graph_of(graph)
-        variables = self._bind(graph, call.bindings)
-        digest = graph_digest(graph)
-        content = content_key(digest, call.choices)
+        outline = self._outline(call.graph)
+        variables = self._bind(outline, call.bindings)
+        content = content_key(outline.digest, call.choices)
         handle = function_handle(content, call.bindings, call.choices.durability)
         held = self._functions.hold(handle, call.client_id)
-        signature = signature_of(graph, variables)
+        signature = signature_of(outline, variables)
         if held is not None:
             # Names are the caller's own: they are no part of what makes functions equal.
             return replace(held.info, cache_hit=True, signature=signature, name=call.name)
         self._functions.check_room(handle)
         with self._compiling.turn(call.client_id, deadline):
-            compiled = self._compiled(content, graph, call.choices, deadline)
+            compiled = self._compiled(content, outline, call.choices, deadline)
         info = FunctionInfo(
             handle=handle,
             signature=signature,
             plan=compiled.plan,
             timings=compiled.timings,
-            graph_digest=digest,
+            graph_digest=outline.digest,
             choices=call.choices,
             name=call.name,
         )
-        function = function_of(info, graph, content, compiled, variables)
+        function = function_of(info, outline, content, compiled, variables)
         return self._functions.add(function, call.client_id).info
 
     def describe(
@@ -156,7 +154,7 @@ class LocalEngine:
         function = self._functions.get(handle)
         if not texts:
             return function.info
-        written = self._compiler.texts(function.graph, function.info.choices, deadline)
+        written = self._compiler.texts(function.outline, function.info.choices, deadline)
         return replace(function.info, texts=written)
 
     def direct(self, handle: str) -> DirectCall:
@@ -369,25 +367,24 @@ class LocalEngine:
     def _revive(self, handle: str, kept: KeptFunction) -> Function:
         """A kept function, compiled and bound again; to the object cache that is a lookup."""
         try:
-            graph = kept.graph()
+            outline = kept.outline()
         except (ExprdError, UnicodeDecodeError) as error:
             raise damaged(handle, error) from error
-        variables = self._bind(graph, kept.bindings)
-        digest = graph_digest(graph)
-        content = content_key(digest, kept.choices)
+        variables = self._bind(outline, kept.bindings)
+        content = content_key(outline.digest, kept.choices)
         if function_handle(content, kept.bindings, kept.choices.durability) != handle:
             raise damaged(handle, ValueError("its content has another hash"))
-        compiled = self._compiled(content, graph, kept.choices, None)
+        compiled = self._compiled(content, outline, kept.choices, None)
         info = FunctionInfo(
             handle=handle,
-            signature=signature_of(graph, variables),
+            signature=signature_of(outline, variables),
             plan=compiled.plan,
             timings=compiled.timings,
-            graph_digest=digest,
+            graph_digest=outline.digest,
             choices=kept.choices,
             name=kept.name,
         )
-        return function_of(info, graph, content, compiled, variables)
+        return function_of(info, outline, content, compiled, variables)
 
     def check_incarnation(self, expected: str) -> None:
         """Returns if a caller knows which server it talks to; "" is whichever there is.
@@ -403,67 +400,71 @@ class LocalEngine:
             )
 
     def _compiled(
-        self, content: str, graph: Graph, choices: CompileChoices, deadline: Deadline | None
+        self, content: str, outline: Outline, choices: CompileChoices, deadline: Deadline | None
     ) -> Compiled:
         def work() -> Compiled:
             present = self._functions.with_content(content)
-            return present or self._compiler.compile(graph, choices, deadline)
+            return present or self._compiler.compile(outline, choices, deadline)
 
         return self._flight.get(content, work, deadline)
 
-    def _bind(self, graph: Graph, bindings: Sequence[str]) -> tuple[Variable, ...]:
-        if len(bindings) != len(graph.shared):
+    def _outline(self, graph: Graph | Outline | bytes) -> Outline:
+        if isinstance(graph, bytes):
+            return self._functions.outline_of(graph)
+        return outline_of(graph) if isinstance(graph, Graph) else graph
+
+    def _bind(self, outline: Outline, bindings: Sequence[str]) -> tuple[Variable, ...]:
+        if len(bindings) != len(outline.shared):
             raise GraphError(
-                f"{len(bindings)} bindings for {len(graph.shared)} shared slots",
+                f"{len(bindings)} bindings for {len(outline.shared)} shared slots",
                 hint="bind every slot to the uuid of a variable",
             )
         if len(set(bindings)) != len(bindings):
             raise GraphError("a variable is bound to two slots", hint="use one slot per variable")
         variables = tuple(self._variables.find(uuid) for uuid in bindings)
         for slot, variable in enumerate(variables):
-            _check_slot(graph, slot, variable)
-        for slot, _ in graph.updates:
-            _check_updated(graph, slot, variables[slot])
+            _check_slot(outline, slot, variable)
+        for slot in outline.updated:
+            _check_updated(outline, slot, variables[slot])
         return variables
 
 
 def function_of(
     info: FunctionInfo,
-    graph: Graph,
+    outline: Outline,
     content: str,
     compiled: Compiled,
     variables: tuple[Variable, ...],
 ) -> Function:
     """A compiled graph bound to variables."""
-    written = tuple(variables[slot] for slot, _ in graph.updates)
+    written = tuple(variables[slot] for slot in outline.updated)
     return Function(
         info=info,
-        graph=graph,
+        outline=outline,
         content=content,
         compiled=compiled,
         variables=variables,
         written=written,
-        forms=tuple(form_of(node.type) for node in graph.inputs),
+        forms=tuple(form_of(p.type) for p in outline.inputs),
         order=in_order(written, [v for v in variables if not is_fixed(v)]) if written else (),
         policy=parse_policy(info.choices.durability) if info.choices.durability else None,
     )
 
 
-def signature_of(graph: Graph, variables: Sequence[Variable]) -> FunctionSignature:
+def signature_of(outline: Outline, variables: Sequence[Variable]) -> FunctionSignature:
     """The signature of a graph bound to variables."""
     return FunctionSignature(
-        inputs=tuple(Parameter(name=n.name or "", type=n.type) for n in graph.inputs),
-        outputs=tuple(Parameter(name=n.name or "", type=n.type) for n in graph.outputs),
+        inputs=outline.inputs,
+        outputs=outline.outputs,
         shared=tuple(
-            Parameter(name=n.name or "", type=n.type, variable=v.uuid)
-            for n, v in zip(graph.shared, variables, strict=True)
+            replace(p, variable=v.uuid) for p, v in zip(outline.shared, variables, strict=True)
         ),
-        updated=tuple(slot for slot, _ in graph.updates),
+        updated=outline.updated,
     )
 
 
-def _check_slot(graph: Graph, slot: int, variable: Variable) -> None:
-    wanted = graph.shared[slot].type
+def _check_slot(outline: Outline, slot: int, variable: Variable) -> None:
+    wanted = outline.shared[slot].type
     if not wanted.accepts(variable.type):
         raise GraphError(
             f"shared slot {slot} is {wanted}, but the variable bound to it is {variable.type}",
@@ -472,8 +473,8 @@ def _check_slot(graph: Graph, slot: int, variable: Variable) -> None:
         )
 
 
-def _check_updated(graph: Graph, slot: int, variable: Variable) -> None:
-    wanted = graph.shared[slot].type
+def _check_updated(outline: Outline, slot: int, variable: Variable) -> None:
+    wanted = outline.shared[slot].type
     if variable.durability is Durability.CONSTANT:
         raise GraphError(
             f"shared slot {slot} is bound to a constant, which has no updates",

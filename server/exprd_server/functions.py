@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from exprd_compiler.ir.counts import EventCount
-    from exprd_compiler.ir.graph import Graph
     from exprd_compiler.ir.type import TensorType
     from exprd_server.deadline import Deadline
     from exprd_server.locks import Order
+    from exprd_server.outline import Outline
     from exprd_server.policy import Policy
     from exprd_server.settings import Limits
     from exprd_server.store import Store
-    from exprd_server.values import CompileChoices, FunctionInfo, PlanStep
+    from exprd_server.values import CompileChoices, FunctionInfo, Plan
     from exprd_server.variables import Variable
 
 
@@ -55,7 +55,7 @@ class Compiled:
     """What a compiler makes of a graph."""
 
     run: Runnable
-    plan: tuple[PlanStep, ...]
+    plan: Plan
     timings: tuple[tuple[str, float], ...]
 
 
@@ -63,13 +63,13 @@ class Compiler(Protocol):
     """How the engine gets native code: in its own process, or from workers."""
 
     def compile(
-        self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
+        self, outline: Outline, choices: CompileChoices, deadline: Deadline | None, /
     ) -> Compiled:
         """Compiles a graph, or raises one of the documented errors."""
         ...
 
     def texts(
-        self, graph: Graph, choices: CompileChoices, deadline: Deadline | None, /
+        self, outline: Outline, choices: CompileChoices, deadline: Deadline | None, /
     ) -> Mapping[str, str]:
         """The stages of a graph as text, for people."""
         ...
@@ -94,7 +94,7 @@ class Function:
     """A compiled graph bound to variables."""
 
     info: FunctionInfo
-    graph: Graph
+    outline: Outline
     content: str  # hash without bindings: equal content shares native code
     compiled: Compiled
     variables: tuple[Variable, ...]
@@ -225,8 +225,8 @@ class FunctionTable:
             function = next(found, None)
             return None if function is None else function.compiled
 
-    def graph_of(self, digest: bytes) -> Graph:
-        """The graph of a digest that some function of this server has.
+    def outline_of(self, digest: bytes) -> Outline:
+        """The outline of a graph of this digest, which some function of this server has.
 
         Raises:
             UnknownHandle: there is none; the caller must send the graph itself.
@@ -234,10 +234,10 @@ class FunctionTable:
         with self._lock:
             for function in self._functions.values():
                 if function.info.graph_digest == digest:
-                    return function.graph
+                    return function.outline
             for kept in self._dormant.values():
                 if kept.digest == digest:
-                    return kept.graph()
+                    return kept.outline()
         raise UnknownHandle("no graph of this digest is kept here", hint="send the graph itself")
 
     def release(self, handles: Iterable[str], client_id: str) -> int:
@@ -295,11 +295,10 @@ class FunctionTable:
     def _keep(self, function: Function) -> None:
         if self._store is not None:
             kept = kept_of(
-                function.graph,
+                function.outline,
                 bindings=[variable.uuid for variable in function.variables],
                 choices=function.info.choices,
                 name=function.info.name,
-                digest=function.info.graph_digest,
                 holders=frozenset(function.holders),
             )
             self._store.put_entry(KIND, function.info.handle, kept.to_bytes())

@@ -12,28 +12,35 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from exprd_compiler.errors import CallError, Cancelled, ConnectionLost
+import exprd_proto as wire
+from exprd_compiler.errors import Cancelled, ConnectionLost
 from exprd_proto import framing
 from exprd_server.answers import encoder
+from exprd_server.decode import malformed
 from exprd_server.fairness import client_of
 from exprd_server.log import Shed
 from exprd_server.statuses import TRAILER, Status, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
+    from exprd_compiler.errors import ExprdError
     from exprd_server.fairness import FairShare
     from exprd_server.log import Logger
 
 _RICH_TRAILER = "grpc-status-details-bin"
 _OUR_SERVICES = "/exprd."
 _ALWAYS = ".AdminService/"  # is answered even when there is no room for other calls
+_PARSERS: Final[Mapping[str, Callable[[bytes], Any]]] = MappingProxyType(
+    {"/exprd.v1.CompilerService/Compile": wire.CompileHead.FromString}  # graphs are read apart
+)
 _CHUNKS = 2  # field of a message of Put
 _REQUEST_ID = "x-request-id"
 _ID_LENGTH = 64
@@ -43,11 +50,8 @@ _ID_LENGTH = 64
 class _Malformed:
     """A request whose bytes are not a message; raised as an error inside the handler."""
 
-    def error(self, method: str) -> CallError:
-        return CallError(
-            f"the request of {method} is not a valid message",
-            hint="use the published .proto files; strings are UTF-8",
-        )
+    def error(self, method: str) -> ExprdError:
+        return malformed(method)
 
 
 class _RichStatus(grpc.Status):
@@ -97,7 +101,7 @@ class Boundary(grpc.ServerInterceptor):
         return known[1]
 
     def _wrapped(self, handler: Any, method: str) -> Any:
-        parse = _tolerant(handler.request_deserializer)
+        parse = _tolerant(_PARSERS.get(method, handler.request_deserializer))
         encode = encoder(handler.response_serializer)
         if handler.unary_unary is not None:
             inner = handler.unary_unary

@@ -12,15 +12,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from exprd_compiler.errors import DamagedFile
-from exprd_compiler.ir.text import parse_graph, print_graph
+from exprd_compiler.ir.text import parse_graph
 from exprd_compiler.ops.table import OP_SET_VERSION, find_op
+from exprd_server.outline import outline_of
 from exprd_server.stores.faults import plain
 from exprd_server.values import CompileChoices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from exprd_compiler.ir.graph import Graph
+    from exprd_server.outline import Outline
 
 KIND: Final = "function"  # of entries in a store
 _FORMAT: Final = 1
@@ -47,9 +48,9 @@ class KeptFunction:
     digest: bytes
     holders: frozenset[str]
 
-    def graph(self) -> Graph:
-        """The graph, with every type derived anew."""
-        return parse_graph(self.text.decode(), find_op)
+    def outline(self) -> Outline:
+        """What serving takes of the graph, with every type derived anew."""
+        return outline_of(parse_graph(self.text.decode(), find_op), self.text)
 
     def without(self, client_id: str) -> KeptFunction:
         """The function without one holder."""
@@ -70,21 +71,20 @@ class KeptFunction:
 
 
 def kept_of(
-    graph: Graph,
+    outline: Outline,
     *,
     bindings: Sequence[str],
     choices: CompileChoices,
     name: str,
-    digest: bytes,
     holders: frozenset[str],
 ) -> KeptFunction:
     """A function to be kept."""
     return KeptFunction(
-        text=print_graph(graph, origins=True).encode(),
+        text=outline.text(),
         bindings=tuple(bindings),
         choices=choices,
         name=name,
-        digest=digest,
+        digest=outline.digest,
         holders=holders,
     )
 

@@ -19,7 +19,6 @@ from exprd_compiler.errors import (
     LimitExceeded,
     UnknownHandle,
 )
-from exprd_compiler.ir.text import print_graph
 from exprd_server.versions import (
     PublishCall,
     PublishedInfo,
@@ -216,7 +215,7 @@ class PublishedTable:
             form=call.form,
             publisher=call.client_id,
             created=self._clock(),
-            graph=print_graph(function.graph),
+            graph=function.outline.text().decode(),
             bindings=tuple(variable.uuid for variable in function.variables),
             choices=function.info.choices,
             signature=function.info.signature,

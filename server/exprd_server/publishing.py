@@ -13,6 +13,7 @@ from exprd_compiler.ir.text import parse_graph
 from exprd_compiler.ops.table import find_op
 from exprd_server.holding import held_page
 from exprd_server.leases import check_client_id
+from exprd_server.outline import outline_of
 from exprd_server.published import PublishedTable
 from exprd_server.values import CompileCall
 
@@ -147,7 +148,7 @@ class Publisher:
     def _compile_again(self, version: Version, client_id: str, deadline: Deadline | None) -> None:
         call = CompileCall(
             client_id=client_id,
-            graph=parse_graph(version.graph, find_op),
+            graph=outline_of(parse_graph(version.graph, find_op), version.graph.encode()),
             bindings=version.bindings,
             choices=version.choices,
             name=version.name,
@@ -160,7 +161,7 @@ def _page_size(wanted: int) -> int:
 
 
 def _check_form(call: PublishCall, function: Function) -> None:
-    inputs, outputs = len(function.graph.inputs), len(function.graph.outputs)
+    inputs, outputs = len(function.outline.inputs), len(function.outline.outputs)
     if call.inputs != inputs or call.outputs > outputs:
         raise CallError(
             f"the form has {call.inputs} inputs and {call.outputs} outputs, the function has"

@@ -148,7 +148,9 @@ class Repeater:
     ) -> Generator[Attempt | None]:
         call = job.call
         # Without effect there is nothing to remember: to run it again is to get its answer again.
-        if call.call_id is None or not (function.graph.updates or Delivery.KEEP in call.deliveries):
+        if call.call_id is None or not (
+            function.outline.updated or Delivery.KEEP in call.deliveries
+        ):
             yield None
             return
         with self._window.attempt(call.call_id, _digest(job), deadline) as attempt:
@@ -191,7 +193,7 @@ class Repeater:
         if inputs is None:
             inputs = self._runner.inputs_of(function, call, values[bound:])
         results, met = function.compiled.run([*inputs, *values[:bound]], deadline)
-        count = len(function.graph.outputs)
+        count = len(function.outline.outputs)
         updates = tuple(zip(function.written, results[count:], strict=True))
         return _Step(results[:count], updates, met)
 
@@ -370,7 +372,7 @@ def _stack(kept: Sequence[Sequence[Array]]) -> list[Array]:
 
 def _check(function: Function, job: RepeatCall) -> None:
     check_counts(function, job.call)
-    outputs = len(function.graph.outputs)
+    outputs = len(function.outline.outputs)
     wanted = job.watched if job.until is None else (*job.watched, job.until)
     if job.steps < 1:
         raise CallError(f"{job.steps} steps; a repetition has at least 1")

@@ -13,6 +13,7 @@ from exprd_compiler.ops.table import OP_SET_VERSION
 from exprd_proto import framing
 from exprd_proto.arrays import CHUNK_BYTES, dtype_to_wire, header_of, write_array
 from exprd_proto.features import FEATURES
+from exprd_server.plans import plan_bytes
 from exprd_server.values import BufferInfo, Durability, ExecuteReply
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
         FunctionSignature,
         OutputValue,
         Parameter,
-        PlanStep,
         Resumed,
         Usage,
         VariableInfo,
@@ -50,17 +50,17 @@ def tensor_type(type_: TensorType) -> wire.TensorType:
     return wire.TensorType(dtype=dtype_to_wire(type_.dtype), shape=shape)
 
 
-def compile_response(info: FunctionInfo, incarnation: str) -> wire.CompileResponse:
-    """The answer to Compile."""
-    return wire.CompileResponse(
+def compile_response(info: FunctionInfo, incarnation: str) -> bytes:
+    """The answer to Compile, as bytes: a plan of thousands of steps mostly is that already."""
+    rest = wire.CompileResponse(
         handle=info.handle,
         signature=signature(info.signature),
-        plan=[plan_node(step) for step in info.plan],
         timings=_timings(info.timings),
         cache_hit=info.cache_hit,
         graph_digest=info.graph_digest,
         incarnation=incarnation,
     )
+    return b"".join((rest.SerializeToString(), _plan(info)))
 
 
 def describe_response(info: FunctionInfo, wanted: Sequence[str]) -> wire.DescribeResponse:
@@ -69,7 +69,7 @@ def describe_response(info: FunctionInfo, wanted: Sequence[str]) -> wire.Describ
     return wire.DescribeResponse(
         handle=info.handle,
         signature=signature(info.signature),
-        plan=[plan_node(step) for step in info.plan],
+        plan=wire.CompileResponse.FromString(_plan(info)).plan,
         texts=[wire.NamedText(name=name, text=info.texts[name]) for name in names],
         timings=_timings(info.timings),
         target=info.choices.target,
@@ -88,9 +88,9 @@ def signature(value: FunctionSignature) -> wire.Signature:
     )
 
 
-def plan_node(step: PlanStep) -> wire.PlanNode:
-    """One step of a plan."""
-    return wire.PlanNode(op=step.op, text=step.text, origins=step.origins)
+def _plan(info: FunctionInfo) -> bytes:
+    """The bytes of a CompileResponse that has the plan of a function alone."""
+    return info.plan if isinstance(info.plan, bytes) else plan_bytes(info.plan)
 
 
 def execute_response(reply: ExecuteReply, incarnation: str) -> wire.ExecuteResponse:

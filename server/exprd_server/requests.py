@@ -14,7 +14,6 @@ from exprd_proto import Delivery as WireDelivery
 from exprd_proto import Durability as WireDurability
 from exprd_proto.arrays import WireError, array_from_wire
 from exprd_proto.decode import decode_type
-from exprd_server.decode import decode_bundle
 from exprd_server.leases import check_client_id
 from exprd_server.policy import parse_policy
 from exprd_server.repeat import RepeatCall
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
 
     import exprd_proto as wire
     from exprd_server.deadline import Deadline
+    from exprd_server.reading import GraphReader
     from exprd_server.settings import Limits
     from exprd_server.values import InputValue
 
@@ -68,23 +68,18 @@ T = TypeVar("T")
 
 
 def compile_call(
-    request: wire.CompileRequest, limits: Limits, deadline: Deadline | None = None
+    request: wire.CompileHead, reader: GraphReader, limits: Limits, deadline: Deadline
 ) -> CompileCall:
-    """The call of a Compile request; decodes and checks the graph."""
+    """The call of a Compile request; has the graph decoded and checked."""
     check_client_id(request.client_id)
     source = request.WhichOneof("source")
     if source is None:
         raise CallError("the request has neither a graph nor a graph digest")
     if source == "graph_digest" and request.gradients:
         raise CallError("a graph digest includes its gradients", hint="leave gradients out")
-    graph = (
-        decode_bundle(request.graph, request.gradients, limits, deadline)
-        if source == "graph"
-        else request.graph_digest
-    )
     return CompileCall(
         client_id=request.client_id,
-        graph=graph,
+        graph=reader.read(request, deadline) if source == "graph" else request.graph_digest,
         bindings=_bindings(request),
         choices=_choices(request, limits),
         name=_text("name", request.name, limits),
@@ -242,14 +237,14 @@ def set_call(request: wire.StateServiceSetRequest) -> SetCall:
     )
 
 
-def _bindings(request: wire.CompileRequest) -> tuple[str, ...]:
+def _bindings(request: wire.CompileHead) -> tuple[str, ...]:
     by_slot = {binding.slot: binding.uuid for binding in request.bindings}
     if len(by_slot) != len(request.bindings) or set(by_slot) != set(range(len(by_slot))):
         raise CallError("bindings name the shared slots from 0 on, each once")
     return tuple(by_slot[slot] for slot in range(len(by_slot)))
 
 
-def _choices(request: wire.CompileRequest, limits: Limits) -> CompileChoices:
+def _choices(request: wire.CompileHead, limits: Limits) -> CompileChoices:
     options = request.options
     names = (*options.including, *options.excluding, *options.settings, *options.settings.values())
     for name in (*names, request.mode, request.target):

@@ -31,6 +31,7 @@ from exprd_server.gate import Gate
 from exprd_server.interceptors import Boundary
 from exprd_server.metering import Meter
 from exprd_server.metrics import CountingLog, Metrics, MetricsPage
+from exprd_server.reading import GraphReader
 from exprd_server.session import SessionTable
 from exprd_server.signals import Signals
 from exprd_server.tenants import Tenant, Tenants
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from exprd_server.engine import LocalEngine
     from exprd_server.log import Logger
     from exprd_server.settings import Settings
+    from exprd_server.workers import WorkerPool
 
 SERVICES = tuple(s.full_name for s in wire.SERVICE_DESCRIPTOR.services_by_name.values())
 TARGETS = (("cpu", "native code for this machine"), ("reference", "numpy, node by node"))
@@ -90,6 +92,7 @@ class Server:
         targets: what functions can be compiled for, by name and description.
         make: makes the engine of another namespace, with settings of its own.
         waiting: tells how many compilations wait for a worker.
+        readers: workers that read large graphs; without them this process reads all.
     """
 
     def __init__(
@@ -100,12 +103,14 @@ class Server:
         targets: Sequence[tuple[str, str]] = TARGETS,
         make: Callable[[str, Settings], LocalEngine] | None = None,
         waiting: Callable[[], int] | None = None,
+        readers: WorkerPool | None = None,
     ) -> None:
         self._settings = settings
         self._engine = engine
         self._log = log = CountingLog(log) if settings.metrics else log
         self._make = make
         self._waiting = waiting
+        self._readers = readers
         self._targets = targets
         self._tokens = None if settings.tokens is None else TokenFile(settings.tokens, log)
         self._closing = contextlib.ExitStack()
@@ -229,8 +234,9 @@ class Server:
 
     def _add_services(self, tenant: Tenant, server: Any) -> None:
         engine, settings = tenant.engine, tenant.settings
+        reader = GraphReader(settings.limits, self._readers, settings.workers.seconds)
         wire.add_CompilerServiceServicer_to_server(
-            service.CompilerService(engine, settings), server
+            service.CompilerService(engine, settings, reader), server
         )
         wire.add_ExecutorServiceServicer_to_server(
             service.ExecutorService(engine, settings, tenant.sessions, self._doorbell, self._log),

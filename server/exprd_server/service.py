@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from exprd_server.bell.listener import Doorbell
     from exprd_server.engine import LocalEngine
     from exprd_server.log import Logger
+    from exprd_server.reading import GraphReader
     from exprd_server.session import SessionTable
     from exprd_server.settings import Settings
 
@@ -39,16 +40,15 @@ def deadline_of(context: grpc.ServicerContext, seconds: float) -> Deadline:
 class CompilerService(wire.CompilerServiceServicer):
     """Compile, Describe, Release of functions."""
 
-    def __init__(self, engine: LocalEngine, settings: Settings) -> None:
+    def __init__(self, engine: LocalEngine, settings: Settings, reader: GraphReader) -> None:
         self._engine = engine
         self._settings = settings
+        self._reader = reader
 
-    def Compile(
-        self, request: wire.CompileRequest, context: grpc.ServicerContext
-    ) -> wire.CompileResponse:
-        """Compiles a graph."""
+    def Compile(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Compiles the graph of a CompileHead."""
         deadline = deadline_of(context, self._settings.compile_seconds)
-        call = requests.compile_call(request, self._settings.limits, deadline)
+        call = requests.compile_call(request, self._reader, self._settings.limits, deadline)
         info = self._engine.compile(call, deadline)
         return replies.compile_response(info, self._engine.incarnation)
 

@@ -40,42 +40,43 @@ def run_server(settings: Settings, log: Logger, announce: Callable[[str], None])
         announce: is told the target once clients can connect.
     """
     # Workers start first: a child must not inherit the state of gRPC's threads.
-    pool = WorkerPool(settings.workers)
-    evaluators = WorkerPool(settings.workers, lazy=True)
-    try:
+    with contextlib.ExitStack() as ends:
+        pool, evaluators, readers = (
+            ends.enter_context(contextlib.closing(WorkerPool(settings.workers, lazy=lazy)))
+            for lazy in (False, True, True)
+        )
         bound_memory(settings.memory_bytes)
         cache = usable_cache(settings.cache, log)
-        with contextlib.ExitStack() as stores:
 
-            def engine_of(own: Settings) -> LocalEngine:
-                store = open_store(own, log)
-                stores.callback(store.close)
-                compiler = WorkerCompiler(
-                    pool, evaluators, own.workers, cache, own.limits.call_bytes
+        def engine_of(own: Settings) -> LocalEngine:
+            store = open_store(own, log)
+            ends.callback(store.close)
+            compiler = WorkerCompiler(pool, evaluators, own.workers, cache, own.limits.call_bytes)
+            engine = LocalEngine(own, compiler, store)
+            if own.state is not None and own.checkpoint_seconds > 0:
+                schedule = CheckpointSchedule(
+                    engine.checkpoints, own.checkpoint_seconds, own.checkpoint_keep, log
                 )
-                engine = LocalEngine(own, compiler, store)
-                if own.state is not None and own.checkpoint_seconds > 0:
-                    schedule = CheckpointSchedule(
-                        engine.checkpoints, own.checkpoint_seconds, own.checkpoint_keep, log
-                    )
-                    stores.callback(schedule.close)
-                return engine
+                ends.callback(schedule.close)
+            return engine
 
-            def beside(namespace: str, own: Settings) -> LocalEngine:
-                folder = None if own.state is None else own.state / _NAMESPACES / namespace
-                return engine_of(replace(own, state=folder))
+        def beside(namespace: str, own: Settings) -> LocalEngine:
+            folder = None if own.state is None else own.state / _NAMESPACES / namespace
+            return engine_of(replace(own, state=folder))
 
-            server = Server(
-                settings, engine_of(settings), log, make=beside, waiting=lambda: pool.waiting
-            )
-            # What there is now stays; the collector need not look at it ever again, which takes
-            # longer than a call.
-            gc.collect()
-            gc.freeze()
-            serve_until_signalled(server, announce)
-    finally:
-        pool.close()
-        evaluators.close()
+        server = Server(
+            settings,
+            engine_of(settings),
+            log,
+            make=beside,
+            waiting=lambda: pool.waiting,
+            readers=readers,
+        )
+        # What there is now stays; the collector need not look at it ever again, which takes
+        # longer than a call.
+        gc.collect()
+        gc.freeze()
+        serve_until_signalled(server, announce)
 
 
 def open_store(settings: Settings, log: Logger) -> Store:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from exprd_compiler.ir.counts import EventCount
     from exprd_compiler.ir.graph import Graph
     from exprd_compiler.ir.type import TensorType
+    from exprd_server.outline import Outline
 
     Array: TypeAlias = NDArray[Any]
 
@@ -113,6 +114,9 @@ class PlanStep:
     origins: tuple[int, ...] = ()
 
 
+Plan: TypeAlias = tuple[PlanStep, ...] | bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileChoices:
     """Mode, target and pass options of a compilation.
@@ -132,10 +136,14 @@ class CompileChoices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileCall:
-    """A graph to compile, or the digest of one seen before, and the variables of its slots."""
+    """A graph to compile, or the digest of one seen before, and the variables of its slots.
+
+    Attributes:
+        graph: of a caller in this process; an outline of one that was read; or a digest.
+    """
 
     client_id: str
-    graph: Graph | bytes
+    graph: Graph | Outline | bytes
     bindings: tuple[str, ...] = ()
     choices: CompileChoices = field(default_factory=CompileChoices)
     name: str = ""
@@ -143,11 +151,15 @@ class CompileCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionInfo:
-    """A compiled function as its callers see it."""
+    """A compiled function as its callers see it.
+
+    Attributes:
+        plan: its steps, or the bytes of a CompileResponse that has them alone.
+    """
 
     handle: str
     signature: FunctionSignature
-    plan: tuple[PlanStep, ...]
+    plan: Plan
     timings: tuple[tuple[str, float], ...]
     graph_digest: bytes
     choices: CompileChoices

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from exprd_server.deadline import Deadline
     from exprd_server.settings import WorkerSettings
 
-WORKER_COMMAND: Final = (sys.executable, "-m", "exprd_compiler.worker")
+WORKER_COMMAND: Final = (sys.executable, "-m", "exprd_server.tasks")
 _LENGTH: Final = struct.Struct("<Q")
 _MAX_FRAME: Final = 4 << 30
 _RETRY_MS: Final = "200"  # when the queue is full: about one small compilation

@@ -14,6 +14,7 @@ from exprd_compiler.errors import DamagedFile
 from exprd_compiler.ir.text import parse_graph
 from exprd_compiler.ops.table import find_op
 from exprd_server.keeping import kept_of, read_kept
+from exprd_server.outline import outline_of
 from exprd_server.stores.checkpoints import Checkpoints
 from exprd_server.stores.faults import FAULTS, fault_of
 from exprd_server.stores.marker import read_marker
@@ -165,11 +166,10 @@ def _readers() -> tuple[tuple[bytes, Callable[[bytes], object]], ...]:
     packed = pack_reply(reply())
     assert packed is not None
     kept = kept_of(
-        graphs.transfer(),
+        outline_of(graphs.transfer()),
         bindings=("a", "b"),
         choices=CompileChoices(),
         name="f",
-        digest=b"d",
         holders=frozenset({"c"}),
     ).to_bytes()
     text = kept.partition(b"\n")[2]

@@ -11,10 +11,12 @@ from google.protobuf.message import DecodeError, Message
 
 import exprd_proto as wire
 from exprd_compiler.errors import CallError
-from exprd_compiler.ir.text import print_graph
 from exprd_proto import framing as frames
 from exprd_proto.arrays import array_from_wire, array_to_wire
 from exprd_server import naming, requests
+from exprd_server.deadline import Deadline
+from exprd_server.outline import Outline
+from exprd_server.reading import GraphReader
 from tests.fuzz.messages import edit
 from tests.fuzz.source import Source, damaged
 from tests.fuzz.world import CLIENT, LIMITS
@@ -24,8 +26,10 @@ from tests.server.wire import bundle
 _DTYPES = ("bool", "int8", "uint16", "int64", "float16", "float32", "float64", "complex128")
 
 
-def sent(message: Message, source: Source) -> Any:
+def sent(message: Message, source: Source, kind: type[Message] | None = None) -> Any:
     """What a server reads of a message whose bytes may have been damaged on the way.
+
+    It may read them as a message of another kind.
 
     Raises:
         CallError: nothing; the service says so in these words.
@@ -34,7 +38,7 @@ def sent(message: Message, source: Source) -> Any:
     if source.yes(4):
         data = damaged(data, source)
     try:
-        return type(message).FromString(data)
+        return (kind or type(message)).FromString(data)
     except DecodeError:
         raise CallError("the bytes are no valid message") from None
 
@@ -53,9 +57,9 @@ def graph(source: Source) -> None:
         asked = request.gradients.add(cost=source.number(0, nodes), wrt=[source.number(0, nodes)])
         asked.placeholders.append(source.number(0, nodes))
     edit(request.graph if source.yes() else request, source)
-    call = requests.compile_call(sent(request, source), LIMITS)
-    if not isinstance(call.graph, bytes):
-        print_graph(call.graph)
+    head = sent(request, source, wire.CompileHead)
+    call = requests.compile_call(head, GraphReader(LIMITS), LIMITS, Deadline(20))
+    assert isinstance(call.graph, bytes | Outline)
 
 
 def _array(source: Source) -> np.ndarray[Any, Any]:

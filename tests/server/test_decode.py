@@ -13,7 +13,9 @@ from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.text import print_graph
 from exprd_compiler.ops.table import OPS
 from exprd_server import requests
+from exprd_server.deadline import Deadline
 from exprd_server.decode import decode_bundle
+from exprd_server.reading import GraphReader
 from exprd_server.settings import Limits
 from tests.server import graphs
 from tests.server.bad_graphs import (
@@ -211,10 +213,10 @@ def test_any_damaged_request_is_decoded_or_refused(data):
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     try:
-        message = wire.CompileRequest.FromString(bytes(damaged))
+        head = wire.CompileHead.FromString(bytes(damaged))
     except Exception:  # the service turns this into its own error
         return
     try:
-        requests.compile_call(message, LIMITS)
+        requests.compile_call(head, GraphReader(LIMITS), LIMITS, Deadline(20))
     except ExprdError:
         return

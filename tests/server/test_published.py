@@ -15,6 +15,7 @@ import exprd_proto as wire
 from exprd_compiler.errors import Conflict, LimitExceeded, UnknownHandle
 from exprd_compiler.ir.type import TensorType
 from exprd_server.cli import main
+from exprd_server.outline import outline_of
 from exprd_server.published import PublishedTable
 from exprd_server.settings import Limits
 from exprd_server.store import MemoryStore
@@ -280,7 +281,7 @@ def wish(number: int, **facts) -> PublishCall:
 def a_function() -> Any:
     signature = FunctionSignature(inputs=(), outputs=(), shared=(), updated=())
     info = SimpleNamespace(choices=CompileChoices(), signature=signature)
-    return SimpleNamespace(graph=graphs.chain(1), variables=(), info=info)
+    return SimpleNamespace(outline=outline_of(graphs.chain(1)), variables=(), info=info)
 
 
 def table_with(*numbers: int, store: MemoryStore | None = None) -> PublishedTable:

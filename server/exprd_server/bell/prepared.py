@@ -222,7 +222,7 @@ def _views(forms: Sequence[Form], places: Sequence[int], memory: Array) -> list[
 
 
 def _ranks(function: Function, deliveries: Sequence[Delivery]) -> list[int]:
-    outputs = function.graph.outputs
+    outputs = function.outline.outputs
     wanted = deliveries or (Delivery.AUTO,) * len(outputs)
     if len(wanted) != len(outputs):
         raise CallError(f"{len(wanted)} deliveries for {len(outputs)} outputs")
