@@ -56,6 +56,12 @@ def main() -> None:
 @click.option("--tls-client-ca", default="", help="PEM file; clients must show a certificate of it")
 @click.option("--tokens", default="", help="TOML file of the tokens that callers must have")
 @click.option("--metrics", default="", help="host:port of a page of metrics, on this machine")
+@click.option(
+    "--idle-poll",
+    type=click.FloatRange(0, 1),
+    show_default="0.0002; 0 where the time on the cores is rationed",
+    help="seconds after a call for which idle cores stay awake",
+)
 @click.option("--reflection", is_flag=True, help="let clients list the services")
 @click.option("--insecure", is_flag=True, help="allow an address that others can reach")
 @click.option("--memory-bytes", default=0, help="memory of the process; 0: a share of the machine")
@@ -148,7 +154,7 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
     same = ("listen", "calls", "grace_seconds", "drain_seconds", "stream_seconds", "lease_seconds")
     kept = ("reflection", "insecure", "metrics", "memory_bytes", "durability", "checkpoint_keep")
     return Settings(
-        **{name: flags[name] for name in (*same, *kept)},
+        **{name: flags[name] for name in (*same, *kept, "idle_poll")},
         sweep_seconds=min(10.0, flags["lease_seconds"] / 4),
         tls=tls_files(flags["tls_cert"], flags["tls_key"], flags["tls_client_ca"]),
         tokens=_path(flags["tokens"]),

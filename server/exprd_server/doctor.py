@@ -32,6 +32,7 @@ from exprd_server.address import parse_address
 from exprd_server.auth import read_tokens
 from exprd_server.compilers import WorkerCompiler
 from exprd_server.expiry import days_left
+from exprd_server.idlepoll import polling_seconds
 from exprd_server.memory import machine_bytes, wanted_bytes
 from exprd_server.outline import outline_of
 from exprd_server.serve import check_exposure
@@ -87,6 +88,14 @@ def _machine(_: Settings) -> Iterator[Finding]:
         yield Finding(FINE, "machine", found)
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
     yield Finding(FINE, "packages", versions)
+
+
+def _cores(settings: Settings) -> Iterator[Finding]:
+    cores, seconds = len(os.sched_getaffinity(0)), polling_seconds(settings.idle_poll)
+    waking = f"those with nothing to do stay awake for {seconds:g} s after a call"
+    if not seconds:
+        waking = "those with nothing to do sleep at once, and a call has to wake them"
+    yield Finding(FINE, "cores", f"{cores}; {waking}")
 
 
 def _features() -> frozenset[str]:
@@ -245,6 +254,7 @@ def _limits(settings: Settings) -> Iterator[Finding]:
 
 CHECKS: Final[tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...]] = (
     ("machine", _machine),
+    ("cores", _cores),
     ("compiler", _compiler),
     ("cache", _cache),
     ("state", _state),

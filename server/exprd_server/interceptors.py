@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from exprd_compiler.errors import ExprdError
     from exprd_server.fairness import FairShare
+    from exprd_server.idlepoll import IdlePoll
     from exprd_server.log import Logger
 
 _RICH_TRAILER = "grpc-status-details-bin"
@@ -67,12 +68,22 @@ class _RichStatus(grpc.Status):
 
 
 class Boundary(grpc.ServerInterceptor):
-    """Wraps every handler of ours: bad bytes and exceptions in, statuses and log lines out."""
+    """Wraps every handler of ours: bad bytes and exceptions in, statuses and log lines out.
 
-    def __init__(self, log: Logger, share: FairShare, stream_seconds: float) -> None:
+    Args:
+        log: where they go.
+        share: who may begin a call.
+        stream_seconds: time that a stream of chunks gets.
+        poll: is told of every message, there and back.
+    """
+
+    def __init__(
+        self, log: Logger, share: FairShare, stream_seconds: float, poll: IdlePoll
+    ) -> None:
         self._log = log
         self._verbose = log.is_enabled_for(logging.DEBUG)  # what is not written is not gathered
         self._share = share
+        self._touch = poll.touch
         self._shed = Shed(log)
         self._stream_seconds = stream_seconds
         self._known: dict[str, tuple[Any, Any]] = {}
@@ -88,6 +99,7 @@ class Boundary(grpc.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """The handler of a method, wrapped; those of other services stay as they are."""
+        self._touch()
         handler = continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or not method.startswith(_OUR_SERVICES):
@@ -173,6 +185,7 @@ class Boundary(grpc.ServerInterceptor):
             except Exception as error:
                 self._abort(error, method, start, context)
             self._note(method, start, context)
+            self._touch()
             return reply
 
         return call
@@ -192,11 +205,14 @@ class Boundary(grpc.ServerInterceptor):
 
     def _session(self, inner: Callable[..., Iterator[Any]], method: str) -> Callable[..., Any]:
         """A stream both ways, which may last; whoever serves it bounds how many there are."""
+        touch = self._touch
 
         def call(requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             start = time.perf_counter()
             try:
-                yield from inner(_checked_each(requests, method), context)
+                for answer in inner(_checked_each(requests, method), context):
+                    touch()
+                    yield answer
             except Exception as error:
                 self._abort(error, method, start, context)
             self._note(method, start, context)

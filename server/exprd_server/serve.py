@@ -28,6 +28,7 @@ from exprd_server.bell.counting import DoorbellMetrics
 from exprd_server.bell.listener import Doorbell
 from exprd_server.fairness import FairShare
 from exprd_server.gate import Gate
+from exprd_server.idlepoll import IdlePoll, polling_seconds
 from exprd_server.interceptors import Boundary
 from exprd_server.metering import Meter
 from exprd_server.metrics import CountingLog, Metrics, MetricsPage
@@ -118,7 +119,8 @@ class Server:
         self._doorbell = Doorbell(settings.limits.doorbells, settings.limits.client_doorbells, log)
         limits = settings.limits
         share = FairShare(settings.calls, limits.client_calls, limits.client_queue)
-        self._boundary = Boundary(log, share, settings.stream_seconds)
+        self._poll = IdlePoll(polling_seconds(settings.idle_poll))
+        self._boundary = Boundary(log, share, settings.stream_seconds, self._poll)
         self._tenants = Tenants(self._tenant(engine, settings), self._made, self._add_services)
         threads = settings.calls + settings.limits.sessions + _SPARE_THREADS
         self._server = grpc.server(
@@ -149,6 +151,8 @@ class Server:
             self._doorbell.start(address.path)
         else:
             address = address.on_port(port)
+        self._poll.start()
+        self._closing.callback(self._poll.close)
         self._server.start()
         self._set_health(health_pb2.HealthCheckResponse.SERVING)
         threading.Thread(target=self._sweep, name="exprd-sweep", daemon=True).start()

@@ -139,6 +139,8 @@ class Settings:
         tls: files of certificate and key; none leaves the port in the clear.
         tokens: file of the tokens that callers must have; none lets everybody in.
         metrics: ``host:port`` of the page of metrics; empty for none.
+        idle_poll: seconds after a call for which cores that have nothing to do stay awake; None is
+            0.0002, or 0 where the time on the cores is rationed.
         version: what the server calls itself.
         cache: directory of the object cache; none when not given.
         memory_bytes: what the process may allocate; 0 takes a share of the machine.
@@ -163,6 +165,7 @@ class Settings:
     tls: TlsFiles | None = None
     tokens: Path | None = None
     metrics: str = ""
+    idle_poll: float | None = None
     version: str = "0"
     cache: Path | None = None
     memory_bytes: int = 0

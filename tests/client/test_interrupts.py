@@ -128,3 +128,61 @@ def test_interrupts_leave_all_of_a_call_or_nothing(child_env: dict[str, str]) ->
         timeout=100,
     )
     assert done.stdout == "whole True\n", done.stderr
+
+
+BESIDE_OTHERS = """
+import random, signal, threading
+import exprd, exprd.tensor as T
+
+exprd.config.doorbell = "off"
+a, b, c = exprd.shared(0.0), exprd.shared(0.0), exprd.shared(0.0)
+f = exprd.function([], a, updates=[(a, a + 1), (b, b + 1)])
+beside = exprd.function([], c, updates=[(c, c + 1)])
+wanted, sent, raised, over = threading.Semaphore(0), [0], 0, False
+counts = []
+
+def interrupt():
+    draw = random.Random(1)
+    for turn in range(60):
+        wanted.acquire()
+        threading.Event().wait(0.003 * draw.random())
+        signal.raise_signal(signal.SIGINT)  # its handler runs in the main thread
+        sent[0] += 1
+
+def submit():
+    while not over:
+        counts.extend(float(x.result(60)) for x in [beside.submit() for _ in range(5)])
+
+with exprd.pipeline():
+    f()
+    threads = [threading.Thread(target=work) for work in (interrupt, submit)]
+    for thread in threads:
+        thread.start()
+    for turn in range(60):
+        try:
+            wanted.release()
+            while sent[0] <= turn:
+                f()
+        except KeyboardInterrupt:
+            raised += 1
+            while sent[0] <= turn:
+                pass
+    over = True
+    for thread in threads:
+        thread.join()
+first, second = exprd.read([a, b])
+made = len(counts)
+print(first == second, counts == list(range(made)), c.get_value() == made, raised > 40)
+"""
+
+
+def test_interrupts_cost_nobody_else_an_answer(server: str, child_env: dict[str, str]) -> None:
+    """Another thread's calls over the same session are each done once, and in order."""
+    done = subprocess.run(
+        [sys.executable, "-c", BESIDE_OTHERS],
+        env={**child_env, "EXPRD_TARGET": server},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.stdout == "True True True True\n", done.stderr

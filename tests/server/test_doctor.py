@@ -45,7 +45,7 @@ def test_the_command_tells_everything_and_ends_well(tmp_path):
     assert result.exit_code == 0, result.output
     whats = [line[5:15].strip() for line in result.output.splitlines()]
     assert whats == [
-        *("machine", "packages", "LLVM", "BLAS", "cache", "state", "disk", "port"),
+        *("machine", "packages", "cores", "LLVM", "BLAS", "cache", "state", "disk", "port"),
         *("TLS", "tokens", "memory", "files", "threads"),
     ]
 
@@ -136,3 +136,11 @@ def test_a_processor_that_is_too_old_is_told(monkeypatch):
     level, text, todo = found("machine")[0]
     assert (level, "without bmi2, f16c, fma" in text) == ("FAIL", True)
     assert "x86-64-v3" in todo
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.0, "sleep at once"), (0.001, "awake for 0.001 s after a call")]
+)
+def test_whether_cores_stay_awake(seconds, said):
+    ((_, text, _),) = found("cores", idle_poll=seconds)
+    assert said in text
