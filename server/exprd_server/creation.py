@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exprd_compiler.errors import CallError
+from exprd_compiler.errors import CallError, Conflict
 from exprd_server.store import StoredVariable
 
 if TYPE_CHECKING:
+    from exprd_compiler.ir.type import TensorType
     from exprd_server.settings import Limits
     from exprd_server.variables import NewVariable, Variable
 
@@ -48,3 +49,13 @@ def stored_of(variable: Variable) -> StoredVariable:
         value=variable.value,
         owner=variable.owner,
     )
+
+
+def check_attachable(variable: Variable, wanted: TensorType) -> None:
+    """Returns if a variable has the dtype and rank that a caller expects."""
+    if (variable.type.dtype, variable.type.ndim) != (wanted.dtype, wanted.ndim):
+        raise Conflict(
+            f"the durable shared variable {variable.name!r} is {variable.type}, not {wanted}",
+            hint="attach to it without a default, or use another name",
+            fields={"uuid": variable.uuid},
+        )

@@ -43,16 +43,18 @@ class Attempt:
     attempt counts as failed and may be made again.
     """
 
-    __slots__ = ("_limits", "_settle", "call_id", "digest", "record", "replay")
+    __slots__ = ("_limits", "_settle", "call_id", "client", "digest", "record", "replay")
 
     def __init__(
         self,
+        client: _Client,
         call_id: CallId,
         digest: bytes,
         replay: Reply | None,
         limits: Limits,
         settle: Callable[[Attempt], None],
     ) -> None:
+        self.client = client
         self.call_id = call_id
         self.digest = digest
         self.replay = replay
@@ -116,8 +118,8 @@ class ReplayWindow:
             DeadlineExceeded: the earlier attempt did not finish in time.
         """
         _check_call_id(call_id)
-        replay = self._admit(call_id, digest, deadline)
-        return Attempt(call_id, digest, replay, self._limits, self._settle)
+        client, replay = self._admit(call_id, digest, deadline)
+        return Attempt(client, call_id, digest, replay, self._limits, self._settle)
 
     def forget_client(self, client_id: str) -> None:
         """Drops all that is known of a client."""
@@ -131,7 +133,9 @@ class ReplayWindow:
         with self._lock:
             return frozenset(self._clients)
 
-    def _admit(self, call_id: CallId, digest: bytes, deadline: Deadline | None) -> Reply | None:
+    def _admit(
+        self, call_id: CallId, digest: bytes, deadline: Deadline | None
+    ) -> tuple[_Client, Reply | None]:
         with self._lock:
             client = self._client(call_id.client_id)
             if call_id.acked_through > client.floor:
@@ -143,7 +147,7 @@ class ReplayWindow:
                 if call_id.seq <= client.floor:
                     raise _expired(call_id, "was acknowledged or is too old")
                 client.running[call_id.seq] = digest
-                return None
+                return client, None
             if record.digest != digest:
                 raise CallError(
                     f"call {call_id.seq} of this client was another call",
@@ -156,7 +160,7 @@ class ReplayWindow:
                 )
             if _is_unfinished(record.reply):
                 client.running[call_id.seq] = digest
-            return record.reply
+            return client, record.reply
 
     def _await(self, call_id: CallId, client: _Client, deadline: Deadline | None) -> None:
         timeout = None if deadline is None else deadline.remaining()
@@ -170,14 +174,17 @@ class ReplayWindow:
             raise deadline.lapsed("the first attempt of this call finished")
 
     def _settle(self, attempt: Attempt) -> None:
-        record, client_id = attempt.record, attempt.call_id.client_id
+        record, client, client_id = attempt.record, attempt.client, attempt.call_id.client_id
         with self._lock:
-            client = self._client(client_id)
             client.running.pop(attempt.call_id.seq, None)
             if record is not None:
                 client.done[record.seq] = record
                 client.nbytes += record.nbytes
-                self._trim(client_id, client)
+                now = self._clients.get(client_id)
+                if now is client:
+                    self._trim(client_id, client)
+                elif now is None:  # it was forgotten meanwhile, and nobody would do it again
+                    self._store.drop_client(client_id)
             if self._waiting:
                 self._changed.notify_all()
 

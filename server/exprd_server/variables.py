@@ -20,7 +20,7 @@ from exprd_compiler.backends.patch import Patch
 from exprd_compiler.errors import Conflict, LimitExceeded, ShapeError, UnknownHandle
 from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.type import TensorType
-from exprd_server.creation import check_names, same_creation, stored_of
+from exprd_server.creation import check_attachable, check_names, same_creation, stored_of
 from exprd_server.locks import Hold, ReadWriteLock
 from exprd_server.patches import Patched, Patching, Settling
 from exprd_server.store import Change, StoredVariable, version_conflict
@@ -126,8 +126,8 @@ class VariableTable:
             return info_of(variable)
         self._leases.refund(client_id, variable.value.nbytes)
         if new.attach and existing.uuid != variable.uuid:
-            return _attached(existing, variable.type)
-        if not same_creation(existing, variable):
+            check_attachable(existing, variable.type)
+        elif not same_creation(existing, variable):
             raise Conflict(
                 f"shared variable {variable.uuid} exists already with other content",
                 hint="draw a new uuid",
@@ -251,9 +251,16 @@ class VariableTable:
                 gone = [v for name in free if (v := self._variables.pop(name, None)) is not None]
                 for variable in gone:
                     variable.deleted = True
-                    self._promoted.discard(variable.uuid)
-            self._store.delete([variable.uuid for variable in gone])
+            try:
+                self._store.delete([variable.uuid for variable in gone])
+            except BaseException:
+                with self._lock:
+                    for variable in gone:
+                        variable.deleted = False
+                        self._variables[variable.uuid] = variable
+                raise
         for variable in gone:
+            self._promoted.discard(variable.uuid)
             self._leases.refund(variable.owner, variable.value.nbytes)
         return len(gone) + kept
 
@@ -285,10 +292,16 @@ class VariableTable:
             with self._lock:
                 if variable.durability is not Durability.VOLATILE or variable.deleted:
                     return
+            before = stored_of(variable)
+            self._store.delete([variable.uuid])  # volatile, so nothing waits for the disk or fails
+            try:
+                self._store.create(replace(before, durability=Durability.DURABLE))
+            except BaseException:
+                self._store.create(before)
+                raise
+            with self._lock:
                 variable.durability = Durability.DURABLE
                 self._promoted.add(variable.uuid)
-            self._store.delete([variable.uuid])
-            self._store.create(stored_of(variable))
 
     def release_client(self, client_id: str) -> int:
         """Removes the variables of a client, but for named durable ones."""
@@ -469,17 +482,6 @@ def _readable(variable: Variable) -> NDArray[Any]:
     """The value for a reader without the lock; the caller has the table's."""
     fixed = variable.durability is Durability.CONSTANT
     return variable.value if fixed else variable.value.view()
-
-
-def _attached(variable: Variable, wanted: TensorType) -> VariableInfo:
-    """The description of a variable for a caller who expects a dtype and a rank."""
-    if (variable.type.dtype, variable.type.ndim) != (wanted.dtype, wanted.ndim):
-        raise Conflict(
-            f"the durable shared variable {variable.name!r} is {variable.type}, not {wanted}",
-            hint="attach to it without a default, or use another name",
-            fields={"uuid": variable.uuid},
-        )
-    return info_of(variable)
 
 
 def _revived(stored: StoredVariable) -> Variable:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -149,4 +150,22 @@ def test_a_client_that_is_gone_is_forgotten(window, store):
     run(window, store, call(1))
     window.forget_client("c")
     window.forget_client("never seen")
+    assert not store.records()
+
+
+def test_a_client_that_is_forgotten_during_its_call_stays_forgotten(window, store):
+    """A retry that waits for the call gets its answer all the same."""
+    results = []
+    retry = threading.Thread(target=lambda: results.append(run(window, store, call(1))))
+    with window.attempt(call(1), b"d", None) as attempt:
+        retry.start()
+        while not window._waiting:
+            time.sleep(0)
+        window.forget_client("c")
+        record = attempt.record_of(REPLY, 0)
+        store.commit([], record)
+        attempt.committed(record)
+    retry.join()
+    assert results == [(REPLY, True)]
+    assert not window.clients()
     assert not store.records()

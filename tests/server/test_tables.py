@@ -14,6 +14,8 @@ from exprd_server.buffers import BufferTable
 from exprd_server.leases import LeaseTable
 from exprd_server.settings import Limits
 from exprd_server.store import MemoryStore
+from exprd_server.stores.folder import StateFolder
+from exprd_server.stores.sqlite import SqliteStore
 from exprd_server.values import Durability
 from exprd_server.variables import NewVariable, VariableTable
 
@@ -187,6 +189,39 @@ def test_a_lapsed_client_leaves_named_durable_variables(variables):
     create(variables, 1.0, name="gone")
     assert variables.release_client("c") == 2
     assert [info.name for info in variables.page("", 10, "")[0]] == ["kept"]
+
+
+@pytest.fixture
+def on_disk(leases, tmp_path):
+    """A table on a disk, and a way to make that read-only."""
+    store = SqliteStore(StateFolder(tmp_path))
+    connection = store._database.connection  # the fault is injected below SQLite
+    yield VariableTable(store, leases, LIMITS), lambda: connection.execute("PRAGMA query_only=ON")
+    connection.execute("PRAGMA query_only=OFF")
+    store.close()
+
+
+def test_a_removal_that_the_disk_refuses_has_not_happened(on_disk, leases):
+    table, fail = on_disk
+    kept = create(table, 1.0, durability=Durability.DURABLE)
+    fail()
+    charged = leases.held_bytes("c")
+    with pytest.raises(LimitExceeded):
+        table.delete([kept.uuid])
+    assert table.describe(kept.uuid)[1] == 1.0
+    assert leases.held_bytes("c") == charged
+
+
+def test_a_variable_that_cannot_be_made_durable_stays_as_it_was(on_disk):
+    table, fail = on_disk
+    volatile = create(table, 1.0)
+    fail()
+    with pytest.raises(LimitExceeded):
+        table.pin([volatile.uuid])
+    variable = table.find(volatile.uuid)
+    assert variable.durability is Durability.VOLATILE
+    table.commit(((variable, np.asarray(2.0)),), None)
+    assert table.describe(volatile.uuid)[1] == 2.0
 
 
 def test_pages_follow_uuid_order(variables):
