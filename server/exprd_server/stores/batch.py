@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from exprd_server.stores.chunks import CHUNK_BYTES
 from exprd_server.stores.packing import pack_reply
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from exprd_server.store import CallRecord, State, StoredVariable
     from exprd_server.stores.chunks import Bytes, Ranges
     from exprd_server.stores.journal import Due, Journal
+
+_GONE: Final[NDArray[Any]] = np.empty(0)
 
 CallKey: TypeAlias = "tuple[str, int]"
 EntryKey: TypeAlias = "tuple[str, str]"
@@ -67,11 +72,13 @@ class Touched:
 
 
 class VariableRows(NamedTuple):
-    """What is to be written of a variable; one that is None has gone.
+    """What is to be written of a variable.
 
     Attributes:
         uuid: of it.
-        variable: as it is now.
+        variable: as it was created; None when it has gone.
+        version: that it has now.
+        value: likewise.
         whole: whether chunks that differ are written and the journal ends; else only patches are.
         ranges: outside of which nothing differs; None has no bounds.
         behind: chunks that are written whether they differ or not.
@@ -82,6 +89,8 @@ class VariableRows(NamedTuple):
 
     uuid: str
     variable: StoredVariable | None
+    version: int
+    value: NDArray[Any]
     whole: bool = True
     ranges: Ranges | None = None
     behind: frozenset[int] = frozenset()
@@ -158,7 +167,7 @@ class Dirty:
         return Batch(
             sequence=sequence,
             variables=tuple(
-                _rows(uuid, state.variable(uuid), touched, journals.get(uuid))
+                _rows(uuid, state, touched, journals.get(uuid))
                 for uuid, touched in self.variables.items()
             ),
             calls=tuple(self.calls.items()),
@@ -167,11 +176,11 @@ class Dirty:
         )
 
 
-def _rows(
-    uuid: str, variable: StoredVariable | None, touched: Touched, journal: Journal | None
-) -> VariableRows:
+def _rows(uuid: str, state: State, touched: Touched, journal: Journal | None) -> VariableRows:
+    version, value = state.current(uuid) or (0, _GONE)
+    now = uuid, state.created(uuid), version, value
     if journal is None:
-        return VariableRows(uuid, variable, ranges=touched.ranges)
+        return VariableRows(*now, ranges=touched.ranges)
     chunks = {
         index: data
         for patch in touched.patches.values()
@@ -179,11 +188,10 @@ def _rows(
     }
     if touched.whole:
         behind = journal.behind.union(chunks)
-        return VariableRows(uuid, variable, ranges=touched.ranges, behind=behind)
+        return VariableRows(*now, ranges=touched.ranges, behind=behind)
     packed = b"".join([patch.packed for patch in touched.patches.values()])
     return VariableRows(
-        uuid,
-        variable,
+        *now,
         whole=False,
         patch=(journal.next_number, packed) if packed else None,
         chunks=chunks,

@@ -58,6 +58,8 @@ def changed_chunks(old: Bytes | None, new: Bytes, dirty: Ranges | None = None) -
     count = chunk_count(new.nbytes)
     if old is None:
         return list(range(count))
+    if count == 1 and dirty is None:  # most variables, in one go
+        return [] if _same(old[:CHUNK_BYTES], new) else [0]
     known = dirty is not None and old.nbytes == new.nbytes
     candidates = sorted(chunks_of(dirty or ())) if known else range(count)
     return [index for index in candidates if not _same(chunk(old, index), chunk(new, index))]

@@ -12,8 +12,8 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -27,11 +27,11 @@ from exprd_server.stores.chunks import (
 )
 from exprd_server.stores.faults import FAULTS, fault_of, is_fatal
 from exprd_server.stores.journal import patch_crc
-from exprd_server.stores.rows import Head, Row, Run
+from exprd_server.stores.rows import Head, Progress, Row, Run
 from exprd_server.stores.schema import PATCH_BITS, POSITION_BITS, prepare, row_crc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from exprd_server.store import Incarnation, StoredVariable
@@ -80,6 +80,50 @@ def text_of(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
+class _Keys(NamedTuple):
+    """The keys of a table, those that a batch adds, and those that it removes."""
+
+    table: set[Any]
+    new: list[Any]
+    gone: list[Any]
+
+    @property
+    def total(self) -> int:
+        """How many there are with the batch."""
+        return len(self.table) + len(self.new) - len(self.gone)
+
+    def settle(self) -> None:
+        """Notes that the batch was written."""
+        self.table.update(self.new)
+        self.table.difference_update(self.gone)
+
+
+def _staged_keys(table: set[Any], rows: Sequence[tuple[Any, object]]) -> _Keys:
+    new = [key for key, row in rows if row is not None and key not in table]
+    return _Keys(table, new, [key for key, row in rows if row is None and key in table])
+
+
+@dataclass(slots=True)
+class _Staged:
+    """What is known of the file once a batch is written.
+
+    Attributes:
+        calls, floors, entries: keys of these tables.
+        rows: of variables that were written.
+        new: how many of these the file had not.
+        gone: uuids of those that it has no more.
+        patches: how many more there are.
+    """
+
+    calls: _Keys
+    floors: _Keys
+    entries: _Keys
+    rows: dict[str, Row] = field(default_factory=dict[str, Row])
+    new: int = 0
+    gone: list[str] = field(default_factory=list[str])
+    patches: int = 0
+
+
 class Database:
     """The writer's side of a state file.
 
@@ -105,6 +149,8 @@ class Database:
         self._rewritten: list[tuple[bytes, Bytes, int]] = []
         self._next = 1
         self._run: Run | None = None
+        self._progress: Progress | None = None
+        self._durable = 0
         self._broken = False
         self.chunks_written = 0
         self.patched_bytes = 0
@@ -138,14 +184,17 @@ class Database:
             self._put_run(run)
             return run
 
-        self._run = self._transaction(work)
+        self._run = run = self._transaction(work)
+        self._progress = Progress(run)
+        self._durable = facts.durable
 
     def end_run(self) -> None:
         """Closes the run in order."""
         if self._run is None or self._broken:
             return
-        facts = replace(self._run.facts, acknowledged=self._run.facts.durable, clean=True)
-        run = replace(self._run, facts=facts)
+        last = self._durable
+        facts = replace(self._run.facts, durable=last, acknowledged=last, clean=True)
+        run = Run(self._run.number, facts, self.counts)
         self._transaction(lambda: self._put_run(run))
 
     def write(self, batch: Batch) -> None:
@@ -155,28 +204,25 @@ class Database:
             LimitExceeded: the disk takes no more.
             DamagedFile: the file turned out to be damaged.
         """
-        staged: dict[str, Row | None] = {}
-        run = self._transaction(lambda: self._write(batch, staged))
-        self._patches = run.counts[-1]
-        for uuid, row in staged.items():
-            if row is None:
-                self._rows.pop(uuid, None)
-            else:
-                self._rows[uuid] = row
-        for table, changes in _keyed(self, batch):
-            for key, present in changes:
-                (table.add if present else table.discard)(key)
-        self._run = run
+        staged = _Staged(
+            calls=_staged_keys(self._calls, batch.calls),
+            floors=_staged_keys(self._floors, batch.floors),
+            entries=_staged_keys(self._entries, batch.entries),
+        )
+        self._transaction(lambda: self._write(batch, staged))
+        self._rows.update(staged.rows)
+        for uuid in staged.gone:
+            del self._rows[uuid]
+        for keys in (staged.calls, staged.floors, staged.entries):
+            keys.settle()
+        self._patches += staged.patches
+        self._durable = batch.sequence
 
     def close(self) -> None:
         """Closes the file; its log is folded in."""
         self.connection.close()
 
-    def key_tables(self) -> tuple[set[Any], set[Any], set[Any]]:
-        """The keys of calls, floors and entries that the file has."""
-        return self._calls, self._floors, self._entries
-
-    def _write(self, batch: Batch, staged: dict[str, Row | None]) -> Run:
+    def _write(self, batch: Batch, staged: _Staged) -> None:
         self._updated.clear()
         self._rewritten.clear()
         for rows in batch.variables:
@@ -190,29 +236,24 @@ class Database:
         many("UPDATE variables SET version = ?, shape = ?, crc = ? WHERE id = ?", self._updated)
         many("UPDATE chunks SET crc = ?, data = ? WHERE id = ?", self._rewritten)
         self._rewritten.clear()  # they refer to values
-        self._write_calls(batch)
-        self._write_floors(batch)
-        self._write_entries(batch)
-        assert self._run is not None
-        run = replace(
-            self._run,
-            facts=replace(self._run.facts, durable=batch.sequence),
-            counts=self._counts_after(batch, staged),
+        self._write_calls(batch, staged.calls.gone)
+        self._write_floors(batch, staged.floors.gone)
+        self._write_entries(batch, staged.entries.gone)
+        assert self._progress is not None
+        self._execute(
+            "UPDATE runs SET durable = ?, counts = ?, crc = ? WHERE number = ?",
+            self._progress.at(batch.sequence, self._counts_after(staged)),
         )
-        self._put_run(run)
-        return run
 
-    def _put(
-        self, variable: StoredVariable, rows: VariableRows, staged: dict[str, Row | None]
-    ) -> None:
+    def _put(self, variable: StoredVariable, rows: VariableRows, staged: _Staged) -> None:
         row = self._rows.get(variable.uuid)
-        head = self._put_row(variable, row)
+        head = self._put_row(variable, rows, row)
         old = None if row is None else bytes_of(row.value)
         old_count = 0 if old is None else chunk_count(old.nbytes)
-        new = bytes_of(variable.value)
+        new = bytes_of(rows.value)
         base = head.number << POSITION_BITS
         count = chunk_count(new.nbytes)
-        same = row is not None and row.value is variable.value
+        same = row is not None and row.value is rows.value
         changed = () if same else changed_chunks(old, new, rows.ranges)
         for index in sorted(rows.behind.union(changed)) if rows.behind else changed:
             if index < count:
@@ -224,13 +265,13 @@ class Database:
             )
         if row is not None and row.patches:
             self._drop_patches(head.number, 0, 1 << PATCH_BITS)
-        staged[variable.uuid] = Row(head, variable.value)
+            staged.patches -= row.patches
+        staged.new += row is None
+        staged.rows[variable.uuid] = Row(head, rows.value)
 
-    def _patch(
-        self, variable: StoredVariable, rows: VariableRows, staged: dict[str, Row | None]
-    ) -> None:
+    def _patch(self, variable: StoredVariable, rows: VariableRows, staged: _Staged) -> None:
         row = self._rows[variable.uuid]
-        head = self._put_row(variable, row)
+        head = self._put_row(variable, rows, row)
         patches = row.patches
         if rows.patch is not None:
             number, packed = rows.patch
@@ -245,13 +286,14 @@ class Database:
         if rows.dropped[1]:
             self._drop_patches(head.number, *rows.dropped)
             patches -= rows.dropped[1] - rows.dropped[0]
-        staged[variable.uuid] = Row(head, variable.value, patches)
+        staged.patches += patches - row.patches
+        staged.rows[variable.uuid] = Row(head, rows.value, patches)
 
-    def _put_row(self, variable: StoredVariable, row: Row | None) -> Head:
+    def _put_row(self, variable: StoredVariable, rows: VariableRows, row: Row | None) -> Head:
         """Writes the row of a variable; only what has changed, which spares its index by uuid."""
         if row is not None and row.head.fits(variable):
             head = row.head
-            self._updated.append((*head.rest(variable), head.number))
+            self._updated.append((*head.rest(rows.version, rows.value.shape), head.number))
             return head
         if row is None:
             number, self._next = self._next, self._next + 1  # never given out again
@@ -260,7 +302,7 @@ class Database:
         head = Head(number, variable)
         self._execute(
             "INSERT OR REPLACE INTO variables VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*head.columns, *head.rest(variable)),
+            (*head.columns, *head.rest(rows.version, rows.value.shape)),
         )
         return head
 
@@ -276,7 +318,7 @@ class Database:
             self._rewritten.append((crc, data, base + index))
         self.chunks_written += 1
 
-    def _delete(self, uuid: str, staged: dict[str, Row | None]) -> None:
+    def _delete(self, uuid: str, staged: _Staged) -> None:
         row = self._rows.get(uuid)
         if row is None:
             return
@@ -286,43 +328,37 @@ class Database:
         self._execute("DELETE FROM chunks WHERE id >= ? AND id < ?", (base, last))
         if row.patches:
             self._drop_patches(number, 0, 1 << PATCH_BITS)
+            staged.patches -= row.patches
         self._execute("DELETE FROM variables WHERE id = ?", (number,))
-        staged[uuid] = None
+        staged.gone.append(uuid)
 
-    def _write_calls(self, batch: Batch) -> None:
-        for (client, seq), row in batch.calls:
+    def _write_calls(self, batch: Batch, gone: Iterable[CallKey]) -> None:
+        for _, row in batch.calls:
             if row is not None:
                 self._execute("INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?)", row)
-            elif (client, seq) in self._calls:
-                self._execute("DELETE FROM calls WHERE client = ? AND seq = ?", (client, seq))
+        for key in gone:
+            self._execute("DELETE FROM calls WHERE client = ? AND seq = ?", key)
 
-    def _write_floors(self, batch: Batch) -> None:
+    def _write_floors(self, batch: Batch, gone: Iterable[str]) -> None:
         for client, seq in batch.floors:
             if seq is not None:
                 columns = (client, seq, row_crc(client, seq))
                 self._execute("INSERT OR REPLACE INTO floors VALUES (?, ?, ?)", columns)
-            elif client in self._floors:
-                self._execute("DELETE FROM floors WHERE client = ?", (client,))
+        for client in gone:
+            self._execute("DELETE FROM floors WHERE client = ?", (client,))
 
-    def _write_entries(self, batch: Batch) -> None:
+    def _write_entries(self, batch: Batch, gone: Iterable[EntryKey]) -> None:
         for (kind, key), data in batch.entries:
             if data is not None:
                 columns = (kind, key, data, row_crc(kind, key, data))
                 self._execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)", columns)
-            elif (kind, key) in self._entries:
-                self._execute("DELETE FROM entries WHERE kind = ? AND key = ?", (kind, key))
+        for entry in gone:
+            self._execute("DELETE FROM entries WHERE kind = ? AND key = ?", entry)
 
-    def _counts_after(self, batch: Batch, staged: dict[str, Row | None]) -> tuple[int, ...]:
-        rows, patches = len(self._rows), self._patches
-        for uuid, row in staged.items():
-            old = self._rows.get(uuid)
-            rows += (row is not None) - (old is not None)
-            patches += (row.patches if row else 0) - (old.patches if old else 0)
-        keyed = (
-            len(table) + sum(present - (key in table) for key, present in changes)
-            for table, changes in _keyed(self, batch)
-        )
-        return (rows, *keyed, patches)
+    def _counts_after(self, staged: _Staged) -> tuple[int, ...]:
+        keyed = staged.calls.total, staged.floors.total, staged.entries.total
+        variables = len(self._rows) + staged.new - len(staged.gone)
+        return (variables, *keyed, self._patches + staged.patches)
 
     def _put_run(self, run: Run) -> None:
         columns = run.row()
@@ -358,16 +394,6 @@ class Database:
                 self.connection.execute("ROLLBACK")
             except sqlite3.Error:
                 self._broken = True  # what the connection believes is no longer known
-
-
-def _keyed(database: Database, batch: Batch) -> list[tuple[set[Any], list[tuple[Any, bool]]]]:
-    """Per table with keys: those that the file has, and those that a batch sets or removes."""
-    tables = database.key_tables()
-    changes = (batch.calls, batch.floors, batch.entries)
-    return [
-        (table, [(key, row is not None) for key, row in rows])
-        for table, rows in zip(tables, changes, strict=True)
-    ]
 
 
 def read_chunks(

@@ -11,6 +11,7 @@ import json
 import math
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,6 @@ from exprd_compiler.errors import CompilerBug
 from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.type import TensorType
-from exprd_server.stores.chunks import bytes_of
 from exprd_server.stores.faults import damaged_table
 from exprd_server.values import (
     BufferInfo,
@@ -50,7 +50,6 @@ _FIELDS: Final[Mapping[type[Any], tuple[str, ...]]] = MappingProxyType(
         if is_dataclass(cls)
     }
 )
-_SIMPLE: Final = frozenset({bool, int, float, str, type(None)})
 
 
 def pack_reply(reply: Reply | None) -> bytes | None:
@@ -64,8 +63,8 @@ def pack_reply(reply: Reply | None) -> bytes | None:
     if isinstance(reply, ExecuteReply) and any(isinstance(x, BufferInfo) for x in reply.outputs):
         return None
     arrays: list[NDArray[Any]] = []
-    head = json.dumps(_plain(reply, arrays), separators=(",", ":")).encode()
-    return b"\n".join((head, b"".join(bytes_of(array).tobytes() for array in arrays)))
+    head = json.dumps(reply, separators=(",", ":"), default=partial(_plain, arrays)).encode()
+    return b"".join((head, b"\n", *[array.tobytes() for array in arrays]))
 
 
 def unpack_reply(data: bytes | None) -> Reply | None:
@@ -93,25 +92,27 @@ def unpack_reply(data: bytes | None) -> Reply | None:
     return found
 
 
-def _plain(value: Any, arrays: list[NDArray[Any]]) -> Any:
-    kind: type[Any] = value.__class__
-    if kind in _SIMPLE or isinstance(value, float):
-        return value
-    if issubclass(kind, tuple):
-        return [_plain(item, arrays) for item in value]
-    if issubclass(kind, np.ndarray | np.generic):
+def _plain(arrays: list[NDArray[Any]], value: object) -> dict[str, Any]:
+    """What JSON has no form for, as what it has one for; arrays are added to the list."""
+    if isinstance(value, np.ndarray | np.generic):
         array: NDArray[Any] = np.asarray(value)
         arrays.append(array)
-        return {"array": array.dtype.name, "shape": array.shape}
+        return {"array": _name_of(array.dtype), "shape": array.shape}
+    kind = type(value)
     name = kind.__name__
     if _CLASSES.get(name) is not kind:
         raise CompilerBug(f"{name} in an answer has no stored form")
-    if issubclass(kind, Enum):
+    if isinstance(value, Enum):
         return {"enum": name, "value": value.value}
     return {
         "class": name,
-        "fields": {name: _plain(getattr(value, name), arrays) for name in _FIELDS[kind]},
+        "fields": {name: getattr(value, name) for name in _FIELDS[kind]},
     }
+
+
+@lru_cache(maxsize=64)
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return dtype.name  # which numpy makes up each time, in Python
 
 
 class _Reader:

@@ -30,25 +30,28 @@ _LARGEST: Final = CHUNK_BYTES << POSITION_BITS  # what the ids of chunks can cou
 class Head:
     """The columns of a variable that stay as they are, and their part of the row's checksum."""
 
-    __slots__ = ("_crc", "_facts", "columns", "number")
+    __slots__ = ("_crc", "_variable", "columns", "number")
 
     def __init__(self, number: int, variable: StoredVariable) -> None:
         self.number = number
-        self._facts = _facts(variable)
-        name, owner, durability, type_ = self._facts
-        uuid = variable.uuid
-        self.columns = (number, uuid, name, owner, durability.value, _type_text(type_))
+        self._variable = variable
+        kind, type_ = variable.durability.value, _type_text(variable.type)
+        self.columns = (number, variable.uuid, variable.name, variable.owner, kind, type_)
         self._crc = zlib.crc32(f"{repr(list(self.columns))[:-1]}, ".encode())
 
     def fits(self, variable: StoredVariable) -> bool:
         """Whether these are still the variable's; else it was made anew."""
-        return self._facts == _facts(variable)
+        if variable is not self._variable:  # it is another object after the first commit, too
+            if _facts(variable) != _facts(self._variable):
+                return False
+            self._variable = variable
+        return True
 
-    def rest(self, variable: StoredVariable) -> tuple[int, str, int]:
+    def rest(self, version: int, shape: tuple[int, ...]) -> tuple[int, str, int]:
         """The other columns: version, shape and the checksum over all."""
-        shape = _shape_text(variable.value.shape)
-        crc = zlib.crc32(f"{variable.version}, {shape!r}]".encode(), self._crc)
-        return variable.version, shape, crc
+        text = _shape_text(shape)
+        crc = zlib.crc32(f"{version}, {text!r}]".encode(), self._crc)
+        return version, text, crc
 
 
 def _facts(variable: StoredVariable) -> tuple[str, str, Durability, TensorType]:
@@ -175,6 +178,24 @@ class Run:
             str([*self.counts]),  # as JSON, for a fourth of the time
         )
         return (*columns, row_crc(*columns))
+
+
+class Progress:
+    """What commits change in the row of a run, and what the rest gives to its checksum."""
+
+    __slots__ = ("_crc", "_middle", "_number")
+
+    def __init__(self, run: Run) -> None:
+        head, (acknowledged, clean) = run.row()[:5], run.row()[6:8]
+        self._number = run.number
+        self._crc = zlib.crc32(f"{repr([*head])[:-1]}, ".encode())
+        self._middle = f"{acknowledged}, {clean}"
+
+    def at(self, durable: int, counts: tuple[int, ...]) -> tuple[int, str, int, int]:
+        """The last commit, the counts and the checksum, then the number of the run."""
+        text = str([*counts])
+        row = f"{durable}, {self._middle}, {text!r}]"
+        return durable, text, zlib.crc32(row.encode(), self._crc), self._number
 
 
 def run_of(row: tuple[Any, ...]) -> Run | None:

@@ -174,7 +174,7 @@ def _everything(state: State, sequence: int) -> Batch:
     calls = [record for found in state.records.values() for record in found.values()]
     return Batch(
         sequence=sequence,
-        variables=tuple(VariableRows(v.uuid, v) for v in state.variables()),
+        variables=tuple(VariableRows(v.uuid, v, v.version, v.value) for v in state.variables()),
         calls=tuple(((r.client_id, r.seq), call_row(r)) for r in calls),
         floors=tuple(state.floors.items()),
         entries=tuple(

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 _RETRY_SECONDS = 1.0
 # When patches that wait for the disk have so many bytes, a commit waits with them.
 _PENDING_BYTES = 64 << 20
+# Records that nobody asks for any more leave the file so many at a time: to remove one with every
+# commit costs as much as to add one.
+_FORGOTTEN = 16
 
 
 @dataclass(slots=True, eq=False)
@@ -74,6 +77,7 @@ class SqliteStore:
         self._changed = threading.Condition(threading.Lock())
         self._dirty = Dirty()
         self._flying = Dirty()  # what is being written
+        self._forgotten = Dirty()  # records in the file that may go whenever it suits
         self._waiting: list[_Waiting] = []
         self._due = math.inf
         self._fault: ExprdError | None = None
@@ -192,20 +196,20 @@ class SqliteStore:
     ) -> int:
         """Applies all changes and keeps the record, or neither."""
         with self._changed:
-            lasting = not changes or any(self._is_lasting(change.uuid) for change in changes)
-            if not lasting:
+            lasting = [change for change in changes if self._is_lasting(change.uuid)]
+            if changes and not lasting:
                 self._state.commit(changes, record)
                 return self._sequence
             row = None if record is None else call_row(record)
             old = [(c.uuid, now) for c in changes if (now := self._state.current(c.uuid))]
-            patched = {c.uuid for c in changes if c.value is self._state.value(c.uuid)}
+            patched = {c.uuid for c in lasting if c.value is self._state.value(c.uuid)}
             self._state.commit(changes, record)
             number = self._sequence + 1
-            for change in changes:
-                if self._is_lasting(change.uuid):
-                    self._note(change, number if change.uuid in patched else None)
+            for change in lasting:
+                self._note(change, number if change.uuid in patched else None)
             if row is not None:
                 self._dirty.calls[row[0], row[1]] = row
+                self._forgotten.calls.pop(row[:2], None)
             full = self._dirty.nbytes > _PENDING_BYTES
             waiting = self._schedule(
                 ALWAYS if full else policy or self._policy,
@@ -224,14 +228,17 @@ class SqliteStore:
             return value is not None and not read and is_narrow(dirty, value.nbytes)
 
     def forget(self, client_id: str, through_seq: int) -> None:
-        """Drops old records of a client; the file follows with the next commit."""
+        """Drops old records of a client; the file follows with a later commit."""
         with self._changed:
             self._drop_calls(client_id, self._state.forget(client_id, through_seq))
+            if len(self._forgotten.calls) >= _FORGOTTEN:
+                self._drop_forgotten()
 
     def drop_client(self, client_id: str) -> None:
         """Drops all records of a client, and its floor."""
         with self._changed:
             self._drop_calls(client_id, self._state.drop_client(client_id))
+            self._drop_forgotten()
 
     def put_entry(self, kind: str, key: str, data: bytes) -> None:
         """Keeps an entry."""
@@ -256,6 +263,7 @@ class SqliteStore:
     def flush(self) -> None:
         """Returns once everything so far is on disk."""
         with self._changed:
+            self._drop_forgotten()
             if not self._dirty and not self._waiting and self._durable == self._sequence:
                 return
             waiting = self._enqueue(ALWAYS, lambda: None)
@@ -268,6 +276,7 @@ class SqliteStore:
             LimitExceeded: the disk does not take what was answered before it was written.
         """
         with self._changed:
+            self._drop_forgotten()
             self._closing = True
             self._changed.notify()
         self._thread.join()
@@ -364,9 +373,20 @@ class SqliteStore:
         self._dirty.entries.add((kind, key))
 
     def _drop_calls(self, client_id: str, seqs: Iterable[int]) -> None:
-        self._dirty.floors.add(client_id)
+        """Drops records; one that is in the file stays until its floor is written with it."""
+        self._forgotten.floors.add(client_id)
         for seq in seqs:
-            self._dirty.calls[client_id, seq] = None
+            key = client_id, seq
+            if key in self._dirty.calls:  # it never comes into the file, but its floor does
+                self._dirty.calls[key] = None
+                self._dirty.floors.add(client_id)
+            else:
+                self._forgotten.calls[key] = None
+
+    def _drop_forgotten(self) -> None:
+        self._dirty.calls.update(self._forgotten.calls)
+        self._dirty.floors |= self._forgotten.floors
+        self._forgotten = Dirty()
 
     # -- the writer
 

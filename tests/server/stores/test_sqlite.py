@@ -91,6 +91,30 @@ def test_acknowledged_calls_and_their_clients_are_forgotten_for_good(open_store)
     assert store.floors() == {"c": 3}
 
 
+def test_after_a_crash_a_call_is_on_record_or_known_to_be_forgotten(open_store, tmp_path):
+    """Records go a few at a time, and never before the number through which they are gone."""
+    store = open_store()
+    store.create(variable("a", 0.0))
+    for seq in range(1, 41):
+        store.commit([change("a", seq, float(seq))], record(seq))
+        store.forget("c", seq - 1)
+    assert keys(store) == [("c", 40)]
+    again = open_store(path=copied(tmp_path / "state", tmp_path / "crashed"))
+    floor = again.floors()["c"]
+    assert 40 - 17 <= floor < 40
+    assert keys(again) == [("c", seq) for seq in range(floor + 1, 41)]
+
+
+def test_a_record_that_never_came_to_the_disk_leaves_its_number_there(open_store, tmp_path):
+    store = open_store(OFF)
+    store.create(variable("a", 0.0))
+    store.commit([change("a", 1, 1.0)], record(1))
+    store.forget("c", 1)
+    store.commit([change("a", 2, 2.0)], record(2), ALWAYS)
+    again = open_store(path=copied(tmp_path / "state", tmp_path / "crashed"))
+    assert (keys(again), again.floors()) == ([("c", 2)], {"c": 1})
+
+
 def assigned() -> Variable:
     stored = variable("a", np.ones((2, 3)))
     facts = {"uuid": "a", "name": "a", "owner": "me", "version": 4}
