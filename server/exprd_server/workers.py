@@ -36,6 +36,7 @@ _MAX_FRAME: Final = 4 << 30
 _RETRY_MS: Final = "200"  # when the queue is full: about one small compilation
 _POLL_MS: Final = 50  # how soon a cancellation is noticed
 _REQUESTS_PER_WORKER: Final = 1_000  # then a fresh process, whatever may have leaked
+_NICEST: Final = 19
 _FIRST_TO_GO: Final = "500"  # for the kernel, when it is out of memory: workers before the server
 
 
@@ -117,8 +118,8 @@ class Worker:
         with contextlib.suppress(ProcessLookupError):
             memory = (settings.memory_bytes, settings.memory_bytes)
             resource.prlimit(self.pid, resource.RLIMIT_AS, memory)
-            niceness = max(settings.niceness, os.getpriority(os.PRIO_PROCESS, 0))
-            os.setpriority(os.PRIO_PROCESS, self.pid, niceness)
+            niceness = os.getpriority(os.PRIO_PROCESS, 0) + settings.niceness
+            os.setpriority(os.PRIO_PROCESS, self.pid, min(niceness, _NICEST))
         with contextlib.suppress(OSError):  # it has gone, or a container forbids it
             os.sched_setscheduler(self.pid, os.SCHED_BATCH, os.sched_param(0))
             Path(f"/proc/{self.pid}/oom_score_adj").write_text(_FIRST_TO_GO)
