@@ -75,8 +75,19 @@ class SocketOwner:
         self._lock = -1
 
     def __enter__(self) -> SocketOwner:
-        """Takes the path, or raises OSError when another server has it."""
-        self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Takes the path, or raises OSError when another server has it.
+
+        Raises:
+            CallError: no file can be made in its folder.
+        """
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            self._lock = os.open(f"{self._path}.lock", flags, 0o600)
+        except OSError as error:
+            raise CallError(
+                f"unix://{self._path} cannot be made: {error.strerror}",
+                hint="its folder must exist and be writable for this user",
+            ) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

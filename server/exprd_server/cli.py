@@ -7,6 +7,8 @@ either. Every flag of `serve` can be given as ``EXPRD_SERVE_<FLAG>``.
 from __future__ import annotations
 
 import json
+import math
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from exprd_compiler.errors import ExprdError
+from exprd_proto.patience import SECONDS
 from exprd_server.cli_access import asks_a_server
 from exprd_server.cli_functions import functions
 from exprd_server.cli_state import state
@@ -29,6 +32,29 @@ if TYPE_CHECKING:
     from exprd_proto.channels import Access
 
 DEFAULT_TARGET = "127.0.0.1:50051"
+
+
+class _Seconds(click.ParamType):
+    """A finite number of seconds, at least 0, or above it."""
+
+    name = "seconds"
+
+    def __init__(self, *, zero: bool) -> None:
+        self._zero = zero
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number that is meant."""
+        seconds: float = click.FLOAT.convert(value, param, ctx)
+        if not 0 <= seconds < math.inf or (seconds == 0 and not self._zero):
+            self.fail(
+                f"{value} is no time {'' if self._zero else 'above 0 '}in seconds", param, ctx
+            )
+        return seconds
+
+
+_FROM_0, _ABOVE_0 = _Seconds(zero=True), _Seconds(zero=False)
 
 
 def _policy(_context: click.Context, _option: click.Parameter, text: str) -> Policy:
@@ -47,10 +73,18 @@ def main() -> None:
 @click.option("--listen", default=DEFAULT_TARGET, help="unix:///path or host:port")
 @click.option("--workers", default=1, type=click.IntRange(1), help="compile processes")
 @click.option("--calls", default=192, type=click.IntRange(1), help="calls handled at a time")
-@click.option("--lease-seconds", default=3600.0, help="silence before a client is collected")
-@click.option("--stream-seconds", default=600.0, help="time one upload may take")
-@click.option("--grace-seconds", default=25.0, help="time for running calls at shutdown")
-@click.option("--drain-seconds", default=0.5, help="time between NOT_SERVING and refusal")
+@click.option(
+    "--lease-seconds", default=3600.0, type=_ABOVE_0, help="silence before a client is collected"
+)
+@click.option(
+    "--stream-seconds", default=600.0, type=_ABOVE_0, help="time one upload or repetition may take"
+)
+@click.option(
+    "--grace-seconds", default=25.0, type=_FROM_0, help="time for running calls at shutdown"
+)
+@click.option(
+    "--drain-seconds", default=0.5, type=_FROM_0, help="time between NOT_SERVING and refusal"
+)
 @click.option("--tls-cert", default="", help="PEM file of the server's certificate")
 @click.option("--tls-key", default="", help="PEM file of its private key")
 @click.option("--tls-client-ca", default="", help="PEM file; clients must show a certificate of it")
@@ -62,9 +96,20 @@ def main() -> None:
     show_default="0.0002; 0 where the time on the cores is rationed",
     help="seconds after a call for which idle cores stay awake",
 )
+@click.option(
+    "--doorbell-spin",
+    default=SECONDS,
+    type=click.FloatRange(0, 1),
+    help="seconds to wait awake for the next call of the doorbell, where that pays",
+)
 @click.option("--reflection", is_flag=True, help="let clients list the services")
 @click.option("--insecure", is_flag=True, help="allow an address that others can reach")
-@click.option("--memory-bytes", default=0, help="memory of the process; 0: a share of the machine")
+@click.option(
+    "--memory-bytes",
+    default=0,
+    type=click.IntRange(0),
+    help="memory of the process; 0: a share of the machine",
+)
 @click.option(
     "--cache-dir",
     default=lambda: str(user_cache()),
@@ -87,13 +132,17 @@ def main() -> None:
     type=click.Choice(["volatile", "durable"]),
     help="of variables whose makers do not say",
 )
-@click.option("--checkpoint-every", default=0.0, help="seconds between checkpoints; 0: none")
+@click.option(
+    "--checkpoint-every", default=0.0, type=_FROM_0, help="seconds between checkpoints; 0: none"
+)
 @click.option("--checkpoint-keep", default=3, type=click.IntRange(1), help="scheduled ones kept")
 @click.option("--log-level", default="info", type=click.Choice(list(LEVELS)))
 def serve(**flags: Any) -> None:
     """Serve until SIGTERM. The first line on stdout says where."""
     from exprd_server.start import run_server
 
+    # Else gRPC remarks on every failed handshake in lines that are no JSON.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     log = make_logger(sys.stderr, flags["log_level"])
     try:
         run_server(settings_of(flags), log, announce)
@@ -150,12 +199,18 @@ main.add_command(
 
 
 def settings_of(flags: Mapping[str, Any]) -> Settings:
-    """The settings of a server, from the flags of `serve`."""
+    """The settings of a server, from the flags of `serve`.
+
+    Raises:
+        click.UsageError: a flag is given without another that it needs.
+    """
+    if flags["checkpoint_every"] and not flags["state"]:
+        raise click.UsageError("--checkpoint-every needs --state, where checkpoints lie")
     same = ("listen", "calls", "grace_seconds", "drain_seconds", "stream_seconds", "lease_seconds")
     kept = ("reflection", "insecure", "metrics", "memory_bytes", "durability", "checkpoint_keep")
     return Settings(
-        **{name: flags[name] for name in (*same, *kept, "idle_poll")},
-        sweep_seconds=min(10.0, flags["lease_seconds"] / 4),
+        **{name: flags[name] for name in (*same, *kept, "idle_poll", "doorbell_spin")},
+        sweep_seconds=min(10.0, max(0.05, flags["lease_seconds"] / 4)),
         tls=tls_files(flags["tls_cert"], flags["tls_key"], flags["tls_client_ca"]),
         tokens=_path(flags["tokens"]),
         cache=_path(flags["cache_dir"]),

@@ -10,7 +10,10 @@ import os
 import resource
 from pathlib import Path
 
+from exprd_compiler.errors import CallError
+
 _CGROUP = Path("/sys/fs/cgroup/memory.max")
+_LEAST = 256 << 20  # below, gRPC ends the process for want of threads
 _SHARE = 0.8  # the rest is for workers, the system's cache, and other processes
 
 
@@ -25,8 +28,18 @@ def machine_bytes() -> int:
 
 
 def wanted_bytes(nbytes: int) -> int:
-    """What a setting asks for; 0 takes a share of the machine."""
-    return nbytes or int(machine_bytes() * _SHARE)
+    """What a setting asks for; 0 takes a share of the machine.
+
+    Raises:
+        CallError: a server cannot even start with so few.
+    """
+    wanted = nbytes or int(machine_bytes() * _SHARE)
+    if wanted < _LEAST:
+        raise CallError(
+            f"{wanted} bytes of memory are too few for a server",
+            hint=f"give --memory-bytes {_LEAST} or more",
+        )
+    return wanted
 
 
 def bound_memory(nbytes: int) -> int:

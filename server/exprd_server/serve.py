@@ -266,8 +266,17 @@ class Server:
     def _sweep(self) -> None:
         while not self._ended.wait(self._settings.sweep_seconds):
             for namespace, tenant in self._tenants.each():
-                for client_id in tenant.engine.collect():
-                    self._log.info("lease lapsed", client_id=client_id, namespace=namespace)
+                self._collect(namespace, tenant.engine)
+
+    def _collect(self, namespace: str, engine: LocalEngine) -> None:
+        """Frees what lapsed clients held; what fails, on a full disk say, is tried again."""
+        try:
+            lapsed = engine.collect()
+        except Exception as error:
+            self._log.error("leases are not collected", namespace=namespace, exc_info=error)
+            return
+        for client_id in lapsed:
+            self._log.info("lease lapsed", client_id=client_id, namespace=namespace)
 
 
 def check_exposure(address: Address, settings: Settings) -> None:

@@ -10,14 +10,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from exprd_compiler.backends.llvm.objects import ObjectCache
+from exprd_server.address import parse_address
+from exprd_server.auth import read_tokens
 from exprd_server.checkpointing import CheckpointSchedule
 from exprd_server.compilers import WorkerCompiler
 from exprd_server.engine import LocalEngine
-from exprd_server.memory import bound_memory
-from exprd_server.serve import Server, serve_until_signalled
+from exprd_server.memory import bound_memory, wanted_bytes
+from exprd_server.serve import Server, check_exposure, serve_until_signalled
 from exprd_server.store import MemoryStore
 from exprd_server.stores.folder import StateFolder
 from exprd_server.stores.sqlite import SqliteStore
+from exprd_server.tls import read_pem
 from exprd_server.workers import WorkerPool
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ def run_server(settings: Settings, log: Logger, announce: Callable[[str], None])
         log: where events go.
         announce: is told the target once clients can connect.
     """
+    check_settings(settings)
     # Workers start first: a child must not inherit the state of gRPC's threads.
     with contextlib.ExitStack() as ends:
         pool, evaluators, readers = (
@@ -77,6 +81,20 @@ def run_server(settings: Settings, log: Logger, announce: Callable[[str], None])
         gc.collect()
         gc.freeze()
         serve_until_signalled(server, announce)
+
+
+def check_settings(settings: Settings) -> None:
+    """Returns if a server with these settings may start: said before anything is begun.
+
+    Raises:
+        CallError: of the address, or of a file of certificates or tokens.
+    """
+    check_exposure(parse_address(settings.listen), settings)
+    wanted_bytes(settings.memory_bytes)
+    if settings.tls is not None:
+        read_pem(settings.tls)
+    if settings.tokens is not None:
+        read_tokens(settings.tokens)
 
 
 def open_store(settings: Settings, log: Logger) -> Store:

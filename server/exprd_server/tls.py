@@ -94,7 +94,7 @@ def read_pem(files: TlsFiles) -> _Pem:
             hint="both are PEM files, and the key has no passphrase",
         ) from None
     except OSError as error:
-        raise CallError(f"{files.cert}, {files.key}: {error.strerror}") from None
+        raise CallError(f"{files.cert} or {files.key} cannot be read: {error.strerror}") from None
     return _Pem(files.cert.read_bytes(), files.key.read_bytes(), _client_ca(files, context))
 
 

@@ -46,3 +46,10 @@ def test_a_socket_has_one_owner(tmp_path):
     assert not path.exists()
     with SocketOwner(str(path)):
         pass
+
+
+def test_a_socket_without_a_folder_is_refused(tmp_path):
+    path = tmp_path / "nowhere" / "s"
+    with pytest.raises(CallError, match="cannot be made") as caught, SocketOwner(str(path)):
+        pass
+    assert "folder" in caught.value.hint

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 
 import grpc
+import numpy as np
 import pytest
 
 import exprd_proto as wire
-from exprd_compiler.errors import CallError
+from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_proto import ErrorDetail
+from exprd_proto.arrays import array_to_wire
 from exprd_server.compilers import InProcessCompiler
 from exprd_server.engine import LocalEngine
 from exprd_server.log import make_logger
@@ -42,6 +45,40 @@ def broken(request, tmp_path):
     with grpc.insecure_channel(server.start()) as channel:
         yield Client(channel), log
     server.stop(grace=0)
+
+
+class Reluctant(MemoryStore):
+    """A store that cannot forget the first client, as one whose disk is full just then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused, self.forgot = threading.Event(), threading.Event()
+
+    def drop_client(self, client_id: str) -> None:
+        if not self.refused.is_set():
+            self.refused.set()
+            raise LimitExceeded("the disk is full")
+        super().drop_client(client_id)
+        self.forgot.set()
+
+
+def test_leases_are_collected_after_an_error_too(tmp_path):
+    store, log = Reluctant(), io.StringIO()
+    listen = f"unix://{tmp_path}/s"
+    settings = Settings(listen=listen, drain_seconds=0, lease_seconds=0.05, sweep_seconds=0.01)
+    engine = LocalEngine(settings, InProcessCompiler(), store)
+    server = Server(settings, engine, make_logger(log))
+    value = wire.VariableValue(array=array_to_wire(np.ones(())))
+    with grpc.insecure_channel(server.start()) as channel:
+        for event in (store.refused, store.forgot):
+            client = Client(channel)
+            request = wire.StateServiceSetRequest(
+                uuid=client.variable(1.0), value=value, call_id=client.next_id()
+            )
+            client.state.Set(request)
+            assert event.wait(20)
+    server.stop(grace=0)
+    assert "leases are not collected" in log.getvalue()
 
 
 @pytest.mark.parametrize("broken", [RuntimeError("at /secret/path.py")], indirect=True)

@@ -118,7 +118,9 @@ def test_low_limits_of_the_system_are_told(monkeypatch):
     assert [level for level, *_ in found("limits")] == ["FAIL", "FAIL"]
     assert "ulimit -n" in found("limits")[0][2]
     assert {level for level, *_ in found("memory", memory_bytes=1 << 60)} == {"warn"}
-    assert {level for level, *_ in found("memory", memory_bytes=1 << 20)} == {"warn"}
+    assert {level for level, *_ in found("memory", memory_bytes=1 << 28)} == {"warn"}
+    (finding,) = (f for f in doctor.findings(Settings(memory_bytes=1 << 20)) if f.what == "memory")
+    assert (finding.level, "too few" in finding.found) == ("FAIL", True)
 
 
 def test_a_check_that_breaks_is_a_finding(monkeypatch):

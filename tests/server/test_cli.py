@@ -1,0 +1,53 @@
+"""The flags of `exprd serve`: what means nothing is said at once, before anything is begun."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from exprd_compiler.errors import CallError
+from exprd_server.cli import main
+from exprd_server.memory import wanted_bytes
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--lease-seconds", "0"), "no time above 0"),
+        (("--lease-seconds", "nan"), "nan is no time"),
+        (("--stream-seconds", "-1"), "no time above 0"),
+        (("--grace-seconds", "-1"), "no time in seconds"),
+        (("--drain-seconds", "inf"), "inf is no time"),
+        (("--checkpoint-every", "-1"), "no time in seconds"),
+        (("--checkpoint-every", "60"), "--checkpoint-every needs --state"),
+        (("--memory-bytes", "-1"), "x>=0"),
+        (("--workers", "0"), "x>=1"),
+        (("--durability", "never"), "no durability policy"),
+        (("--tls-cert", "a.pem"), "both --tls-cert and --tls-key"),
+    ],
+)
+@pytest.mark.parametrize("command", ["serve", "doctor"])
+def test_flags_that_mean_nothing(command: str, flags: tuple[str, ...], said: str) -> None:
+    done = CliRunner().invoke(main, [command, *flags])
+    assert (done.exit_code, said in done.output) == (2, True), done.output
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--memory-bytes", "1000"), "too few for a server"),
+        (("--listen", "nonsense"), "is no address"),
+        (("--listen", "0.0.0.0:0"), "--insecure"),
+        (("--tokens", "nowhere.toml"), "cannot be read"),
+        (("--tls-cert", "a.pem", "--tls-key", "b.pem"), "cannot be read"),
+    ],
+)
+def test_settings_with_which_no_server_starts(flags: tuple[str, ...], said: str) -> None:
+    done = CliRunner().invoke(main, ["serve", *flags])
+    assert (done.exit_code, said in done.output) == (1, True), done.output
+
+
+def test_a_server_needs_some_memory() -> None:
+    assert wanted_bytes(256 << 20) == 256 << 20
+    with pytest.raises(CallError, match="too few"):
+        wanted_bytes((256 << 20) - 1)
