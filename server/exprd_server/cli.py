@@ -34,27 +34,16 @@ if TYPE_CHECKING:
 DEFAULT_TARGET = "127.0.0.1:50051"
 
 
-class _Seconds(click.ParamType):
-    """A finite number of seconds, at least 0, or above it."""
-
-    name = "seconds"
-
-    def __init__(self, *, zero: bool) -> None:
-        self._zero = zero
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The number that is meant."""
-        seconds: float = click.FLOAT.convert(value, param, ctx)
-        if not 0 <= seconds < math.inf or (seconds == 0 and not self._zero):
-            self.fail(
-                f"{value} is no time {'' if self._zero else 'above 0 '}in seconds", param, ctx
-            )
-        return seconds
+def _from_0(_context: click.Context, _option: click.Parameter, seconds: float) -> float:
+    if not 0 <= seconds < math.inf:
+        raise click.BadParameter(f"{seconds} is no time in seconds")
+    return seconds
 
 
-_FROM_0, _ABOVE_0 = _Seconds(zero=True), _Seconds(zero=False)
+def _above_0(context: click.Context, option: click.Parameter, seconds: float) -> float:
+    if not _from_0(context, option, seconds):
+        raise click.BadParameter(f"{seconds} is no time above 0 seconds")
+    return seconds
 
 
 def _policy(_context: click.Context, _option: click.Parameter, text: str) -> Policy:
@@ -74,16 +63,22 @@ def main() -> None:
 @click.option("--workers", default=1, type=click.IntRange(1), help="compile processes")
 @click.option("--calls", default=192, type=click.IntRange(1), help="calls handled at a time")
 @click.option(
-    "--lease-seconds", default=3600.0, type=_ABOVE_0, help="silence before a client is collected"
+    "--lease-seconds",
+    default=3600.0,
+    callback=_above_0,
+    help="silence before a client is collected",
 )
 @click.option(
-    "--stream-seconds", default=600.0, type=_ABOVE_0, help="time one upload or repetition may take"
+    "--stream-seconds",
+    default=600.0,
+    callback=_above_0,
+    help="time one upload or repetition may take",
 )
 @click.option(
-    "--grace-seconds", default=25.0, type=_FROM_0, help="time for running calls at shutdown"
+    "--grace-seconds", default=25.0, callback=_from_0, help="time for running calls at shutdown"
 )
 @click.option(
-    "--drain-seconds", default=0.5, type=_FROM_0, help="time between NOT_SERVING and refusal"
+    "--drain-seconds", default=0.5, callback=_from_0, help="time between NOT_SERVING and refusal"
 )
 @click.option("--tls-cert", default="", help="PEM file of the server's certificate")
 @click.option("--tls-key", default="", help="PEM file of its private key")
@@ -133,7 +128,7 @@ def main() -> None:
     help="of variables whose makers do not say",
 )
 @click.option(
-    "--checkpoint-every", default=0.0, type=_FROM_0, help="seconds between checkpoints; 0: none"
+    "--checkpoint-every", default=0.0, callback=_from_0, help="seconds between checkpoints; 0: none"
 )
 @click.option("--checkpoint-keep", default=3, type=click.IntRange(1), help="scheduled ones kept")
 @click.option("--log-level", default="info", type=click.Choice(list(LEVELS)))

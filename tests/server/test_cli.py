@@ -15,7 +15,7 @@ from exprd_server.memory import wanted_bytes
     [
         (("--lease-seconds", "0"), "no time above 0"),
         (("--lease-seconds", "nan"), "nan is no time"),
-        (("--stream-seconds", "-1"), "no time above 0"),
+        (("--stream-seconds", "-1"), "no time in seconds"),
         (("--grace-seconds", "-1"), "no time in seconds"),
         (("--drain-seconds", "inf"), "inf is no time"),
         (("--checkpoint-every", "-1"), "no time in seconds"),
