@@ -157,7 +157,7 @@ class Runner:
         order = function.order
         if referred:
             order = in_order(written, [v for v in variables if not is_fixed(v)])
-        with Hold.prepared(order, deadline):
+        with Hold(order, deadline):
             run = self._run(function, call, variables, deadline)
             return self._finish(function, call, run, attempt)
 
@@ -170,7 +170,7 @@ class Runner:
     ) -> _Run:
         """Runs native code on what is published; what a call needs that writes nothing is short."""
         check(deadline, "the function ran")
-        values: tuple[Array, ...] = ()
+        values: Sequence[Array] = ()
         if variables or call.expected:
             snapshot = self._variables.snapshot(variables, held=bool(function.written))
             check_expected_versions(function, call, snapshot)
@@ -216,7 +216,7 @@ class Runner:
             raise CallError(f"shared variable {call.uuid} is a constant and is never assigned")
         given = call.value
         value = self._buffers.get(given.handle) if isinstance(given, BufferRef) else given
-        with Hold((variable,), (), deadline):
+        with Hold(in_order((variable,), ()), deadline):
             if call.expected_version is not None:
                 check_expected(variable, call.expected_version)
             check(deadline, "the assignment was committed")

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from exprd_compiler.errors import CallError, ExprdError
-from exprd_server.locks import Hold
+from exprd_server.locks import Hold, in_order
 from exprd_server.stores.checkpoints import Checkpoints, scheduled_name
 from exprd_server.stores.folder import CHECKPOINTS
 from exprd_server.values import Durability
@@ -73,7 +73,7 @@ class Checkpointer:
             for variable in stored
             if variable.uuid in present and variable.durability is not Durability.CONSTANT
         ]
-        with Hold([variable for variable, _ in found], (), deadline):
+        with Hold(in_order([variable for variable, _ in found], ()), deadline):
             self._variables.commit(found, None)
         made = sum(variable.uuid not in present for variable in stored)
         return len(found), made

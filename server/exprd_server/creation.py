@@ -1,4 +1,4 @@
-"""Creation of shared variables: what may be asked for, what is the same, what a store gets."""
+"""What a shared variable may be: names, values, what is the same one, what a store gets of it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from exprd_compiler.errors import CallError, Conflict
+from exprd_compiler.errors import CallError, Conflict, ShapeError
+from exprd_compiler.ir.type import TensorType
 from exprd_server.store import StoredVariable
 
 if TYPE_CHECKING:
-    from exprd_compiler.ir.type import TensorType
     from exprd_server.settings import Limits
+    from exprd_server.values import Array
     from exprd_server.variables import NewVariable, Variable
 
 
@@ -27,6 +28,24 @@ def check_names(new: NewVariable, limits: Limits) -> None:
             canonical = ""
         if canonical != new.uuid:
             raise CallError(f"{new.uuid[:64]!r} is not a uuid in its usual lower-case form")
+
+
+def check_value(variable: Variable, value: Array) -> None:
+    """Returns if the variable's type admits the value."""
+    # Written out, because this runs for every update of every call.
+    dtype, extents = variable.dtype, variable.extents
+    if (
+        (value.dtype is not dtype and value.dtype != dtype)
+        or value.ndim != len(variable.type.shape)
+        or (extents and any(value.shape[axis] != extent for axis, extent in extents))
+    ):
+        given = TensorType(value.dtype.name, value.shape)
+        label = f"{variable.name!r} " if variable.name else ""
+        raise ShapeError(
+            f"shared variable {label}has type {variable.type}, but the new value is {given}",
+            hint="a variable keeps its dtype, rank and static extents",
+            fields={"uuid": variable.uuid},
+        )
 
 
 def same_creation(a: Variable, b: Variable) -> bool:

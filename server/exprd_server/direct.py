@@ -61,7 +61,7 @@ class DirectCall:
         if not self._written:
             values = self._variables.snapshot(self._shared, held=False).values
             return self._run([*inputs, *values], deadline)
-        with SHIELD, Hold.prepared(self._order, deadline):
+        with SHIELD, Hold(self._order, deadline):
             values = self._variables.snapshot(self._shared, held=True).values
             results, met = self._run([*inputs, *values], deadline)
             check(deadline, "its results were committed")
@@ -84,7 +84,7 @@ class DirectCall:
             attempt: the right to make it.
             carrier: takes the outputs before anything has changed.
         """
-        with Hold.prepared(self._order, deadline):
+        with Hold(self._order, deadline):
             values = self._variables.snapshot(self._shared, held=True).values
             results, met = self._run([*inputs, *values], deadline)
             check(deadline, "its results were committed")

@@ -114,31 +114,28 @@ def in_order(write: Sequence[Lockable], read: Sequence[Lockable]) -> Order:
 class Hold:
     """Write and read locks held together, as a context; all or none are taken.
 
+    Args:
+        order: what is to be locked; see `in_order`.
+        deadline: for all of them together.
+
     Raises on entry:
         DeadlineExceeded: the deadline lapsed before all were free.
     """
 
     __slots__ = ("_deadline", "_held", "_wanted")
 
-    @classmethod
-    def prepared(cls, order: Order, deadline: Deadline | None) -> Hold:
-        """The same for what `in_order` has put in order."""
-        hold = cls((), (), deadline)
-        hold._wanted = order
-        return hold
-
-    def __init__(
-        self, write: Sequence[Lockable], read: Sequence[Lockable], deadline: Deadline | None
-    ) -> None:
-        self._wanted = in_order(write, read)
+    def __init__(self, order: Order, deadline: Deadline | None) -> None:
+        self._wanted = order
         self._deadline = deadline
-        self._held: list[tuple[Lockable, bool]] = []
+        self._held = 0  # how many of them
 
     def __enter__(self) -> None:
         try:
             for item, exclusive in self._wanted:
-                _acquire(item, self._deadline, exclusive=exclusive)
-                self._held.append((item, exclusive))
+                acquire = item.lock.acquire_write if exclusive else item.lock.acquire_read
+                if not acquire(0.0):  # as a rule it is free
+                    self._await(item, acquire)
+                self._held += 1
         except BaseException:
             self._release()
             raise
@@ -153,18 +150,15 @@ class Hold:
 
     def _release(self) -> None:
         while self._held:
-            item, exclusive = self._held.pop()
+            self._held -= 1
+            item, exclusive = self._wanted[self._held]
             if exclusive:
                 item.lock.release_write()
             else:
                 item.lock.release_read()
 
-
-def _acquire(item: Lockable, deadline: Deadline | None, *, exclusive: bool) -> None:
-    acquire = item.lock.acquire_write if exclusive else item.lock.acquire_read
-    if acquire(0.0):  # as a rule; without asking how long it might take
-        return
-    timeout = None if deadline is None else deadline.remaining()
-    if not acquire(timeout):
-        assert deadline is not None  # without a timeout an acquisition cannot fail
-        raise deadline.lapsed(f"shared variable {item.uuid} became free")
+    def _await(self, item: Lockable, acquire: Callable[[float | None], bool]) -> None:
+        timeout = None if self._deadline is None else self._deadline.remaining()
+        if not acquire(timeout):
+            assert self._deadline is not None  # without a timeout an acquisition cannot fail
+            raise self._deadline.lapsed(f"shared variable {item.uuid} became free")

@@ -161,11 +161,10 @@ class Repeater:
         updates: Sequence[tuple[Variable, Array | Patch]],
         record: CallRecord | None,
         policy: Policy | None,
-    ) -> tuple[tuple[str, int], ...]:
+    ) -> None:
         """Publishes what a step has computed, and remembers how far the repetition is."""
         if updates or record is not None:
-            return self._variables.commit(updates, record, policy)
-        return ()
+            self._variables.commit(updates, record, policy)
 
     def same(self, function: Function, call: ExecuteCall) -> _Same:
         """What is the same in every step."""
@@ -337,7 +336,7 @@ class _Loop:
             attempt.committed(record)
 
     def _locks(self) -> Hold:
-        return Hold.prepared(self._same.order, self._deadline)
+        return Hold(self._same.order, self._deadline)
 
     def _is_last(self, outputs: Sequence[Array]) -> bool:
         until = self._job.until

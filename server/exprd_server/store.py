@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from exprd_compiler.errors import Conflict, UnknownHandle
+from exprd_compiler.errors import Conflict, ExprdError, UnknownHandle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -255,18 +255,16 @@ class State:
 
     def commit(self, changes: Sequence[Change], record: CallRecord | None) -> None:
         """Applies all changes and keeps the record, or neither."""
-        for change in changes:
-            self._check(change.uuid, change.expected_version)
-        for change in changes:
-            self._current[change.uuid] = (change.expected_version + 1, change.value)
-            self._drop_first_value(change.uuid)
+        for uuid, expected, _, _ in changes:
+            now = self._current.get(uuid)
+            if now is None or now[0] != expected:
+                raise _refusal(uuid, expected, now)
+        for uuid, expected, value, _ in changes:
+            self._current[uuid] = (expected + 1, value)
+            if self._created[uuid].value is not _GONE:
+                self._created[uuid] = replace(self._created[uuid], value=_GONE)
         if record is not None:
             self.records.setdefault(record.client_id, {})[record.seq] = record
-
-    def _drop_first_value(self, uuid: str) -> None:
-        created = self._created[uuid]
-        if created.value is not _GONE:
-            self._created[uuid] = replace(created, value=_GONE)
 
     def forget(self, client_id: str, through_seq: int) -> list[int]:
         """Drops old records of a client; the numbers of those that were there."""
@@ -301,13 +299,6 @@ class State:
             value=value,
             owner=created.owner,
         )
-
-    def _check(self, uuid: str, expected: int) -> None:
-        current = self._current.get(uuid)
-        if current is None:
-            raise UnknownHandle(f"no shared variable {uuid}; it was deleted meanwhile")
-        if current[0] != expected:
-            raise version_conflict(uuid, expected, current[0])
 
 
 class MemoryStore:
@@ -409,6 +400,12 @@ class MemoryStore:
 
     def close(self) -> None:
         """Does nothing."""
+
+
+def _refusal(uuid: str, expected: int, now: tuple[int, NDArray[Any]] | None) -> ExprdError:
+    if now is None:
+        return UnknownHandle(f"no shared variable {uuid}; it was deleted meanwhile")
+    return version_conflict(uuid, expected, now[0])
 
 
 def version_conflict(uuid: str, expected: int, actual: int) -> Conflict:

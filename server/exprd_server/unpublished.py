@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exprd_compiler.backends.patch import Patch
-from exprd_server.variables import check_value
+from exprd_server.creation import check_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

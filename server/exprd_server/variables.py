@@ -12,16 +12,22 @@ import threading
 import uuid as uuids
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from exprd_compiler.backends.patch import Patch
-from exprd_compiler.errors import Conflict, LimitExceeded, ShapeError, UnknownHandle
+from exprd_compiler.errors import Conflict, LimitExceeded, UnknownHandle
 from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_compiler.ir.type import TensorType
-from exprd_server.creation import check_attachable, check_names, same_creation, stored_of
-from exprd_server.locks import Hold, ReadWriteLock
+from exprd_server.creation import (
+    check_attachable,
+    check_names,
+    check_value,
+    same_creation,
+    stored_of,
+)
+from exprd_server.locks import Hold, ReadWriteLock, in_order
 from exprd_server.patches import Patched, Patching, Settling
 from exprd_server.store import Change, StoredVariable, version_conflict
 from exprd_server.values import Durability, VariableInfo
@@ -46,6 +52,8 @@ class Variable:
         value: read-only; readers without its lock get views of it, so that the references to its
             memory show whether there are any.
         settling: whether its memory is being written to; then such readers wait.
+        dtype: of numpy.
+        extents: the static ones, by axis.
     """
 
     uuid: str
@@ -56,20 +64,21 @@ class Variable:
     version: int
     value: NDArray[Any]
     dtype: np.dtype[Any] = field(init=False)
+    extents: tuple[tuple[int, int], ...] = field(init=False)
     deleted: bool = False
     settling: bool = False
     lock: ReadWriteLock = field(default_factory=ReadWriteLock)
 
     def __post_init__(self) -> None:
         self.dtype = numpy_dtype(self.type.dtype)
+        self.extents = tuple([(a, e) for a, e in enumerate(self.type.shape) if e is not None])
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """Values and versions of several variables at one moment."""
 
-    values: tuple[NDArray[Any], ...]
-    versions: tuple[int, ...]
+    values: Sequence[NDArray[Any]]
+    versions: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,16 +162,16 @@ class VariableTable:
     def snapshot(self, variables: Sequence[Variable], *, held: bool = False) -> Snapshot:
         """The published values of variables, all of one moment.
 
-        With `held`, the caller has locks of all that are not constant, and keeps the values no
-        longer than the locks.
+        With `held`, the caller has locks of all that are not constant, so that nobody changes
+        them, and keeps the values no longer than the locks.
         """
+        if held:
+            _check_alive(variables)
+            return Snapshot([v.value for v in variables], [v.version for v in variables])
         with self._lock:
-            if not held:
-                self._settling.wait(variables)
-            for variable in variables:
-                _check_alive(variable)
-            values = [v.value if held else _readable(v) for v in variables]
-            return Snapshot(tuple(values), tuple([v.version for v in variables]))
+            self._settling.wait(variables)
+            _check_alive(variables)
+            return Snapshot([_readable(v) for v in variables], [v.version for v in variables])
 
     def describe(self, uuid: str) -> tuple[VariableInfo, NDArray[Any]]:
         """A consistent description and value."""
@@ -203,36 +212,39 @@ class VariableTable:
         new: Sequence[tuple[Variable, NDArray[Any] | Patch]],
         record: CallRecord | None,
         policy: Policy | None = None,
-    ) -> tuple[tuple[str, int], ...]:
+    ) -> None:
         """Publishes new values together, or none of them; the caller holds the write locks.
 
         Record and policy are those of `Store.commit`.
-
-        Returns:
-            The uuids and their new versions.
         """
-        given = [(v, x) for v, x in new if not isinstance(x, Patch)]
-        for variable, value in given:
-            check_value(variable, value)
-        whole = [Patched(v, _frozen(x), None) for v, x in given]
-        if len(whole) == len(new):
+        whole: list[Patched] = []
+        patches: list[tuple[Variable, Patch]] = []
+        for variable, value in new:
+            if isinstance(value, Patch):
+                patches.append((variable, value))
+            else:
+                check_value(variable, value)
+                whole.append(Patched(variable, _frozen(value), None))
+        if not patches:
             self._publish(whole, record, policy)
         else:
-            patches = [(v, x) for v, x in new if isinstance(x, Patch)]
             with Patching(self._settling, patches, self._store) as patched:
                 made = [
                     p if p.value is p.variable.value else p._replace(value=_frozen(p.value))
                     for p in patched
                 ]
                 self._publish([*whole, *made], record, policy)
-        return tuple((variable.uuid, variable.version) for variable, _ in new)
 
     def _publish(
         self, new: Sequence[Patched], record: CallRecord | None, policy: Policy | None
     ) -> None:
-        grown = [(variable, value) for variable, value, _ in new]
+        changes: list[Change] = []
+        grown: list[tuple[Variable, NDArray[Any]]] = []
+        for variable, value, dirty in new:
+            changes.append(Change(variable.uuid, variable.version, value, dirty))
+            if value.nbytes != variable.value.nbytes:
+                grown.append((variable, value))
         self._charge(grown)
-        changes = [Change(v.uuid, v.version, value, dirty) for v, value, dirty in new]
         try:
             self._store.commit(changes, record, policy)
         except BaseException:
@@ -275,7 +287,7 @@ class VariableTable:
         for name in names:
             variable = self._variables.get(name)
             if variable is not None and variable.durability is Durability.VOLATILE:
-                with Hold((variable,), (), None):
+                with Hold(in_order((variable,), ()), None):
                     self._make_durable(variable)
 
     def unpin(self, names: Iterable[str]) -> None:
@@ -414,9 +426,7 @@ class VariableTable:
         done: list[tuple[Variable, NDArray[Any]]] = []
         try:
             for variable, value in new:
-                growth = value.nbytes - variable.value.nbytes
-                if growth:
-                    self._leases.adjust(variable.owner, growth)
+                self._leases.adjust(variable.owner, value.nbytes - variable.value.nbytes)
                 done.append((variable, value))
         except LimitExceeded:
             self._refund(done)
@@ -440,41 +450,24 @@ def info_of(variable: Variable) -> VariableInfo:
     )
 
 
-def check_value(variable: Variable, value: NDArray[Any]) -> None:
-    """Returns if the variable's type admits the value."""
-    # Written out, because this runs for every update of every call.
-    wanted = variable.type.shape
-    if (
-        value.dtype != variable.dtype
-        or value.ndim != len(wanted)
-        or any(e is not None and e != n for e, n in zip(wanted, value.shape, strict=True))
-    ):
-        given = TensorType(value.dtype.name, value.shape)
-        label = f"{variable.name!r} " if variable.name else ""
-        raise ShapeError(
-            f"shared variable {label}has type {variable.type}, but the new value is {given}",
-            hint="a variable keeps its dtype, rank and static extents",
-            fields={"uuid": variable.uuid},
-        )
-
-
 def check_expected(variable: Variable, expected: int) -> None:
     """Returns if the variable is at the expected version."""
     if variable.version != expected:
         raise version_conflict(variable.uuid, expected, variable.version)
 
 
-def _check_alive(variable: Variable) -> None:
-    if variable.deleted:
-        raise UnknownHandle(
-            f"shared variable {variable.uuid} was deleted", fields={"uuid": variable.uuid}
-        )
+def _check_alive(variables: Iterable[Variable]) -> None:
+    for variable in variables:
+        if variable.deleted:
+            raise UnknownHandle(
+                f"shared variable {variable.uuid} was deleted", fields={"uuid": variable.uuid}
+            )
 
 
 def _frozen(value: NDArray[Any]) -> NDArray[Any]:
     """A read-only view, so that no reader of a snapshot can change it by mistake."""
     view = value.view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from exprd_compiler.errors import Cancelled, DeadlineExceeded
 from exprd_server.deadline import Deadline
-from exprd_server.locks import Hold, ReadWriteLock
+from exprd_server.locks import Hold, ReadWriteLock, in_order
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ def test_a_waiting_writer_holds_new_readers_back_until_it_gives_up():
 
 def test_hold_times_out_with_nothing_held():
     a, b = Item("a"), Item("b")
-    with Hold((b,), (), None):
+    with Hold(in_order((b,), ()), None):
         with (
             pytest.raises(DeadlineExceeded, match="shared variable b"),
-            Hold((a, b), (), Deadline(0)),
+            Hold(in_order((a, b), ()), Deadline(0)),
         ):
             pass
         assert a.lock.acquire_write(0)
@@ -56,7 +56,7 @@ def test_hold_times_out_with_nothing_held():
 
 def test_hold_reads_what_it_does_not_write():
     a, b = Item("a"), Item("b")
-    with Hold((a,), (a, b), None):
+    with Hold(in_order((a,), (a, b)), None):
         assert b.lock.acquire_read(0)
         b.lock.release_read()
         assert not a.lock.acquire_read(0)
@@ -69,7 +69,7 @@ def test_opposite_orders_do_not_deadlock():
 
     def work(first: Item, second: Item) -> None:
         for _ in range(300):
-            with Hold((first, second), (), None):
+            with Hold(in_order((first, second), ()), None):
                 pass
         done.append(1)
 
