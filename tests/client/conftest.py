@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import exprd
+from tests.client.proxy import Proxy
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +49,17 @@ def mode(request: pytest.FixtureRequest) -> Iterator[str]:
     target = "" if request.param == "embedded" else request.getfixturevalue("server")
     with exprd.connect(target):
         yield request.param
+
+
+@pytest.fixture
+def proxy(server: str) -> Iterator[Proxy]:
+    """The server behind connections that a test can cut; it is in use."""
+    between = Proxy(server.removeprefix("unix://"))
+    try:
+        with exprd.connect(between.target):
+            yield between
+    finally:
+        between.close()
 
 
 @pytest.fixture

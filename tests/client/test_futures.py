@@ -7,7 +7,6 @@ import concurrent.futures
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -20,16 +19,6 @@ from exprd.errors import IndexOutOfRange
 from exprd.session import current_session
 from tests.client.counting import LONG, begun, counter, endless
 from tests.client.proxy import Proxy
-
-
-@pytest.fixture
-def proxy(server: str) -> Iterator[Proxy]:
-    between = Proxy(server.removeprefix("unix://"))
-    try:
-        with exprd.connect(between.target):
-            yield between
-    finally:
-        between.close()
 
 
 # ---- calls that are no longer wanted

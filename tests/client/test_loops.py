@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -19,16 +18,6 @@ from tests.client.counting import counter
 from tests.client.proxy import Proxy
 
 LARGE = 700_000  # float64s above what travels inside a message
-
-
-@pytest.fixture
-def proxy(server: str) -> Iterator[Proxy]:
-    between = Proxy(server.removeprefix("unix://"))
-    try:
-        with exprd.connect(between.target):
-            yield between
-    finally:
-        between.close()
 
 
 # ---- submitted calls

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import numpy as np
-import pytest
 
 import exprd
 import exprd.tensor as T
 from exprd import function, shared
 from exprd.statuses import error_of
 from tests.client.proxy import Proxy
-
-
-@pytest.fixture
-def proxy(server: str) -> Iterator[Proxy]:
-    between = Proxy(server.removeprefix("unix://"))
-    try:
-        with exprd.connect(between.target):
-            yield between
-    finally:
-        between.close()
 
 
 def test_lost_answers_apply_updates_once(proxy: Proxy) -> None:

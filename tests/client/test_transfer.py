@@ -34,16 +34,6 @@ HANDLE = "buf-" + 32 * "0"
 VALUE = np.random.default_rng(7).standard_normal(CHUNKS * MIB // 8)
 
 
-@pytest.fixture
-def proxy(server: str) -> Iterator[Proxy]:
-    between = Proxy(server.removeprefix("unix://"))
-    try:
-        with exprd.connect(between.target):
-            yield between
-    finally:
-        between.close()
-
-
 def test_a_broken_upload_goes_on_where_it_was(proxy: Proxy, server: str) -> None:
     connection = current_session().transport._connection
     asked = wire.PutStatusRequest(client_id=connection.client_id, handle=HANDLE)
