@@ -15,7 +15,7 @@ from exprd.extras import cov, diff
 from exprd.indexing import getitem, take
 from exprd.linear import outer
 from exprd.reduction import sum_
-from exprd.shaping import dimshuffle, extent, flatten, swapaxes
+from exprd.shaping import axis_of, dimshuffle, extent, flatten, swapaxes
 from exprd.sorting import searchsorted
 from exprd_compiler.errors import ShapeError
 from exprd_compiler.ir.dtype import is_discrete
@@ -43,13 +43,6 @@ __all__ = [
 ]
 
 
-def _place(x: Node, axis: int, op: str) -> int:
-    place = axis + x.ndim if axis < 0 else axis
-    if not 0 <= place < x.ndim:
-        raise ShapeError(f"axis {axis} is not an axis of {x.type}", op=op)
-    return place
-
-
 # ---- stacks and axes
 def column_stack(tensors: Sequence[object]) -> Node:
     """Vectors as columns and matrices, side by side."""
@@ -66,7 +59,7 @@ def dstack(tensors: Sequence[object]) -> Node:
 def rot90(m: object, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Node:
     """The tensor turned by 90 degrees k times, from the first of two axes to the second. A view."""
     node = as_node(m)
-    first, second = (_place(node, axis, "rot90") for axis in axes)
+    first, second = (axis_of(node, axis, "rot90") for axis in axes)
     if first == second:
         raise ShapeError(f"axes {axes} are one axis", op="rot90")
     if k % 4 == 2:
@@ -79,7 +72,7 @@ def rot90(m: object, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Node:
 def rollaxis(a: object, axis: int, start: int = 0) -> Node:
     """The tensor with an axis moved before another. A view."""
     node = as_node(a)
-    place = _place(node, axis, "rollaxis")
+    place = axis_of(node, axis, "rollaxis")
     target = start + node.ndim if start < 0 else start
     if not 0 <= target <= node.ndim:
         raise ShapeError(f"{start=} is not a place among the axes of {node.type}", op="rollaxis")
@@ -99,7 +92,7 @@ def cross(a: object, b: object, axis: int = -1) -> Node:
         ShapeError: the number of elements is not statically 2 or 3, or not the same.
     """
     x, y = as_node(a), as_node(b)
-    x, y = (moveaxis(v, _place(v, axis, "cross"), v.ndim - 1) for v in (x, y))
+    x, y = (moveaxis(v, axis_of(v, axis, "cross"), v.ndim - 1) for v in (x, y))
     sizes = {extent(v, v.ndim - 1) for v in (x, y)}
     if sizes not in ({2}, {3}):
         hint = "give it by specify_shape"
@@ -137,7 +130,7 @@ def gradient(f: object, spacing: object = 1, axis: int | None = None) -> list[No
     """
     node = as_node(f)
     node = cast_to(node, "float64") if is_discrete(node.dtype) else node
-    places = range(node.ndim) if axis is None else [_place(node, axis, "gradient")]
+    places = range(node.ndim) if axis is None else [axis_of(node, axis, "gradient")]
     step = as_node(spacing)
     if step.ndim:
         raise ShapeError("spacing is one number", op="gradient")
@@ -171,7 +164,7 @@ def trapz(y: object, x: object = None, dx: object = 1.0, axis: int = -1) -> Node
         axis: along which.
     """
     node = as_node(y)
-    place = _place(node, axis, "trapz")
+    place = axis_of(node, axis, "trapz")
     distance = as_node(dx)
     if x is not None:
         at = as_node(x)

@@ -16,6 +16,7 @@ from exprd.linear import dot
 from exprd.reduction import mean, sum_
 from exprd.shaping import (
     arange,
+    axis_of,
     dimshuffle,
     extent,
     extents_from,
@@ -49,17 +50,10 @@ __all__ = [
 ]
 
 
-def _axis(x: Node, axis: int, op: str) -> int:
-    place = axis + x.ndim if axis < 0 else axis
-    if not 0 <= place < x.ndim:
-        raise ShapeError(f"axis {axis} is not an axis of {x.type}", op=op)
-    return place
-
-
 def diff(x: object, n: int = 1, axis: int = -1) -> Node:
     """The n-th differences of neighbours along an axis; of truth values, whether they differ."""
     node = as_node(x)
-    place = _axis(node, axis, "diff")
+    place = axis_of(node, axis, "diff")
     if n < 0:
         raise GraphError(f"differences are taken 0 times or more, not {n}", op="diff")
     less = neq if node.dtype == "bool" else sub

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from exprd.convert import as_extent, as_node, cast_to, is_sequence, node_of, static_int
-from exprd.shaping import dimshuffle, extent, flatten
+from exprd.shaping import axis_of, dimshuffle, extent, flatten
 from exprd_compiler.errors import DTypeError, GraphError, ShapeError
 from exprd_compiler.ir.dtype import INTEGERS, promote
 from exprd_compiler.ir.node import Node
@@ -241,16 +241,9 @@ def take(x: object, indices: object, axis: int | None = None, mode: str = "raise
     node = as_node(x)
     if axis is None:
         return take(flatten(node), indices, 0, mode)
-    place = _axis(node, axis, "take")
+    place = axis_of(node, axis, "take")
     key = _positions("take", indices, extent(node, place), mode)
     return getitem(node, (*[slice(None)] * place, key))
-
-
-def _axis(x: Node, axis: int, op: str) -> int:
-    place = axis + x.ndim if axis < 0 else axis
-    if not 0 <= place < x.ndim:
-        raise ShapeError(f"axis {axis} is not an axis of {x.type}", op=op)
-    return place
 
 
 def take_along_axis(x: object, indices: object, axis: int | None = -1) -> Node:
@@ -258,7 +251,7 @@ def take_along_axis(x: object, indices: object, axis: int | None = -1) -> Node:
     node, places = as_node(x), _index_array(indices)
     if axis is None:
         return take_along_axis(flatten(node), places, 0)
-    place = _axis(node, axis, "take_along_axis")
+    place = axis_of(node, axis, "take_along_axis")
     if places.ndim != node.ndim:
         raise ShapeError(
             f"positions {places.type} are not of the rank of {node.type}", op="take_along_axis"

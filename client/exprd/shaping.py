@@ -33,6 +33,7 @@ from exprd_compiler.ops.leaves import const, constant_value
 __all__ = [
     "alloc",
     "arange",
+    "axis_of",
     "dimshuffle",
     "extent",
     "flatten",
@@ -132,10 +133,15 @@ def _axis_or_new(node: Node, entry: object) -> int:
         return movement.NEW_AXIS
     if isinstance(entry, str):
         raise ShapeError(f"pattern entry {entry!r}", op="dimshuffle", hint="axes are ints or 'x'")
-    return _axis(node, operator.index(entry), "dimshuffle")  # type: ignore[arg-type]
+    return axis_of(node, operator.index(entry), "dimshuffle")  # type: ignore[arg-type]
 
 
-def _axis(node: Node, axis: int, op: str) -> int:
+def axis_of(node: Node, axis: int, op: str) -> int:
+    """The place of an axis, which may be counted from the end.
+
+    Raises:
+        ShapeError: there is no such axis.
+    """
     place = axis + node.ndim if axis < 0 else axis
     if not 0 <= place < node.ndim:
         raise ShapeError(f"axis {axis} is not an axis of {node.type}", op=op)
@@ -151,7 +157,7 @@ def transpose(x: object, axes: Sequence[int] | None = None) -> Node:
 def swapaxes(x: object, axis1: int, axis2: int) -> Node:
     """Two axes exchanged."""
     node = as_node(x)
-    a, b = _axis(node, axis1, "swapaxes"), _axis(node, axis2, "swapaxes")
+    a, b = axis_of(node, axis1, "swapaxes"), axis_of(node, axis2, "swapaxes")
     order = list(range(node.ndim))
     order[a], order[b] = b, a
     return dimshuffle(node, order)

@@ -12,7 +12,7 @@ import numpy as np
 
 from exprd.convert import as_extent, as_node, cast_to, dtype_name
 from exprd.reduction import Axis, axes_of
-from exprd.shaping import dimshuffle, extent, flatten
+from exprd.shaping import axis_of, dimshuffle, extent, flatten
 from exprd_compiler.errors import DTypeError, GraphError, ShapeError
 from exprd_compiler.ir.dtype import INTEGERS, promote
 from exprd_compiler.ir.node import Node, Op
@@ -51,9 +51,7 @@ def _last(x: object, axis: int | None, op: str) -> tuple[Node, int]:
     node = as_node(x)
     if axis is None:
         return flatten(node), 0
-    place = axis + node.ndim if axis < 0 else axis
-    if not 0 <= place < node.ndim:
-        raise ShapeError(f"axis {axis} is not an axis of {node.type}", op=op)
+    place = axis_of(node, axis, op)
     order = [at for at in range(node.ndim) if at != place]
     return (node if place == node.ndim - 1 else dimshuffle(node, *order, place)), place
 

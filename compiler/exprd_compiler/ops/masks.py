@@ -25,11 +25,15 @@ from exprd_compiler.ops.reduce import number_of, sum_
 _SHAPES = ((5,), (37,), (3, 4), (2, 3, 35), (1, 4), (0, 3), (0,))
 
 
+def _check_mask(op: str, mask: TensorType, count: TensorType) -> None:
+    if mask.ndim != 1 or mask.dtype != "bool":
+        raise ShapeError(f"takes a vector of truth values, not {mask}", op=op)
+    check_integers(op, (count,), 1)
+
+
 # ---- positions of what is true
 def _true_type(mask: TensorType, count: TensorType) -> TensorType:
-    if mask.ndim != 1 or mask.dtype != "bool":
-        raise ShapeError(f"takes a vector of truth values, not {mask}", op="true_positions")
-    check_integers("true_positions", (count,), 1)
+    _check_mask("true_positions", mask, count)
     return TensorType("int64", (None,))
 
 
@@ -74,11 +78,9 @@ true_positions = Op(
 
 # ---- elements at what is true
 def _packed_type(x: TensorType, mask: TensorType, count: TensorType) -> TensorType:
-    if x.ndim != 1 or mask.ndim != 1 or mask.dtype != "bool":
-        raise ShapeError(
-            f"takes a vector and its truth values, not {x}, {mask}", op="true_elements"
-        )
-    check_integers("true_elements", (count,), 1)
+    _check_mask("true_elements", mask, count)
+    if x.ndim != 1:
+        raise ShapeError(f"takes a vector, not {x}", op="true_elements")
     return TensorType(x.dtype, (None,))
 
 
