@@ -16,6 +16,7 @@ from exprd.transport import Array
 from exprd_compiler.errors import Conflict
 from exprd_proto import framing
 from exprd_proto.arrays import CHUNK_BYTES, Assembler, Chunk, header_of
+from exprd_proto.growing import keep_freed_memory
 
 __all__ = ["Way", "downloading", "uploading"]
 
@@ -45,6 +46,7 @@ class Way(Protocol):
 
 def uploading(way: Way, handle: str, value: Array) -> Callable[[float], wire.BufferInfo]:
     """Attempts to put an array under a handle; each goes on where the one before it ended."""
+    keep_freed_memory()
     return _Uploading(way, handle, value)
 
 
@@ -91,6 +93,7 @@ def _received(failure: grpc.RpcError) -> int:
 
 def downloading(way: Way, handle: str) -> Callable[[float], Array]:
     """Attempts to get the array of a handle; each goes on where the one before it ended."""
+    keep_freed_memory()
     assembler: Assembler | None = None
     get: Callable[..., Any] = way.channel.unary_stream(
         _GET,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import sys
 
 import numpy as np
@@ -93,3 +94,29 @@ def test_what_finds_no_room_is_an_error_of_memory() -> None:
     with pytest.raises(MemoryError):
         found._room(1 << 60)
     assert bytes(found.view()[:100]) == bytes(100)
+
+
+def test_the_pages_of_freed_messages_are_kept_for_the_next() -> None:
+    if sys.platform != "linux":
+        pytest.skip("what malloc keeps elsewhere is not known here")
+    # in a process of its own: malloc may have learned it already in this one
+    script = """
+import resource
+from exprd_proto.growing import keep_freed_memory
+
+def new_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        messages = [b"x" * (1 << 20) for _ in range(8)]
+        del messages
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(new_pages())
+keep_freed_memory()
+keep_freed_memory()
+new_pages()
+print(new_pages())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert after < 100 < 10_000 < before
