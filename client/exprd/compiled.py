@@ -7,23 +7,24 @@ keeps between calls lies in its containers.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
+from exprd import many
 from exprd.ahead import Ahead
 from exprd.buffers import Buffer
 from exprd.containers import Container, Containers, DefaultContainer, SharedContainer, Values
 from exprd.errors import explain, locate
 from exprd.futures import Future
-from exprd.looping import Given, Progress
+from exprd.looping import Given
 from exprd.maker import CompiledGraph, Maker
 from exprd.numeric import warn_of
 from exprd.recipe import Program, Recipe
-from exprd.runs import Ready, batched, repeated, submitted
+from exprd.runs import Ready
 from exprd.session import Session, current_session
 from exprd.shared import TensorSharedVariable
 from exprd.slots import Slot
@@ -175,98 +176,24 @@ class Function:
         """
         return self._recipe.layout.arrange(self._execute(args, kwargs, keep=False))
 
-    def keep(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the function and leaves its outputs where it runs, as buffers."""
-        return self._recipe.layout.arrange(self._execute(args, kwargs, keep=True))
+    keep = many.keep
+    submit = many.submit
+    submit_keep = many.submit_keep
+    batch = many.batch
+    repeat = many.repeat
+    expecting = many.expecting
 
-    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Sends a call after those submitted before, without waiting for its result.
-
-        Calls that were submitted run in order, each as a call of its own: one that fails does not
-        stop the next.
-        """
-        return submitted(self._ready(args, kwargs), args, kwargs, keep=False)
-
-    def submit_keep(self, *args: Any, **kwargs: Any) -> Future[Any]:
-        """The same; the outputs stay where the function runs, and the result is buffers."""
-        return submitted(self._ready(args, kwargs), args, kwargs, keep=True)
-
-    def batch(self, items: Iterable[Sequence[Any]], *, keep: bool = False) -> list[Any]:
-        """Runs the function over several tuples of arguments, in order, in as few messages as fit.
-
-        Args:
-            items: the arguments of each call.
-            keep: leave the outputs where the function runs, as buffers.
-
-        Returns:
-            What the calls would have given, in order.
-
-        Raises:
-            ExprdError: what the first call that failed raises, whose `fields["item"]` says which.
-                The calls before it are done, those after it are not.
-        """
-        return batched([self._ready(tuple(item), {}) for item in items], keep=keep)
-
-    def repeat(
+    def _arranged(
         self,
-        steps: int,
-        *args: Any,
-        until: int | None = None,
-        every: int = 1,
-        on_progress: Callable[[Progress], object] | None = None,
-        commit: str = "each",
-        stack: bool = False,
-        keep: bool = False,
-        **kwargs: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        /,
+        *,
+        keep: bool,
+        expected: Expected = (),
     ) -> Any:
-        """Runs the function several times where it lives, with the same arguments.
-
-        Each step is a call of its own and commits its updates; what was done stays done when a
-        later step fails, or the repetition is broken off. With `commit="once"` all steps are one
-        commit, made at the end: until then nobody sees their updates, and other calls that update
-        these variables wait; after a failure nothing has changed.
-
-        Args:
-            steps: how many, at least 1.
-            *args: as in a call.
-            until: position of an output that ends the repetition after the step in which it is not
-                zero.
-            every: progress is told after each so many steps, and after the last.
-            on_progress: called with `Progress`.
-            commit: "each" step, or all "once".
-            stack: give the outputs of all steps along a new first axis, not those of the last.
-            keep: leave the outputs where the function runs, as buffers.
-            **kwargs: as in a call.
-
-        Returns:
-            The outputs of the last step, arranged as a call arranges them.
-
-        Raises:
-            CallError: as a call, or the numbers make no sense.
-            ExprdError: whatever a step raises, whose `fields["steps"]` says how many are done.
-        """
-        ready = self._ready(args, kwargs)
-        return repeated(
-            ready, steps, until, every, on_progress, commit=commit, stack=stack, keep=keep
-        )
-
-    def expecting(self, versions: Mapping[TensorSharedVariable, int]) -> Callable[..., Any]:
-        """This function for calls that run only if shared variables are at versions.
-
-        Args:
-            versions: variables of this function, and what `version` said of them.
-
-        Returns:
-            What is called like the function; it raises `Conflict` when a variable is at another
-            version, and nothing has changed then.
-        """
-        expected = tuple((variable.uuid, version) for variable, version in versions.items())
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            found = self._execute(args, kwargs, keep=False, expected=expected)
-            return self._recipe.layout.arrange(found)
-
-        return call
+        found = self._execute(args, kwargs, keep=keep, expected=expected)
+        return self._recipe.layout.arrange(found)
 
     def _execute(
         self,
@@ -294,7 +221,7 @@ class Function:
         taken = args if self.trust_input and not kwargs else self._taken(args, kwargs)
         return program, taken
 
-    def _ready(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ready:
+    def _ready(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Ready:
         program, values = self._prepared(args, kwargs)
         arrange, asked = self._recipe.layout.arrange, len(self._recipe.graph.outputs)
         count = asked - self._recipe.printed

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import inspect
 import keyword
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exprd import many
 from exprd.buffers import Buffer
 from exprd.forms import read_form
-from exprd.futures import Future
-from exprd.looping import Given, Progress
+from exprd.looping import Given
 from exprd.named import ParameterInfo, PublishedInfo
 from exprd.numeric import warn_of
-from exprd.runs import Ready, batched, repeated, submitted
+from exprd.runs import Ready
 from exprd.session import Session
 from exprd.slots import Slot
 from exprd.transport import Expected, InputValue, OutputValue, RemoteBuffer
@@ -111,76 +111,33 @@ class PublishedFunction:
         Raises:
             CallError: an argument is missing, unknown, or not of its input's type.
         """
-        return self._layout.arrange(self._called(args, kwargs, keep=False))
+        return self._arranged(args, kwargs, keep=False)
 
-    def keep(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the function and leaves its outputs where it runs, as buffers."""
-        return self._layout.arrange(self._called(args, kwargs, keep=True))
+    keep = many.keep
+    submit = many.submit
+    submit_keep = many.submit_keep
+    batch = many.batch
+    repeat = many.repeat
+    expecting = many.expecting
 
-    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Sends a call after those submitted before; see `Function.submit`."""
-        return submitted(self._ready(args, kwargs), args, kwargs, keep=False)
-
-    def submit_keep(self, *args: Any, **kwargs: Any) -> Future[Any]:
-        """The same; the outputs stay where the function runs, and the result is buffers."""
-        return submitted(self._ready(args, kwargs), args, kwargs, keep=True)
-
-    def batch(self, items: Iterable[Sequence[Any]], *, keep: bool = False) -> list[Any]:
-        """Runs the function over several tuples of arguments; see `Function.batch`."""
-        return batched([self._ready(tuple(item), {}) for item in items], keep=keep)
-
-    def repeat(
-        self,
-        steps: int,
-        *args: Any,
-        until: int | None = None,
-        every: int = 1,
-        on_progress: Callable[[Progress], object] | None = None,
-        commit: str = "each",
-        stack: bool = False,
-        keep: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """Runs the function several times where it lives; see `Function.repeat`."""
-        ready = self._ready(args, kwargs)
-        return repeated(
-            ready, steps, until, every, on_progress, commit=commit, stack=stack, keep=keep
-        )
-
-    def expecting(self, versions: Mapping[PublishedVariable, int]) -> Callable[..., Any]:
-        """This function for calls that run only if variables are at versions.
-
-        Args:
-            versions: variables of this function, and what `version` said of them.
-
-        Returns:
-            What is called like the function; it raises `Conflict` when a variable is at another
-            version, and nothing has changed then.
-        """
-        expected = tuple((variable.uuid, version) for variable, version in versions.items())
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return self._layout.arrange(self._called(args, kwargs, keep=False, expected=expected))
-
-        return call
-
-    def _called(
+    def _arranged(
         self,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        /,
         *,
         keep: bool,
         expected: Expected = (),
-    ) -> Sequence[Any]:
+    ) -> Any:
         values = self._taken(args, kwargs)
         try:
             found = self._run(values, keep, expected)
         except ExprdError as error:
             self._explain(error)
             raise
-        return self._finished(*found)
+        return self._layout.arrange(self._finished(*found))
 
-    def _ready(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ready:
+    def _ready(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Ready:
         arrange, count = self._layout.arrange, self._outputs
 
         def finish(given: Given) -> Any:
