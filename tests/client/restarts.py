@@ -126,16 +126,15 @@ class LossyWire:
         self._start(self._accept)
 
     def close(self) -> None:
-        for end in self._ends:
+        for end in [*self._ends]:
             _shut(end)
         for thread in self._threads:
             thread.join()
-        for end in self._ends:
-            end.close()
+        self._listener.close()
 
     def _start(self, work: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=work, args=args)
-        self._threads.append(thread)
+        self._threads = [*(each for each in self._threads if each.is_alive()), thread]
         thread.start()
 
     def _accept(self) -> None:
@@ -143,12 +142,23 @@ class LossyWire:
             while True:
                 client, _ = self._listener.accept()
                 server = socket.socket(socket.AF_UNIX)
-                self._ends += (client, server)
                 if not _connected(server, self._upstream):
-                    _shut(client)
+                    client.close()
+                    server.close()
                     continue
-                self._start(self._pump, client, server, self._random.randint(*self._range))
-                self._start(self._pump, server, client, self._random.randint(*self._range))
+                self._ends += (client, server)
+                budgets = [self._random.randint(*self._range) for _ in range(2)]
+                self._start(self._carry, client, server, budgets)
+
+    def _carry(self, client: socket.socket, server: socket.socket, budgets: list[int]) -> None:
+        """Both ways of a connection, to its end."""
+        back = threading.Thread(target=self._pump, args=(server, client, budgets[1]))
+        back.start()
+        self._pump(client, server, budgets[0])
+        back.join()
+        for end in (client, server):
+            self._ends.remove(end)
+            end.close()
 
     def _pump(self, source: socket.socket, target: socket.socket, budget: int) -> None:
         with contextlib.suppress(OSError):
