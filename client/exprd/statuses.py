@@ -13,6 +13,7 @@ import grpc
 from exprd_compiler import errors
 from exprd_compiler.errors import ExprdError
 from exprd_proto import ErrorDetail
+from exprd_proto.channels import advice
 
 __all__ = ["TRAILER", "error_of", "error_of_detail"]
 
@@ -47,10 +48,7 @@ def error_of(error: grpc.RpcError, target: str) -> ExprdError:
         return error_of_detail(detail, _BY_CODE.get(call.code(), ExprdError))
     code, text = call.code(), call.details() or "no details"
     if code is grpc.StatusCode.UNAVAILABLE or (code, text) == _BROKEN_OFF:
-        return errors.ConnectionLost(
-            f"no answer from {target}: {text}",
-            hint="check the target, and that `exprd serve` runs there",
-        )
+        return errors.ConnectionLost(f"no answer from {target}: {text}", hint=advice(text))
     if (code, text) == _FULL:
         return errors.LimitExceeded(
             f"{target} handles too many calls already; nothing has changed",

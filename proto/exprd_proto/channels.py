@@ -17,7 +17,7 @@ import grpc
 
 from exprd_compiler.errors import CallError
 
-__all__ = ["NO_ACCESS", "Access", "open_channel"]
+__all__ = ["NO_ACCESS", "Access", "advice", "open_channel"]
 
 SYSTEM: Final = "system"
 _LOCAL_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
@@ -67,6 +67,14 @@ def open_channel(
             hint="name the certificates to trust (ca=), or say insecure=True",
         )
     return BearerChannel(channel, _token_source(access))
+
+
+def advice(details: str) -> str:
+    """What to do about a server that does not answer, by what gRPC says of it."""
+    what = "check the target, and that `exprd serve` runs there"
+    if "Socket closed" in details:
+        return f"{what}; one that asks for TLS wants its certificates named (ca=)"
+    return what
 
 
 def is_local(target: str) -> bool:

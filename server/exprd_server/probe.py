@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import exprd_proto as wire
 from exprd_compiler.errors import ConnectionLost, ExprdError, by_kind
-from exprd_proto.channels import NO_ACCESS, Access, open_channel
+from exprd_proto.channels import NO_ACCESS, Access, advice, open_channel
 from exprd_server.statuses import TRAILER
 
 if TYPE_CHECKING:
@@ -96,10 +96,8 @@ def _error_of(error: grpc.RpcError, target: str) -> ExprdError:
         if key == TRAILER:
             detail = wire.ErrorDetail.FromString(value)
             return by_kind().get(detail.kind, ExprdError)(detail.message, hint=detail.hint)
-    return ConnectionLost(
-        f"{target} does not answer: {told.details()}",
-        hint="check the target, and that `exprd serve` runs there",
-    )
+    details = str(told.details())
+    return ConnectionLost(f"{target} does not answer: {details}", hint=advice(details))
 
 
 def _check_health(channel: grpc.Channel, seconds: float) -> Any:

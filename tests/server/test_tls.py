@@ -15,7 +15,7 @@ import trustme
 
 import exprd_proto as wire
 from exprd_compiler.errors import CallError
-from exprd_proto.channels import Access, open_channel
+from exprd_proto.channels import Access, advice, open_channel
 from exprd_server.settings import TlsFiles
 from exprd_server.tls import TlsReloader, read_pem
 
@@ -114,6 +114,8 @@ def test_calls_in_the_clear_and_old_protocols_are_refused(pki, start_tls):
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
     }
+    if caught.value.code() is grpc.StatusCode.UNAVAILABLE:
+        assert "TLS" in advice(caught.value.details())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(pki.ca)
     context.set_alpn_protocols(["h2"])
