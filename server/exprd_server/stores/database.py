@@ -41,12 +41,14 @@ if TYPE_CHECKING:
 _KEPT_RUNS: Final = 100
 _MANY: Final = 16  # chunks of a value that is read and verified side by side
 _AHEAD: Final = 4
+_LOG_BYTES: Final = 32 << 20  # before it is folded in; fewer and longer pauses are worse
 _PRAGMAS: Final = (
     "PRAGMA locking_mode=EXCLUSIVE",  # no shared-memory file; the folder has a lock of its own
-    "PRAGMA page_size=8192",
+    # Of new files. Beside 8192, ten tensors of 64 KiB take a tenth less processor time, as they are
+    # half as many writes to the log; a counter has as much, and twice the bytes.
+    "PRAGMA page_size=16384",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
-    "PRAGMA wal_autocheckpoint=4000",  # 32 MiB: measured, fewer and longer pauses are worse
     "PRAGMA journal_size_limit=67108864",
     "PRAGMA cache_size=-16384",
 )
@@ -66,6 +68,8 @@ def connect(path: Path) -> sqlite3.Connection:
         for pragma in _PRAGMAS:
             connection.execute(pragma)
         prepare(connection, path)
+        (page,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_BYTES // page}")
     except FAULTS as error:
         connection.close()
         raise fault_of(error, path, reading=True) from error
