@@ -1,10 +1,15 @@
 """Idle polling: for a short time after each call, cores that have nothing to do stay awake.
 
 A virtual core that halts takes some 50 us to wake, and a call over gRPC wakes a core half a dozen
-times. So threads of the lowest priority (SCHED_IDLE, which gives way to everything else) read the
-clock until a while after the last call, and then sleep as well. They are native from their first
-instruction to their last and know nothing of the interpreter: a thread of this priority that held
-its lock could keep it for as long as the machine is busy.
+times. So threads of the lowest priority (SCHED_IDLE) read the clock until a while after the last
+answer, and then sleep as well. They are native from their first instruction to their last and know
+nothing of the interpreter: a thread of this priority that held its lock could keep it for as long
+as the machine is busy.
+
+They give way to whatever else this process, or its group of processes, wants to do. Others may wait
+for them: the kernel's own threads among them, and so a write to the disk. That is why the time is
+short, and counted from answers: a call that lasts longer than that, as a durable one does, meets
+nobody who polls for the one before it.
 
 Known elsewhere as busy polling (Linux's net.core.busy_poll) and halt polling (cpuidle-haltpoll).
 """
@@ -115,7 +120,7 @@ class IdlePoll:
             self._threads.append(thread)
 
     def touch(self) -> None:
-        """Notes that a call came or was answered. Takes a fraction of a microsecond."""
+        """Notes that a call was answered. Takes a fraction of a microsecond."""
         words = self._words
         words[_UNTIL] = time.monotonic_ns() + self._span
         # A thread that says so just now may be missed, and is then woken by the next call.
