@@ -2,7 +2,7 @@
 # virtual environments in this folder. `make help` lists the targets.
 
 PYTHON ?= python3
-PYTEST_ARGS ?= --numprocesses 2 --dist loadfile
+PYTEST_ARGS ?= --numprocesses 2 --dist loadfile --no-loadscope-reorder
 SOAK_ARGS ?= --numprocesses 2 --dist load
 PROTO_OUT ?= proto
 

@@ -279,6 +279,8 @@ def _move(name: Name, key: str, label: str, version: int) -> None:
         if version not in name.versions:
             raise _unknown(f"no version {version} of {key!r}", sorted(name.versions))
         _point(name, label, version)
+    elif not past:
+        raise _unknown(f"no label {label[:64]!r} of {key!r}", sorted(name.labels))
     elif len(past) < 2:
         raise UnknownHandle(
             f"the label {label[:64]!r} of {key!r} points at no earlier version",

@@ -328,6 +328,11 @@ def test_what_cannot_be_written_down_changes_no_label_and_removes_nothing():
         assert table.find("f", label="x").version.version == 1
 
 
+def test_a_label_that_was_never_there_is_not_moved_back():
+    with pytest.raises(UnknownHandle, match="no label 'x'"):
+        table_with(1, 2).set_label("f", "x", 0, 0)
+
+
 def test_a_name_has_64_labels():
     table = table_with(1, 2)
     for number in range(64):
