@@ -163,7 +163,8 @@ def repair(folder: StateFolder) -> None:
 
 def _array(file: str) -> NDArray[Any]:
     try:
-        value: NDArray[Any] = np.load(file, allow_pickle=False)
+        with Path(file).open("rb") as source:  # numpy leaves those open that it cannot read
+            value: NDArray[Any] = np.load(source, allow_pickle=False)
         number = dtype_to_wire(value.dtype.name)
     except (ValueError, EOFError, OSError, AttributeError):  # such as text, nothing, several arrays
         number = None
