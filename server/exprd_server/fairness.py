@@ -17,6 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from exprd_compiler.errors import LimitExceeded
+from exprd_server.appointments import Appointments
 from exprd_server.deadline import check
 
 if TYPE_CHECKING:
@@ -91,6 +92,18 @@ class FairShare:
         self._client_queue = client_queue
         self._lock = threading.Lock()
         self._clients: dict[str, _Mine] = {}
+        self._appointments = Appointments()
+        self._freed = 0  # places that were given back so far
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no place for anybody, at this moment."""
+        return not self._free
+
+    def refusal(self) -> LimitExceeded:
+        """The error of a call that comes when there is no place."""
+        with self._lock:
+            return self._no_place()
 
     def begin(self, client_id: str) -> float:
         """Takes a place, and returns when it is the call's turn.
@@ -147,7 +160,7 @@ class FairShare:
 
     def _placed(self, client_id: str) -> _Mine:
         if not self._free:
-            raise _too_many("calls", f"the server handles {self._calls} calls")
+            raise self._no_place()
         mine = self._clients.get(client_id)
         if mine is None:
             mine = self._clients[client_id] = _Mine()
@@ -157,18 +170,24 @@ class FairShare:
         self._free -= 1
         return mine
 
+    def _no_place(self) -> LimitExceeded:
+        seconds = self._appointments.next(time.monotonic(), self._freed)
+        what = f"the server handles {self._calls} calls"
+        return _too_many("calls", what, str(round(1000 * seconds)))
+
     def _leave(self, client_id: str, mine: _Mine) -> None:
         self._free += 1
+        self._freed += 1
         mine.places -= 1
         if not mine.places:
             del self._clients[client_id]
 
 
-def _too_many(limit: str, what: str) -> LimitExceeded:
+def _too_many(limit: str, what: str, retry_ms: str = _RETRY_MS) -> LimitExceeded:
     return LimitExceeded(
         f"{what} already; nothing has changed",
         hint="try again in a moment",
-        fields={"limit": limit, "retry_after_ms": _RETRY_MS},
+        fields={"limit": limit, "retry_after_ms": retry_ms},
     )
 
 

@@ -25,6 +25,7 @@ from exprd_proto import framing
 from exprd_server.answers import encoder
 from exprd_server.decode import malformed
 from exprd_server.fairness import client_of
+from exprd_server.inplace import in_place
 from exprd_server.log import Shed
 from exprd_server.statuses import TRAILER, Status, status_of
 
@@ -74,7 +75,7 @@ class Boundary(grpc.ServerInterceptor):
         log: where they go.
         share: who may begin a call.
         stream_seconds: time that a stream of chunks gets.
-        poll: is told of every message, there and back.
+        poll: is told of every answer.
     """
 
     def __init__(
@@ -99,13 +100,14 @@ class Boundary(grpc.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
         """The handler of a method, wrapped; those of other services stay as they are."""
-        self._touch()
         handler = continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or not method.startswith(_OUR_SERVICES):
             return handler
         if self._refusing:
-            return self._refusal(method)
+            return self._refusal(method, _ending)
+        if self._share.full and handler.stream_stream is None and _ALWAYS not in method:
+            return self._refusal(method, self._share.refusal)
         # gRPC asks anew for every call, and to wrap a handler costs more than what it does then.
         known = self._known.get(method)
         if known is None or known[0] is not handler:
@@ -131,16 +133,13 @@ class Boundary(grpc.ServerInterceptor):
         stream = self._stream(handler.unary_stream, method)
         return grpc.unary_stream_rpc_method_handler(stream, parse, encode)
 
-    def _refusal(self, method: str) -> Any:
-        """A handler of calls of any kind, which reads nothing and says that the server ends."""
+    def _refusal(self, method: str, error: Callable[[], ExprdError]) -> Any:
+        """A handler of calls of any kind, which reads nothing and needs no thread."""
 
-        def call(_requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            error = ConnectionLost(
-                "the server ends; nothing has changed", hint="call again, once it is back"
-            )
-            self._abort(error, method, time.perf_counter(), context)
+        def call(_requests: Any, context: grpc.ServicerContext) -> NoReturn:
+            self._abort(error(), method, time.perf_counter(), context)
 
-        return grpc.stream_stream_rpc_method_handler(call, bytes, bytes)
+        return grpc.stream_unary_rpc_method_handler(in_place(call), bytes, bytes)
 
     @contextmanager
     def _time_limit(self, context: grpc.ServicerContext) -> Generator[None]:
@@ -247,6 +246,12 @@ class Boundary(grpc.ServerInterceptor):
             self._log.error("failed", incident=status.detail.incident, exc_info=error, **facts)
         context.abort_with_status(_RichStatus(status))
         raise AssertionError("abort_with_status returns by raising")
+
+
+def _ending() -> ExprdError:
+    return ConnectionLost(
+        "the server ends; nothing has changed", hint="call again, once it is back"
+    )
 
 
 def _tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
