@@ -184,6 +184,11 @@ def _read_compiled(metrics: Metrics, message: wire.CompileResponse) -> None:
         metrics.staged(message.timings)
 
 
+def _read_compiled_bytes(metrics: Metrics, message: bytes) -> None:
+    """Reads the only answer that is bytes and not an `Answer`."""
+    _read_compiled(metrics, wire.CompileResponse.FromString(message))
+
+
 def _read_executed(metrics: Metrics, message: wire.ExecuteResponse) -> None:
     if not message.replayed:
         metrics.staged(message.timings)
@@ -203,7 +208,7 @@ def _read_repeated(metrics: Metrics, message: wire.RepeatResponse) -> None:
 
 _READERS: Final[Mapping[type[Any], Callable[[Metrics, Any], None]]] = MappingProxyType(
     {
-        wire.CompileResponse: _read_compiled,
+        bytes: _read_compiled_bytes,
         Answer: Metrics.told,
         wire.StateServiceSetResponse: _read_set,
         wire.RepeatResponse: _read_repeated,
