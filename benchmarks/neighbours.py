@@ -5,6 +5,10 @@ both the 99th percentile is told. The troublemakers: one compiles graphs of 5,00
 graphs node by node with numpy, one makes calls that end only at their deadline, one submits without
 bound and opens many connections. Each client is a process of its own. Those that trouble are niced:
 they stand for other machines, and what they may cost is the server's time, not its cores.
+
+A virtual core that halts takes a while to wake, which is most of what a call of an idle server
+takes and none of what it takes on a busy one. `--awake` has a spinner on each core, which gives way
+to all else, and so measures both alike.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ import numpy as np
 
 import exprd
 import exprd.tensor as T
+from benchmarks.harness import machine
 from exprd.errors import DeadlineExceeded, ExprdError, LimitExceeded
 
 QUIET: Final = 4
@@ -247,8 +252,26 @@ def beside(target: str, seconds: float, roles: Sequence[str]) -> dict[str, Any]:
         "p99 ms": round(loaded, 3),
         "ratio": round(loaded / alone, 2),
         "failed": [*failed, *failures],
+        "errors": len(failed) + len(failures),
         "trouble": trouble,
     }
+
+
+@contextmanager
+def awake(*, wanted: bool) -> Iterator[None]:
+    """Cores that never halt, if that is wanted: a loop on each that gives way to all else."""
+    spinners: list[subprocess.Popen[bytes]] = []
+    try:
+        for core in os.sched_getaffinity(0) if wanted else ():
+            spinner = subprocess.Popen(["/bin/sh", "-c", "while :; do :; done"])
+            spinners.append(spinner)
+            os.sched_setaffinity(spinner.pid, {core})
+            os.sched_setscheduler(spinner.pid, os.SCHED_IDLE, os.sched_param(0))
+        yield
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
 
 
 @contextmanager
@@ -265,7 +288,9 @@ def server(listen: str) -> Iterator[str]:
         )
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().removeprefix("serving on ").strip()
+            target = process.stdout.readline().removeprefix("serving on ").strip()
+            if target:
+                yield target
             if process.poll() is not None:
                 raise RuntimeError(f"the server ended with status {process.returncode}")
         finally:
@@ -278,27 +303,36 @@ def main() -> None:
     """Parse the command line, measure, report."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.neighbours", description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--json", type=Path, help="put the figures in this file")
     parser.add_argument(
         "--listen",
         default="127.0.0.1:0",
         help="empty: a Unix socket, so that quiet clients go by the doorbell",
     )
-    parser.add_argument("--only", choices=tuple(ROLES), help="one troublemaker instead of all")
+    parser.add_argument(
+        "--only", choices=(*ROLES, "all"), help="one troublemaker, or all at once, and no more"
+    )
+    parser.add_argument("--rounds", type=int, default=1, help="of which the middle one counts")
+    parser.add_argument("--awake", action="store_true", help="no core ever halts")
     parser.add_argument("--role", choices=("quiet", *ROLES), help="play it, for the run itself")
     parser.add_argument("--target", default="")
     options = parser.parse_args()
     if options.role:
         play(options.role, options.target)
         return
-    figures: dict[str, Any] = {}
-    all_of_them = tuple(TROUBLE)
-    roles = ((options.only,),) if options.only else (*((role,) for role in ROLES), all_of_them)
-    with server(options.listen) as target:
+    figures: dict[str, Any] = {"machine": machine()}
+    if options.json and options.json.exists():
+        figures = {**json.loads(options.json.read_text(encoding="utf-8")), **figures}
+    roles = [*((role,) for role in ROLES), tuple(TROUBLE)]
+    if options.only:
+        roles = [tuple(TROUBLE) if options.only == "all" else (options.only,)]
+    with awake(wanted=options.awake), server(options.listen) as target:
         for chosen in roles:
-            name = "all" if chosen == all_of_them else chosen[0]
-            figures[name] = beside(target, options.seconds, chosen)
-            print(f"{name:<12} {json.dumps(figures[name])}", flush=True)
+            name = "all" if len(chosen) > 1 else chosen[0]
+            runs = [beside(target, options.seconds, chosen) for _ in range(options.rounds)]
+            middle = sorted(runs, key=lambda run: run["ratio"])[len(runs) // 2]
+            figures[f"{name}, cores awake" if options.awake else name] = middle
+            print(f"{name:<12} {json.dumps(middle)}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
