@@ -30,6 +30,7 @@ MESSAGE_BYTES: Final = 64 << 20
 _GREETING_SECONDS: Final = 10.0
 _GREETING_PATIENCE: Final = 1.0  # at first nobody has been there yet
 _CANCEL_SECONDS: Final = 2.0
+_KNOWN: Final = 10_000  # versions that one Resume may tell
 _LEASE_SECONDS: Final = 3600.0  # of a server that does not say
 INLINE_BYTES: Final = 4 << 20  # above this, arrays travel in chunks of 1 MiB: measured faster
 _EXECUTE: Final = "/exprd.v1.ExecutorService/Execute"
@@ -193,17 +194,24 @@ class Connection:
 
     def resume(self, incarnation: str, known: Sequence[tuple[str, int]]) -> Restored:
         """What has become of versions that an incarnation had acknowledged."""
+        parts = [known[place : place + _KNOWN] for place in range(0, len(known), _KNOWN)]
+        replies = [self._resumed(incarnation, part) for part in parts or [known]]
+        now = replies[-1].incarnation
+        if any(reply.incarnation != now for reply in replies):  # restarted between two of them
+            return self.resume(incarnation, known)
+        return Restored(
+            incarnation=now,
+            missing=tuple(uuid for reply in replies for uuid in reply.missing),
+            rolled_back=tuple(uuid for reply in replies for uuid in reply.rolled_back),
+        )
+
+    def _resumed(self, incarnation: str, known: Sequence[tuple[str, int]]) -> wire.ResumeResponse:
         request = wire.ResumeRequest(
             client_id=self.client_id,
             incarnation=incarnation,
             known=[wire.VariableVersion(uuid=name, version=version) for name, version in known],
         )
-        reply = self.call(self.admin.Resume, request)
-        return Restored(
-            incarnation=reply.incarnation,
-            missing=tuple(reply.missing),
-            rolled_back=tuple(reply.rolled_back),
-        )
+        return self.call(self.admin.Resume, request)
 
     def give_function(self, job: CompileJob) -> None:
         """Has a graph compiled."""

@@ -336,7 +336,9 @@ class Healer:
             self._lock.release()
 
     def _resume(self) -> None:
-        known = [(uuid, v.version) for uuid, v in self._variables.items() if not v.lost]
+        # Copied at once: other threads make variables and give them up meanwhile.
+        variables = tuple(self._variables.items())
+        known = [(uuid, v.version) for uuid, v in variables if not v.lost]
         found = self._server.resume(self.incarnation, known)
         names = [self._lose(uuid) for uuid in found.missing]
         names += [self._roll_back(uuid) for uuid in found.rolled_back]
@@ -347,15 +349,17 @@ class Healer:
             self._loss = (self.epoch, _rolled_back(lost))
 
     def _lose(self, uuid: str) -> str:
-        """Notes that a variable is gone; its name, or "" when it can be given again."""
-        known = self._variables[uuid]
-        if known.first is not None:
+        """Notes that a variable is gone; its name, or "" when nothing is lost by that."""
+        known = self._variables.get(uuid)
+        if known is None or known.first is not None:
             return ""
         known.lost, known.version = True, 0
         return known.label
 
     def _roll_back(self, uuid: str) -> str:
-        known = self._variables[uuid]
+        known = self._variables.get(uuid)
+        if known is None:
+            return ""
         known.version = 0  # whatever it is there from now on
         return known.label
 

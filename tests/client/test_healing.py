@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -96,6 +98,47 @@ def test_everything_is_given_again_in_order(table: Table, healer: Healer) -> Non
     assert healer.call(Needs(functions=("f",)), calling(table, healer, "f", "v", "b")) == "done"
     assert table.given == ["v", "buf=[1.0, 1.0]", "b", "f"]
     assert healer.epoch == 1
+
+
+def test_variables_may_be_made_and_given_up_while_a_restart_is_met(
+    table: Table, healer: Healer
+) -> None:
+    ended = threading.Event()
+
+    def churn() -> None:
+        number = 0
+        while not ended.is_set():
+            healer.gave_variable(variable(f"x{number}", np.array(1.0)))
+            healer.forget((), (), [f"x{number - 500}"])
+            number += 1
+
+    for number in range(5_000):
+        healer.attached(VariableFacts(uuid=f"u{number}", name="", type=None, durability=""), 1)
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(churn)
+        try:
+            for _ in range(10):
+                table.restart()
+                with suppress(StateRolledBack):
+                    healer.call(Needs(), calling(table, healer))
+        finally:
+            ended.set()
+        going.result()
+    assert healer.epoch == 10
+
+
+def test_a_variable_may_be_given_up_while_the_server_is_asked_for_it(
+    table: Table, healer: Healer
+) -> None:
+    resume = table.resume
+
+    def resumed(incarnation: str, known: Sequence[tuple[str, int]]) -> Restored:
+        healer.forget((), (), ["v", "b"])
+        return resume(incarnation, known)
+
+    table.resume = resumed  # type: ignore[method-assign]
+    table.restart()
+    assert healer.call(Needs(), calling(table, healer)) == "done"
 
 
 def test_what_nobody_knows_stays_unknown(table: Table, healer: Healer) -> None:

@@ -11,6 +11,7 @@ import exprd
 import exprd.tensor as T
 from exprd import function, shared
 from exprd.errors import CallError, Conflict, UnknownHandle
+from exprd.session import current_session
 
 pytestmark = pytest.mark.usefixtures("mode")
 
@@ -143,3 +144,12 @@ def test_sessions_have_no_moment_in_common(server: str) -> None:
         function([], b)()
         with pytest.raises(CallError, match="different sessions"):
             exprd.read([a, b])
+
+
+def test_a_client_resumes_with_more_variables_than_fit_into_one_message(mode: str) -> None:
+    if mode == "remote":
+        connection = current_session().transport._connection
+        known = [(f"u{number}", 1) for number in range(10_001)]
+        found = connection.resume("of long ago", known)
+        assert found.incarnation == connection.incarnation_now()
+        assert found.missing == tuple(uuid for uuid, _ in known)
