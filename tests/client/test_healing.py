@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -114,17 +115,20 @@ def test_variables_may_be_made_and_given_up_while_a_restart_is_met(
 
     for number in range(5_000):
         healer.attached(VariableFacts(uuid=f"u{number}", name="", type=None, durability=""), 1)
+    interval = sys.getswitchinterval()
     with ThreadPoolExecutor(1) as pool:
         going = pool.submit(churn)
+        sys.setswitchinterval(1e-6)
         try:
-            for _ in range(10):
+            for _ in range(30):
                 table.restart()
                 with suppress(StateRolledBack):
                     healer.call(Needs(), calling(table, healer))
         finally:
+            sys.setswitchinterval(interval)
             ended.set()
         going.result()
-    assert healer.epoch == 10
+    assert healer.epoch == 30
 
 
 def test_a_variable_may_be_given_up_while_the_server_is_asked_for_it(
