@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,7 +33,9 @@ from exprd_server.stores.sqlite import SqliteStore
 from exprd_server.values import Durability, ExecuteReply
 
 STEPS, WARM = 200, 60
-TENSORS, WORDS = 10, 8192  # of 64 KiB each
+WORDS = 8192  # 64 KiB
+# What a step assigns: the sizes of its variables.
+KINDS = {"10 x 64 KiB": (WORDS,) * 10, "a counter": (1,)}
 LARGE = (2_000, 62_500)  # 1 GB of float64, in rows of 500 kB
 MEDIUM = (200, 62_500)
 # A restart is a new process, whose memory is new as well.
@@ -82,21 +84,20 @@ def raw_syncs(folder: Path) -> list[float]:
         os.close(handle)
 
 
-def drawn() -> list[list[np.ndarray]]:
+def drawn(sizes: Sequence[int]) -> list[list[np.ndarray]]:
     """New values for every step."""
     rng = np.random.default_rng(0)
-    count = WARM + STEPS
-    return [[rng.standard_normal(WORDS) for _ in range(TENSORS)] for _ in range(count)]
+    return [[rng.standard_normal(size) for size in sizes] for _ in range(WARM + STEPS)]
 
 
 @contextmanager
-def bare(folder: Path) -> Generator[Callable[[int], None]]:
-    """A commit of the same ten values in SQLite alone: one table, no checksums, no records."""
-    connection = sqlite3.connect(folder / "bare.db", isolation_level=None)
+def bare(folder: Path, sizes: Sequence[int]) -> Generator[Callable[[int], None]]:
+    """A commit of the same values in SQLite alone: one table, no checksums, no records."""
+    connection = sqlite3.connect(folder / f"bare-{len(sizes)}.db", isolation_level=None)
     for pragma in ("page_size=8192", "journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute("CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB)")
-    values = drawn()
+    values = drawn(sizes)
 
     def commit(step: int) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -111,13 +112,13 @@ def bare(folder: Path) -> Generator[Callable[[int], None]]:
 
 
 @contextmanager
-def ours(folder: Path, policy: Policy) -> Generator[Callable[[int], None]]:
-    """A commit of ten tensors of 64 KiB and a call record."""
-    store = SqliteStore(StateFolder(folder / f"steps-{policy}"), policy)
-    names = [f"w{k}" for k in range(TENSORS)]
-    for name in names:
-        store.create(variable(name, np.zeros(WORDS)))
-    values = drawn()
+def ours(folder: Path, sizes: Sequence[int], policy: Policy) -> Generator[Callable[[int], None]]:
+    """A commit of values and a call record."""
+    store = SqliteStore(StateFolder(folder / f"steps-{len(sizes)}-{policy}"), policy)
+    names = [f"w{k}" for k in range(len(sizes))]
+    for name, size in zip(names, sizes, strict=True):
+        store.create(variable(name, np.zeros(size)))
+    values = drawn(sizes)
     reply = ExecuteReply(outputs=(np.asarray(1.0),))
 
     def commit(step: int) -> None:
@@ -132,21 +133,22 @@ def ours(folder: Path, policy: Policy) -> Generator[Callable[[int], None]]:
         store.close()
 
 
-def steps(folder: Path) -> dict[str, list[float]]:
+def steps(folder: Path, kind: str) -> dict[str, list[float]]:
     """Seconds of steps, SQLite's and ours in turn, so that the disk is the same for both.
 
     The first ones are not counted: until a log has been full once, its file grows, and the disk has
     more to do.
     """
     found: dict[str, list[float]] = {"bare SQLite": [], "always": [], "interval=1": []}
-    with bare(folder) as peer, ours(folder, ALWAYS) as always:
+    sizes = KINDS[kind]
+    with bare(folder, sizes) as peer, ours(folder, sizes, ALWAYS) as always:
         for step in range(WARM + STEPS):
             found["bare SQLite"].append(taken(functools.partial(peer, step)))
             found["always"].append(taken(functools.partial(always, step)))
-    with ours(folder, Policy(1.0)) as interval:
+    with ours(folder, sizes, Policy(1.0)) as interval:
         for step in range(WARM + STEPS):
             found["interval=1"].append(taken(functools.partial(interval, step)))
-    return {f"step of 10 x 64 KiB, {kind}": seconds[WARM:] for kind, seconds in found.items()}
+    return {f"step of {kind}, {who}": seconds[WARM:] for who, seconds in found.items()}
 
 
 def restart(folder: Path, shape: tuple[int, int]) -> dict[str, float]:
@@ -189,10 +191,9 @@ def main() -> None:
     report: dict[str, object] = {"machine": machine()}
     with tempfile.TemporaryDirectory(dir=Path.cwd() / "build") as name:
         folder = Path(name)
-        timed = {
-            "raw write and fdatasync of 4 KiB": raw_syncs(folder),
-            **steps(folder),
-        }
+        timed = {"raw write and fdatasync of 4 KiB": raw_syncs(folder)}
+        for kind in KINDS:
+            timed.update(steps(folder, kind))
         for label, seconds in timed.items():
             p50, p99 = statistics.median(seconds), sorted(seconds)[int(len(seconds) * 0.99)]
             report[label] = {"p50": p50, "p99": p99}
