@@ -223,26 +223,21 @@ class Function:
 
     def _ready(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Ready:
         program, values = self._prepared(args, kwargs)
-        arrange, asked = self._recipe.layout.arrange, len(self._recipe.graph.outputs)
-        count = asked - self._recipe.printed
+        loops, outputs = self._session.transport.loops, len(self._recipe.graph.outputs)
+        return Ready(self, program, loops, program.info.handle, values, outputs)
 
-        def finish(given: Given) -> Any:
-            return arrange(self._finished(program, *given))
+    def _concluded(self, program: Program, given: Given, /) -> Any:
+        """The user's result of what a call gives."""
+        return self._recipe.layout.arrange(self._finished(program, *given))
 
-        def show(outputs: Sequence[Any]) -> Any:
-            return arrange([np.array(x) for x in outputs[:count]])
+    def _shown(self, outputs: Sequence[Any], /) -> Any:
+        """What the result would be of the arrays of one step."""
+        count = len(self._recipe.graph.outputs) - self._recipe.printed
+        return self._recipe.layout.arrange([np.array(x) for x in outputs[:count]])
 
-        return Ready(
-            loops=self._session.transport.loops,
-            handle=program.info.handle,
-            values=values,
-            outputs=asked,
-            finish=finish,
-            show=show,
-            explain=partial(self._explain, program, values),
-        )
-
-    def _explain(self, program: Program, values: Sequence[InputValue], error: ExprdError) -> None:
+    def _explain(
+        self, program: Program, values: Sequence[InputValue], error: ExprdError, /
+    ) -> None:
         """Adds the user's lines and what the inputs were."""
         locate(error, program.origins)
         explain(error, self.graph, values)

@@ -31,8 +31,9 @@ class Future(concurrent.futures.Future[T]):
     """
 
     # A subclass, because `concurrent.futures.wait` and `as_completed` work on the inside of theirs.
-    # Thousands are made a second, and few of them are waited for: the condition to wait on is made
-    # when it is asked for, and what most futures go through is written out here.
+    # Thousands are made a second, and few of them are waited for: the condition to wait on and the
+    # lists of who waits are made when they are asked for, and what most futures go through is
+    # written out here. The collector of garbage looks at each list of each future that is open.
 
     def __init__(
         self,
@@ -43,8 +44,8 @@ class Future(concurrent.futures.Future[T]):
         self._state = "PENDING"
         self._result: Any = None
         self._exception: BaseException | None = None
-        self._waiters: list[Any] = []
-        self._done_callbacks: list[Callable[[Any], object]] = []
+        self._waiting: list[Any] | None = None
+        self._calling: list[Callable[[Any], object]] | None = None
         self._own: threading.Condition | None = None
         self._held = held
         self._before: Callable[[Any], Any] | None = None
@@ -141,6 +142,20 @@ class Future(concurrent.futures.Future[T]):
                 self._own = threading.Condition(_GATE)
             return self._own
 
+    @property
+    def _waiters(self) -> list[Any]:  # type: ignore[override]
+        """Who is told of the end, by those who wait for several; asked for by the base class."""
+        if self._waiting is None:
+            self._waiting = []
+        return self._waiting
+
+    @property
+    def _done_callbacks(self) -> list[Callable[[Any], object]]:
+        """What is called at the end; asked for by the base class."""
+        if self._calling is None:
+            self._calling = []
+        return self._calling
+
     # ---- for those who make futures
     def before(self, step: Callable[[Any], Any]) -> None:
         """Has what comes pass a step before `finish`, for transports that give messages."""
@@ -157,7 +172,7 @@ class Future(concurrent.futures.Future[T]):
     def set_result(self, result: Any) -> None:
         """Ends the future with what the transport gave."""
         with _GATE:
-            alone = self._own is None and not self._waiters and not self._done_callbacks
+            alone = self._own is None and not self._waiting and not self._calling
             if alone and self._state == _RUNNING:
                 self._result, self._state = result, _FINISHED
                 return

@@ -133,30 +133,23 @@ class PublishedFunction:
         try:
             found = self._run(values, keep, expected)
         except ExprdError as error:
-            self._explain(error)
+            self._explain(None, values, error)
             raise
         return self._layout.arrange(self._finished(*found))
 
     def _ready(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Ready:
-        arrange, count = self._layout.arrange, self._outputs
+        loops, outputs = self.session.transport.loops, len(self.info.outputs)
+        return Ready(self, None, loops, self.info.handle, self._taken(args, kwargs), outputs)
 
-        def finish(given: Given) -> Any:
-            return arrange(self._finished(*given))
+    def _concluded(self, _program: None, given: Given, /) -> Any:
+        """The user's result of what a call gives."""
+        return self._layout.arrange(self._finished(*given))
 
-        def show(outputs: Sequence[Any]) -> Any:
-            return arrange([np.array(x) for x in outputs[:count]])
+    def _shown(self, outputs: Sequence[Any], /) -> Any:
+        """What the result would be of the arrays of one step."""
+        return self._layout.arrange([np.array(x) for x in outputs[: self._outputs]])
 
-        return Ready(
-            loops=self.session.transport.loops,
-            handle=self.info.handle,
-            values=self._taken(args, kwargs),
-            outputs=len(self.info.outputs),
-            finish=finish,
-            show=show,
-            explain=self._explain,
-        )
-
-    def _explain(self, error: ExprdError) -> None:
+    def _explain(self, _program: None, _values: Sequence[InputValue], error: ExprdError, /) -> None:
         """Says whose error it is; no line of the caller's has built the graph."""
         error.add_note(f"in {self!r}")
 

@@ -121,6 +121,7 @@ class RemoteLoops:
             _REPEAT, None, response_deserializer=wire.RepeatResponse.FromString
         )
         self._stream = CallStream(connection, line.ids, line.count, self._noted, self._again)
+        self._gives = (self._give, self._give_kept)  # one of each for all futures
         self._lock = threading.Lock()
         self.entered = 0
 
@@ -178,7 +179,7 @@ class RemoteLoops:
         parts = [_head(handle), *written_inputs(2, sent)]
         if deliveries:
             parts.append(framing.field(3, bytes(deliveries)))
-        future.before(self._give_kept if deliveries else self._give)
+        future.before(self._gives[bool(deliveries)])
         healer = self._line.healer
         request = Request(
             data=framing.joined(parts),

@@ -3,11 +3,14 @@
 A function says how it takes arguments and arranges results; where it runs, `Loops` does the rest.
 """
 
+# A function shows to `Ready` what is its own.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from exprd.buffers import Buffer
 from exprd.futures import Future
@@ -18,26 +21,55 @@ from exprd_compiler.errors import CallError, ExprdError
 __all__ = ["Ready", "batched", "repeated", "submitted"]
 
 
+class Callee(Protocol):
+    """A function that makes results of what its calls give; it knows what a program is."""
+
+    def _concluded(self, program: Any, given: Given, /) -> Any:
+        """The user's result of what a call gives."""
+        ...
+
+    def _shown(self, outputs: Sequence[Any], /) -> Any:
+        """What the result would be of the arrays of one step; prints nothing."""
+        ...
+
+    def _explain(self, program: Any, values: Sequence[InputValue], error: ExprdError, /) -> None:
+        """Adds what the client knows to an error."""
+        ...
+
+
 class Ready(NamedTuple):
     """A call that can be made.
 
+    Thousands of them wait at a time, and the collector of garbage looks at each object of theirs:
+    so what all calls have in common is asked of their function.
+
     Attributes:
-        loops: of the transport that makes it.
-        handle: of the compiled function.
+        callee: the function.
+        program: which of its programs is to run.
+        loops: of the transport that makes the call.
+        handle: of the program.
         values: its inputs.
         outputs: how many it has where it runs.
-        finish: makes the user's result of what a call gives.
-        show: makes of the arrays of one step what its result would be; prints nothing.
-        explain: adds what the client knows to an error.
     """
 
+    callee: Callee
+    program: Any
     loops: Loops
     handle: str
     values: Sequence[InputValue]
     outputs: int
-    finish: Callable[[Given], Any]
-    show: Callable[[Sequence[Any]], Any]
-    explain: Callable[[ExprdError], None]
+
+    def finish(self, given: Given) -> Any:
+        """The user's result of what the call gives."""
+        return self.callee._concluded(self.program, given)  # noqa: SLF001
+
+    def show(self, outputs: Sequence[Any]) -> Any:
+        """What the result would be of the arrays of one step; prints nothing."""
+        return self.callee._shown(outputs)  # noqa: SLF001
+
+    def explain(self, error: ExprdError) -> None:
+        """Adds what the client knows to an error."""
+        self.callee._explain(self.program, self.values, error)  # noqa: SLF001
 
 
 def submitted(

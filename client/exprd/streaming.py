@@ -109,6 +109,7 @@ class CallStream:
         self._kept = 0
         self._draining = 0  # threads in `drain`
         self._closed = False
+        self._stops = self.stop  # one for all futures
 
     # ---- for callers
     def submit(self, request: Request, future: Future[Any]) -> int:
@@ -125,7 +126,7 @@ class CallStream:
             seq = self._ids.open()
             number = framing.number_field(2, seq)
             tail = _NUMBER + framing.varint(len(number)) + number + _named(request.incarnation)
-            future.stopped_by(self.stop, seq)
+            future.stopped_by(self._stops, seq)
             self._queued.append(_Call(seq, request, request.data + tail, future))
             if len(self._queued) == 1:
                 self._changed.notify_all()
