@@ -15,6 +15,7 @@ from exprd.statuses import error_of
 from exprd.transport import Array
 from exprd_compiler.errors import Conflict
 from exprd_proto import framing
+from exprd_proto.ahead import ahead
 from exprd_proto.arrays import CHUNK_BYTES, Assembler, Chunk, header_of
 from exprd_proto.growing import keep_freed_memory
 
@@ -114,8 +115,11 @@ def downloading(way: Way, handle: str) -> Callable[[float], Array]:
             assembler = Assembler(header)
         elif header != assembler.header:
             raise Conflict(f"buffer {handle} has become another array while it was read")
-        for part in parts:
-            assembler.add(part if isinstance(part, Chunk) else part.chunk)
+        try:
+            for part in ahead(parts, assembler.nbytes):
+                assembler.add(part if isinstance(part, Chunk) else part.chunk)
+        finally:
+            parts.cancel()  # says nothing when it has ended
         value = assembler.finish()
         value.flags.writeable = True  # its memory is ours, and the caller's own from here on
         return value

@@ -12,6 +12,8 @@ import sys
 from functools import cache
 from typing import Final
 
+import numpy as np
+
 __all__ = ["Growing", "keep_freed_memory"]
 
 _FIRST: Final = 4 << 20
@@ -60,7 +62,9 @@ class Growing:
         if self._limit <= _FIRST or not _GROWS:
             self._data += data
         else:
-            self._room(end)[self._size : end] = data
+            # numpy lets other threads run while it copies, and while pages come
+            room = np.ndarray(len(data), np.uint8, self._room(end), self._size)
+            room[:] = np.frombuffer(data, np.uint8)
         self._size = end
 
     def view(self) -> memoryview:

@@ -178,10 +178,11 @@ class UploadTable:
         assembler: Assembler,
         messages: Iterator[wire.DataServicePutRequest | Chunk],
     ) -> None:
+        from exprd_proto.ahead import ahead
         from exprd_proto.arrays import Chunk
 
         try:
-            for message in messages:
+            for message in ahead(messages, assembler.nbytes):
                 if isinstance(message, Chunk):
                     assembler.add(message)
                 elif message.WhichOneof("part") == "chunk":
