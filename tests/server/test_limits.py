@@ -160,7 +160,7 @@ def default_values(count: int) -> None:
 
 def cancel(count: int) -> None:
     numbers = range(1, requests._CANCELLED + count - 2)
-    requests.cancelled(wire.GetInfoRequest(cancel=numbers))
+    requests.cancelled(wire.GetInfoRequest(client_id="c", cancel=numbers))
 
 
 LIMITS: dict[str, tuple[Callable[[int], Any], str]] = {
