@@ -246,18 +246,20 @@ def _bindings(request: wire.CompileHead) -> tuple[str, ...]:
 
 def _choices(request: wire.CompileHead, limits: Limits) -> CompileChoices:
     options = request.options
-    names = (*options.including, *options.excluding, *options.settings, *options.settings.values())
-    for name in (*names, request.mode, request.target):
+    for name in (*options.excluding, request.mode, request.target):
         _text("option", name, limits)
+    for name in (*options.including, *options.settings):  # rather than to pass over what was meant
+        raise CallError(
+            f"option {_text('option', name, limits)!r} is unknown to this server",
+            hint="rewrites can be left out (excluding), not added; none of them has settings",
+        )
     if options.durability:
         parse_policy(options.durability)
     return CompileChoices(
         mode=request.mode or "FAST_RUN",
         target=request.target or "cpu",
-        including=tuple(options.including),
         excluding=tuple(options.excluding),
         allow_unsafe=options.allow_unsafe,
-        settings=tuple(sorted(options.settings.items())),
         durability=options.durability,
     )
 

@@ -73,6 +73,24 @@ COMPILES = (
     ),
     ("no client id", with_request(client_id=""), "CallError", "client_id"),
     ("path as client id", with_request(client_id="../../root"), "CallError", "client_id"),
+    (
+        "a rewrite to include that nobody knows",
+        with_request(options=wire.CompileOptions(including=["magic"])),
+        "CallError",
+        "option 'magic' is unknown",
+    ),
+    (
+        "a setting of no pass",
+        with_request(options=wire.CompileOptions(settings={"fuse.limit": "3"})),
+        "CallError",
+        "option 'fuse.limit' is unknown",
+    ),
+    (
+        "a policy that is none",
+        with_request(options=wire.CompileOptions(durability="sometimes")),
+        "CallError",
+        "no durability policy",
+    ),
     ("no binding", with_request(bindings=[]), "GraphError", "0 bindings for 1"),
     (
         "binding of slot 1 alone",
