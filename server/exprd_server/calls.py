@@ -18,6 +18,7 @@ import numpy as np
 from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_compiler.ir.type import TensorType
 from exprd_server.deadline import check
+from exprd_server.direct import DirectCall
 from exprd_server.locks import Hold, in_order
 from exprd_server.running import RunningCalls
 from exprd_server.store import version_conflict
@@ -93,23 +94,14 @@ class Runner:
     ) -> ExecuteReply | None:
         """What most calls are, in one go: arrays come, native code runs, small arrays go.
 
-        None when there is more to a call: state, buffers, outputs with a way of their own, or an
-        input that does not fit.
+        None when there is more to a call: state, or what `_is_plain` has not.
         """
-        inputs = call.inputs
-        if function.variables or call.deliveries or call.expected:
+        if function.variables or not _is_plain(function, call):
             return None
-        if len(inputs) != len(function.forms):
-            return None
-        for value, (dtype, ndim, extents) in zip(inputs, function.forms, strict=True):
-            if type(value) is not np.ndarray or value.dtype is not dtype:
-                return None
-            if value.ndim != ndim or extents:
-                return None
         if deadline is not None and deadline.is_over():
             deadline.check("the function ran")
         start = time.perf_counter()
-        found, met = function.compiled.run(inputs, deadline)  # type: ignore[arg-type]
+        found, met = function.compiled.run(call.inputs, deadline)  # type: ignore[arg-type]
         seconds = time.perf_counter() - start
         if deadline is not None and deadline.is_over():
             deadline.check("its results were committed")
@@ -127,6 +119,9 @@ class Runner:
         with self._window.attempt(call_id, digest_of_call(call), deadline) as attempt:
             if isinstance(attempt.replay, ExecuteReply):
                 return replace(attempt.replay, replayed=True)
+            if function.written and _is_plain(function, call):
+                direct, carrier = DirectCall(function, self._variables), _Carrier(self, call)
+                return direct.recorded(call.inputs, deadline, attempt, carrier)  # type: ignore[arg-type]
             return self._execute(function, call, deadline, attempt)
 
     def assign(self, call: SetCall, deadline: Deadline | None) -> SetReply:
@@ -292,6 +287,37 @@ class Runner:
             room -= value.nbytes if fits else 0
             out.append(fits or delivery is Delivery.INLINE)
         return out
+
+
+class _Carrier(NamedTuple):
+    """What becomes of the outputs of a call."""
+
+    runner: Runner
+    call: ExecuteCall
+
+    def deliver(self, outputs: Sequence[Array], /) -> tuple[OutputValue, ...]:
+        """The outputs where the call wants them."""
+        return self.runner.deliver(self.call, outputs)
+
+    def withdraw(self, outputs: Sequence[OutputValue], /) -> None:
+        """Frees those that were kept."""
+        self.runner.withdraw(outputs)
+
+
+def _is_plain(function: Function, call: ExecuteCall) -> bool:
+    """Whether a call brings arrays that fit as they are, and has no other wishes.
+
+    Without: buffers, variables in the place of inputs, outputs with a way of their own, expected
+    versions, or an input that does not fit, of which somebody else tells why.
+    """
+    if call.deliveries or call.expected or len(call.inputs) != len(function.forms):
+        return False
+    for value, (dtype, ndim, extents) in zip(call.inputs, function.forms, strict=True):
+        if type(value) is not np.ndarray or value.dtype is not dtype:
+            return False
+        if value.ndim != ndim or extents:
+            return False
+    return True
 
 
 def too_large_for_a_reply(nbytes: int, limit: int) -> LimitExceeded:

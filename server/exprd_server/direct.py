@@ -6,12 +6,13 @@ callers that can go away is left out: lease and delivery, and without an attempt
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from exprd_server.deadline import check
 from exprd_server.interrupts import SHIELD
-from exprd_server.locks import Hold, in_order
-from exprd_server.values import BufferInfo, Durability, ExecuteReply
+from exprd_server.locks import Hold
+from exprd_server.values import BufferInfo, ExecuteReply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,9 +47,7 @@ class DirectCall:
         self._variables = variables
         self._shared = function.variables
         self._written = function.written
-        # Only a call that writes needs its reads to stand still; others take one snapshot.
-        moving = [v for v in self._shared if v.durability is not Durability.CONSTANT]
-        self._order = in_order(self._written, moving) if self._written else ()
+        self._order = function.order
         self._count = len(function.outline.outputs)
         self._policy = function.policy
 
@@ -72,26 +71,30 @@ class DirectCall:
     def recorded(
         self,
         inputs: Sequence[Array],
-        deadline: Deadline,
+        deadline: Deadline | None,
         attempt: Attempt,
         carrier: Carrier,
     ) -> ExecuteReply:
         """The answer of a call with updates, which is recorded together with them.
 
         Args:
-            inputs: which native code checks.
+            inputs: which native code checks, or somebody has.
             deadline: of the call.
             attempt: the right to make it.
             carrier: takes the outputs before anything has changed.
         """
         with Hold(self._order, deadline):
             values = self._variables.snapshot(self._shared, held=True).values
+            check(deadline, "the function ran")
+            start = time.perf_counter()
             results, met = self._run([*inputs, *values], deadline)
+            seconds = time.perf_counter() - start
             check(deadline, "its results were committed")
             outputs = carrier.deliver(results[: self._count])
             reply = ExecuteReply(
                 outputs=outputs,
                 versions=tuple([(v.uuid, v.version + 1) for v in self._written]),
+                timings=(("execute", seconds),),
                 warnings=tuple(met),
             )
             nbytes = sum([x.nbytes for x in outputs if not isinstance(x, BufferInfo | None)])
