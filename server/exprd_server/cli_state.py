@@ -165,11 +165,9 @@ def _array(file: str) -> NDArray[Any]:
     try:
         with Path(file).open("rb") as source:  # numpy leaves those open that it cannot read
             value: NDArray[Any] = np.load(source, allow_pickle=False)
-        number = dtype_to_wire(value.dtype.name)
+        dtype_to_wire(value.dtype.name)
     except (ValueError, EOFError, OSError, AttributeError):  # such as text, nothing, several arrays
-        number = None
-    if number is None:
         raise CallError(
             f"{file} is no .npy file of one array of numbers", hint="numpy.save writes one"
-        )
+        ) from None
     return value
