@@ -149,7 +149,7 @@ def test_sessions_leave_room_for_single_calls(client, counter, server):
     handle, _ = counter
     with ExitStack() as channels:
         held = []
-        for number in range(8):  # 16 sessions of a client, and of a connection no more than 32
+        for number in range(8):  # 16 sessions of a client, and of a connection no more than 24
             channel = grpc.insecure_channel(server.target, options=OWN)
             one = Client(channels.enter_context(channel), f"{client.client_id}{number}")
             held += [Stream(one) for _ in range(16)]
