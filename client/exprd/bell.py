@@ -12,6 +12,7 @@ import mmap
 import os
 import socket
 import struct
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,7 @@ from exprd.transport import Array, BufferRef, InputValue
 from exprd_compiler.errors import DeadlineExceeded, ExprdError, LimitExceeded
 from exprd_proto import doorbell
 from exprd_proto.arrays import WireError, carried_dtype, dtype_to_wire
+from exprd_proto.patience import NOTHING, Patience
 
 __all__ = ["Bell", "BellLost", "Rung", "Unfit"]
 
@@ -83,6 +85,7 @@ class Bell:
         path: of the server's own socket.
         offer: what the server has answered to OpenDoorbell.
         seconds: for the greeting.
+        spin: seconds to wait awake for an answer, where that pays; 0 for not at all.
 
     Attributes:
         offer: the same.
@@ -93,7 +96,9 @@ class Bell:
         BellLost: nobody listens there, or another user, or the ticket was refused.
     """
 
-    def __init__(self, path: str, offer: wire.OpenDoorbellResponse, seconds: float) -> None:
+    def __init__(
+        self, path: str, offer: wire.OpenDoorbellResponse, seconds: float, spin: float
+    ) -> None:
         self.offer = offer
         self.closed = False
         self.sent = self.received = 0
@@ -101,6 +106,7 @@ class Bell:
         self._frame = bytearray(doorbell.FRAME_BYTES)
         self._region: Array | None = None
         self._answers: Array | None = None
+        self._spin, self._patience = spin, Patience(spin)
         self._end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self._greet(path, offer.ticket, seconds)
@@ -317,7 +323,9 @@ class Bell:
         waited = 0
         while True:
             try:
-                length = self._end.recv_into(self._frame)
+                length = self._patience.wait(self._look)
+                if length == NOTHING:
+                    length = self._end.recv_into(self._frame)
             except BlockingIOError:
                 waited += 1
                 if waited < seconds + _ANSWER_SECONDS:
@@ -328,6 +336,17 @@ class Bell:
                 raise self._lost(f"no answer: {error}") from error
             self.received += length
             return length
+
+    def _look(self) -> int:
+        """The length of the next frame, waited for awake; `NOTHING` when it does not come soon."""
+        receive, frame = self._end.recv_into, self._frame
+        last = time.perf_counter() + self._spin
+        while True:
+            try:
+                return receive(frame, 0, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                if time.perf_counter() > last:
+                    return NOTHING
 
     def _whole(self, flags: int, text: bytes, seq: int, seconds: float) -> bytes:
         """The text of a message that may take several frames."""

@@ -268,7 +268,7 @@ class Bells:
         # What the server says against it, or does not know, is no concern of a call that is done.
         with contextlib.suppress(grpc.RpcError, ValueError, BellLost):
             offer = self._connection.executor.OpenDoorbell(asked, timeout=_OPEN_SECONDS)
-            return Bell(self._path, offer, _OPEN_SECONDS)
+            return Bell(self._path, offer, _OPEN_SECONDS, config.doorbell_spin)
         return None
 
 

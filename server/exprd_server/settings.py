@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exprd_proto.patience import SECONDS
 from exprd_server.policy import ALWAYS, Policy
 from exprd_server.values import Durability
 
@@ -141,6 +142,8 @@ class Settings:
         metrics: ``host:port`` of the page of metrics; empty for none.
         idle_poll: seconds after a call for which cores that have nothing to do stay awake; None is
             0.0002, or 0 where the time on the cores is rationed.
+        doorbell_spin: seconds for which a connection of the doorbell waits awake for the next call,
+            where that pays; 0 for not at all.
         version: what the server calls itself.
         cache: directory of the object cache; none when not given.
         memory_bytes: what the process may allocate; 0 takes a share of the machine.
@@ -166,6 +169,7 @@ class Settings:
     tokens: Path | None = None
     metrics: str = ""
     idle_poll: float | None = None
+    doorbell_spin: float = SECONDS
     version: str = "0"
     cache: Path | None = None
     memory_bytes: int = 0

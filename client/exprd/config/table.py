@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from exprd.config.option import Option
+from exprd_proto.patience import SECONDS
 
 __all__ = ["BY_NAME", "IGNORED", "OPTIONS", "PENDING", "reason_ignored"]
 
@@ -125,6 +126,12 @@ OPTIONS: Final = (
         default="auto",
         doc="Whether calls of a server on this host go through shared memory.",
         choices=("auto", "off"),
+    ),
+    Option(
+        name="doorbell_spin",
+        default=SECONDS,
+        doc="Seconds for which such a call waits awake for its answer, where that pays; 0 for not"
+        " at all. Read when a connection is opened.",
     ),
     Option(
         name="memory_limit",

@@ -24,6 +24,7 @@ from exprd_server.bell.counting import Counts
 from exprd_server.bell.lending import Gone, Lending, aligned_memory
 from exprd_server.bell.prepared import Prepared
 from exprd_server.bell.turns import Turn
+from exprd_server.bell.waiting import Waiting
 from exprd_server.deadline import Deadline
 from exprd_server.outcomes import failure_of
 from exprd_server.values import BufferInfo, CallId, Delivery, ExecuteCall, ExecuteReply
@@ -108,11 +109,12 @@ class BellConnection:
 
     def serve(self) -> None:
         """Answers frames until the client or the server has enough."""
-        receive, frame, unpack = self._end.recv_into, self._frame, doorbell.ASK.unpack_from
+        frame, unpack = self._frame, doorbell.ASK.unpack_from
+        receive = Waiting(self._end, self._memory, self._settings.doorbell_spin)
         self._watch.add(self._turn)
         self._engine.running.join(self._turn)
         try:
-            while (length := receive(frame)) > 0:
+            while (length := receive()) > 0:
                 if length < doorbell.ASK.size:
                     raise BrokenFrame(f"a frame of {length} bytes")
                 kind, number, nbytes, seq, acked, seconds = unpack(frame)
