@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import grpc
 
@@ -19,6 +19,9 @@ from exprd_server.auth import stamp_of
 if TYPE_CHECKING:
     from exprd_server.log import Logger
     from exprd_server.settings import TlsFiles
+
+
+_Stamps: TypeAlias = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +44,15 @@ class TlsReloader:
         self._files = files
         self._log = log
         self._lock = threading.Lock()
-        self._stamp = _stamps(files)
-        self._refused: tuple[tuple[int, int, int], ...] = ()  # the last state that did not fit
+        self._stamp: _Stamps | None = _stamps(files)
+        self._refused: _Stamps | None = None  # the last state that did not fit
         self.first = _configuration(read_pem(files))
 
     def __call__(self) -> grpc.ServerCertificateConfiguration | None:
         """The new configuration, or None while it stays."""
         with self._lock:
-            try:
-                stamp = _stamps(self._files)
-            except CallError:
-                return None  # between the removal of a file and its replacement
-            if stamp in (self._stamp, self._refused):
+            stamp = self._now()
+            if stamp in (None, self._stamp, self._refused):
                 return None
             try:
                 pem = read_pem(self._files)
@@ -60,9 +60,18 @@ class TlsReloader:
                 self._refused = stamp
                 self._log.error("certificates stay as they were", reason=error.message)
                 return None
+            if self._now() != stamp:  # replaced since they were checked; the next handshake looks
+                return None
             self._stamp = stamp
         self._log.info("certificates reloaded")
         return _configuration(pem)
+
+    def _now(self) -> _Stamps | None:
+        """The state of the files; None between the removal of one and its replacement."""
+        try:
+            return _stamps(self._files)
+        except CallError:
+            return None
 
 
 def server_credentials(files: TlsFiles, log: Logger) -> grpc.ServerCredentials:
@@ -114,6 +123,6 @@ def _configuration(pem: _Pem) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([(pem.key, pem.cert)], pem.client_ca)
 
 
-def _stamps(files: TlsFiles) -> tuple[tuple[int, int, int], ...]:
+def _stamps(files: TlsFiles) -> _Stamps:
     paths = [files.cert, files.key, *([] if files.client_ca is None else [files.client_ca])]
     return tuple(stamp_of(path) for path in paths)

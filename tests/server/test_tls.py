@@ -175,6 +175,22 @@ def test_the_reloader_tells_of_a_change_once(pki):
     assert log.events == ["certificates reloaded"]
 
 
+def test_files_that_are_replaced_while_they_are_read_are_not_served(pki, monkeypatch):
+    files = pki.issue("server")
+    reloader = TlsReloader(files, Log())
+    pki.issue("server")
+
+    def read_late(given: TlsFiles):
+        found = read_pem(given)
+        pki.issue("server")
+        return found
+
+    monkeypatch.setattr("exprd_server.tls.read_pem", read_late)
+    assert reloader() is None
+    monkeypatch.undo()
+    assert reloader() is not None
+
+
 def test_files_that_do_not_fit_are_refused_at_start(pki, tmp_path):
     good, other = pki.issue("good"), pki.issue("other")
     text = tmp_path / "text"
