@@ -92,17 +92,17 @@ def unpack_reply(data: bytes | None) -> Reply | None:
     return found
 
 
-def _plain(arrays: list[NDArray[Any]], value: object) -> dict[str, Any]:
+def _plain(arrays: list[NDArray[Any]], value: Any) -> dict[str, Any]:
     """What JSON has no form for, as what it has one for; arrays are added to the list."""
-    if isinstance(value, np.ndarray | np.generic):
+    kind: type[Any] = value.__class__
+    if issubclass(kind, np.ndarray | np.generic):
         array: NDArray[Any] = np.asarray(value)
         arrays.append(array)
         return {"array": _name_of(array.dtype), "shape": array.shape}
-    kind = type(value)
     name = kind.__name__
     if _CLASSES.get(name) is not kind:
         raise CompilerBug(f"{name} in an answer has no stored form")
-    if isinstance(value, Enum):
+    if issubclass(kind, Enum):
         return {"enum": name, "value": value.value}
     return {
         "class": name,
