@@ -171,6 +171,21 @@ def ping(port: int) -> Iterator[int]:
         yield 0
 
 
+def elsewhere(_port: int) -> Iterator[int]:
+    """As many pings, to a program that reads and forgets them: a busy machine without abuse."""
+    many = frame(PING, 0, 0, bytes(8)) * BATCH
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        if os.fork() == 0:
+            with listener.accept()[0] as end:
+                while end.recv(1 << 16):
+                    pass
+            os._exit(0)
+        with socket.create_connection(listener.getsockname()) as end:
+            while True:
+                end.sendall(many)
+                yield BATCH
+
+
 def settings(port: int) -> Iterator[int]:
     """Settings that want to be acknowledged (CVE-2019-9515)."""
     many = frame(SETTINGS, 0, 0) * BATCH
@@ -302,9 +317,12 @@ TLS_KINDS: dict[str, Abuse] = {
 }
 
 
+PEER: dict[str, Abuse] = {"elsewhere": elsewhere}
+
+
 def main() -> None:
     """Abuses the server until standard input ends, at most `RATE` times a second."""
-    kind, port = {**KINDS, **TLS_KINDS}[sys.argv[1]], int(sys.argv[2])
+    kind, port = {**KINDS, **TLS_KINDS, **PEER}[sys.argv[1]], int(sys.argv[2])
     count, begin = 0, time.monotonic()
     for number, done in enumerate(kind(port)):
         count += done
