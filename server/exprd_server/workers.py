@@ -56,10 +56,10 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=env,
-            # A Ctrl-C on the server's terminal is not for workers. A session of their own would be
-            # a group of its own to the scheduler (CONFIG_SCHED_AUTOGROUP), with as large a share of
-            # the cores as the server with all its clients, however nice they are.
-            process_group=0,
+            # A Ctrl-C on the server's terminal is not for workers. Where Linux shares the cores out
+            # by session first (sched_autogroup), this also has them go on beside a server that is
+            # flooded with calls; in its session a compilation then takes more than a minute.
+            start_new_session=True,
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -100,8 +100,6 @@ def test_workers_come_after_the_server(pool):
     pid = echo(pool)
     mine = os.getpriority(os.PRIO_PROCESS, 0)
     assert os.getpriority(os.PRIO_PROCESS, pid) == min(mine + WorkerSettings().niceness, 19)
-    # Cores may be shared out by session first, so it must be ours; a Ctrl-C goes by group.
-    assert (os.getsid(pid), os.getpgid(pid)) == (os.getsid(0), pid)
     assert os.sched_getscheduler(pid) == os.SCHED_BATCH
     assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "500"
 
