@@ -16,7 +16,8 @@ from exprd.bell import Bell
 from exprd.transport import Array
 from exprd_compiler.errors import ExprdError
 from exprd_proto import doorbell
-from exprd_proto.arrays import carried_dtype, header_of
+from exprd_proto.arrays import carried_dtype, checked_nbytes, header_of
+from exprd_proto.growing import Growing
 
 __all__ = ["getting", "putting"]
 
@@ -94,22 +95,22 @@ def getting(bell: Bell, handle: str, seconds: float) -> Array:
     answers = _Answers(bell, seconds)
     answers.begin(doorbell.GET, wire.DoorbellArray(handle=handle))
     header = wire.ArrayHeader.FromString(answers.next())
-    value: Array = np.empty(tuple(header.shape), carried_dtype(header.dtype))
-    whole: Any = value.reshape(-1)
-    flat = whole.view(np.uint8)
-    pieces = _pieces(flat.size)
+    shape, dtype = tuple(header.shape), carried_dtype(header.dtype)
+    total = checked_nbytes(shape, dtype.itemsize)
+    memory, pieces = Growing(total), _pieces(total)
     for half, start, nbytes in pieces[:2]:
         answers.ask(doorbell.GET_PIECE, half, start, nbytes)
-    for place, (half, start, nbytes) in enumerate(pieces):
+    for place, (half, _, nbytes) in enumerate(pieces):
         answers.next()
         first = half * _PIECE
-        np.copyto(flat[start : start + nbytes], bell.answers[first : first + nbytes])
+        memory.append(bell.answers[first : first + nbytes].data)
         bell.received += nbytes
         if place + 2 < len(pieces):
             answers.ask(doorbell.GET_PIECE, *pieces[place + 2])
     answers.ask(doorbell.GET_END)
     answers.next()
-    return value
+    flat: Array = np.frombuffer(memory.view(), np.uint8)
+    return flat.view(dtype).reshape(shape)
 
 
 def _pieces(nbytes: int) -> Sequence[tuple[int, int, int]]:

@@ -97,6 +97,7 @@ def test_what_is_put_comes_back(session: exprd.Session, rng: np.random.Generator
         assert found.dtype == value.dtype
         assert found.shape == value.shape
         assert found.tobytes() == value.tobytes()
+        assert found.flags.writeable
     assert opened(session) == {bell}
 
 

@@ -15,6 +15,7 @@ import exprd_proto as wire
 from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_proto import doorbell
 from exprd_proto.arrays import WireError, carried_dtype, checked_nbytes, header_of
+from exprd_proto.growing import Growing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,12 +40,11 @@ class Upload:
         LimitExceeded: it is too large.
     """
 
-    __slots__ = ("_dtype", "_memory", "_received", "_shape", "handle")
+    __slots__ = ("_dtype", "_memory", "_nbytes", "_shape", "handle")
 
     def __init__(self, asked: wire.DoorbellArray, most: int) -> None:
         self.handle = asked.handle
         self._shape = tuple(asked.header.shape)
-        self._received = 0
         try:
             self._dtype = carried_dtype(asked.header.dtype)
             nbytes = checked_nbytes(self._shape, self._dtype.itemsize)
@@ -57,19 +57,18 @@ class Upload:
                 f"an array of {nbytes} bytes is above the limit of {most}",
                 fields={"limit": "tensor_bytes"},
             )
-        self._memory: Bytes = np.empty(nbytes, np.uint8)  # takes pages as they are written
+        self._nbytes = nbytes
+        self._memory = Growing(nbytes)
 
     def take(self, region: Bytes, half: int, offset: int, nbytes: int) -> None:
         """Copies the next piece out of one half of the region."""
         piece = part_of(region, half, nbytes)
-        end = offset + nbytes
-        if offset != self._received or end > self._memory.size:
+        received = len(self._memory)
+        if offset != received or offset + nbytes > self._nbytes:
             raise CallError(
-                f"a piece of {nbytes} bytes at {offset}, but {self._received} of"
-                f" {self._memory.size} are here"
+                f"a piece of {nbytes} bytes at {offset}, but {received} of {self._nbytes} are here"
             )
-        np.copyto(self._memory[offset:end], piece)
-        self._received = end
+        self._memory.append(piece.data)
 
     def finish(self) -> Array:
         """The whole array.
@@ -77,11 +76,12 @@ class Upload:
         Raises:
             CallError: a part is missing, or a bool is neither 0 nor 1.
         """
-        if self._received != self._memory.size:
-            raise CallError(f"{self._received} of {self._memory.size} bytes are here")
-        if self._dtype.kind == "b" and self._memory.size and self._memory.max() > 1:
+        if len(self._memory) != self._nbytes:
+            raise CallError(f"{len(self._memory)} of {self._nbytes} bytes are here")
+        flat: Bytes = np.frombuffer(self._memory.view(), np.uint8)
+        if self._dtype.kind == "b" and flat.size and flat.max() > 1:
             raise CallError("a bool is sent as the byte 0 or 1")
-        return self._memory.view(self._dtype).reshape(self._shape)
+        return flat.view(self._dtype).reshape(self._shape)
 
 
 class Download:
