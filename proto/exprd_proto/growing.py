@@ -7,8 +7,12 @@ against 2.1 GB/s), but a virtual machine that has to find them first takes 0.4 G
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import mmap
 import sys
+import weakref
+from collections import deque
 from functools import cache
 from typing import Final
 
@@ -19,6 +23,13 @@ __all__ = ["Growing", "keep_freed_memory"]
 _FIRST: Final = 4 << 20
 _HEAP_BLOCK: Final = (32 << 20) - (64 << 10)  # glibc learns from blocks up to 32 MiB
 _GROWS: Final = sys.platform == "linux"  # whether a mapping does
+
+
+# Memory of arrays that are gone, for arrays of the same size: new pages take longer than all else
+# that is done to their bytes. The system takes back what it needs of it.
+_SPARE: Final = deque[mmap.mmap](maxlen=2)
+_SPARE_BYTES: Final = 256 << 20
+_SPARE_PART: Final = 16  # each is at most this part of the memory that the process may have
 
 
 @cache  # a second block would come out of what is kept, and be cleared
@@ -69,14 +80,20 @@ class Growing:
 
     def view(self) -> memoryview:
         """All that was appended; after that nothing can be."""
-        whole = memoryview(self._data if self._mapped is None else self._mapped)
-        return whole[: self._size]
+        if self._mapped is None:
+            return memoryview(self._data)
+        lent = (ctypes.c_ubyte * self._size).from_buffer(self._mapped)
+        if self._size == len(self._mapped):
+            weakref.finalize(lent, _spare, self._mapped).atexit = False
+        return memoryview(lent).cast("B")
 
     def _room(self, end: int) -> mmap.mmap:
         """The mapping, at least so large."""
         mapped = self._mapped
         try:
-            if mapped is None:
+            if mapped is None and (mapped := _spared(self._limit)) is not None:
+                self._mapped = mapped
+            elif mapped is None:
                 size = min(self._limit, max(_FIRST, end))
                 mapped = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
                 self._mapped = mapped
@@ -85,3 +102,25 @@ class Growing:
         except OSError as error:
             raise MemoryError(f"no room for {end} bytes") from error
         return mapped
+
+
+def _spare(mapped: mmap.mmap) -> None:
+    """Keeps memory that nobody refers to any more, unless it is much."""
+    import resource  # where there is one; elsewhere nothing is mapped
+
+    bound, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    bounded = bound != resource.RLIM_INFINITY and len(mapped) > bound // _SPARE_PART
+    if bounded or len(mapped) > _SPARE_BYTES:
+        return
+    mapped.madvise(mmap.MADV_FREE)
+    _SPARE.append(mapped)
+
+
+def _spared(size: int) -> mmap.mmap | None:
+    """Memory of this size that was kept, for one who fills all of it."""
+    for mapped in tuple(_SPARE):
+        if len(mapped) == size:
+            with contextlib.suppress(ValueError):  # somebody else was faster
+                _SPARE.remove(mapped)
+                return mapped
+    return None

@@ -11,7 +11,8 @@ import pytest
 
 import exprd_proto as wire
 from exprd_proto import framing
-from exprd_proto.growing import Growing
+from exprd_proto.arrays import Assembler, chunks_of, header_of
+from exprd_proto.growing import _SPARE, Growing
 
 PLACE = 2
 READ = framing.chunk_or(PLACE, wire.DataServicePutRequest.FromString)
@@ -120,3 +121,36 @@ print(new_pages())
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     before, after = map(int, done.stdout.split())
     assert after < 100 < 10_000 < before
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bool"])
+def test_memory_is_given_to_the_next_array_when_nothing_refers_to_it(dtype: str) -> None:
+    if sys.platform != "linux":
+        pytest.skip("elsewhere nothing is kept")
+    rng, itemsize = np.random.default_rng(11), np.dtype(dtype).itemsize
+    size = 5 << 20
+
+    def arrived() -> tuple[np.ndarray, np.ndarray]:
+        sent = (rng.standard_normal(size // itemsize) > 0).astype(dtype)
+        assembler = Assembler(header_of(sent))
+        for chunk in chunks_of(sent):
+            assembler.add(chunk)
+        return sent, assembler.finish()
+
+    def place(value: np.ndarray) -> int:
+        return int(value.__array_interface__["data"][0])
+
+    _SPARE.clear()
+    first, value = arrived()
+    where, part = place(value), value[7:9]
+    del value
+    second, other = arrived()
+    assert place(other) != where  # a view still refers to it
+    np.testing.assert_array_equal(part, first[7:9])
+    np.testing.assert_array_equal(other, second)
+    del part
+    third, again = arrived()
+    assert place(again) == where
+    np.testing.assert_array_equal(again, third)
+    np.testing.assert_array_equal(other, second)
+    _SPARE.clear()
