@@ -11,6 +11,7 @@ import pytest
 
 import exprd
 from tests.client.proxy import Proxy
+from tests.client.restarts import patience
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +41,13 @@ def server(child_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A cache of compiled objects that belongs to this run alone."""
     with exprd.config.change_flags(cache_dir=str(tmp_path_factory.mktemp("objects"))):
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def patient() -> Iterator[None]:
+    """No test is about how soon a server is back, unless it says so."""
+    with patience():
         yield
 
 

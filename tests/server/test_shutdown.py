@@ -20,7 +20,7 @@ import pytest
 import exprd
 import exprd_proto as wire
 from exprd_proto.arrays import array_from_wire, array_to_wire
-from tests.client.restarts import RestartableServer
+from tests.client.restarts import RestartableServer, patience
 from tests.server import graphs
 from tests.server.conftest import Client
 from tests.server.wire import bundle
@@ -205,7 +205,7 @@ def stop(server: RestartableServer, callers: list[Caller]) -> float:
 @pytest.mark.slow
 def test_a_program_does_not_notice_a_stop(server):
     """Calls by doorbell, in a pipeline and submitted ride over SIGTERM, each once and in order."""
-    with exprd.connect(server.target):
+    with patience(), exprd.connect(server.target):
         count = exprd.shared(0, "count", durability="durable")
         add = exprd.function([], count, updates=[(count, count + 1)])
         seen = [int(add())]
