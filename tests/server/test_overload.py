@@ -6,13 +6,19 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 
+import exprd_proto as wire
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ops.arithmetic import add
 from exprd_compiler.ops.leaves import const, input_
@@ -70,6 +76,60 @@ class Callers:
             process.stdout.close()
 
 
+@contextmanager
+def bare() -> Iterator[Callable[[], grpc.Call]]:
+    """A call of a server of gRPC alone that refuses whatever comes."""
+
+    def refuse(_request: bytes, context: grpc.ServicerContext) -> None:
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "")
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    method = {"Ask": grpc.unary_unary_rpc_method_handler(refuse)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("Bare", method),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        ask = channel.unary_unary("/Bare/Ask")
+        yield lambda: ask.future(b"", timeout=30)
+    server.stop(0).wait()
+
+
+class Lone:
+    """A caller that has a process to itself, and notes how long refusals take; one way or another.
+
+    What the many callers note contains that they wait for each other in a process.
+    """
+
+    def __init__(self, **ways: Callable[[], grpc.Call]) -> None:
+        self._ways = ways
+        self._refused: dict[str, list[float]] = {way: [] for way in ways}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+
+    def __enter__(self) -> Lone:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def found(self) -> dict[str, float]:
+        """The median and the 99th percentile of each way, in milliseconds."""
+        return {
+            f"{way}_p{p}_ms": round(1e3 * float(np.percentile(times, p)), 1)
+            for way, times in self._refused.items()
+            for p in (50, 99)
+        }
+
+    def _work(self) -> None:
+        while not self._over.wait(0.02):
+            for way, call in self._ways.items():
+                start = time.perf_counter()
+                if call().code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    self._refused[way].append(time.perf_counter() - start)
+
+
 @pytest.mark.soak
 def test_an_overloaded_server_serves_as_many_as_it_can(start_server, child_env, tmp_path, figure):
     process = start_server("--listen", f"unix://{tmp_path}/s.sock", "--calls", str(PLACES))
@@ -81,7 +141,10 @@ def test_an_overloaded_server_serves_as_many_as_it_can(start_server, child_env, 
         callers.round(PLACES, 0.5)
         peak = sum(found["rate"] for found in callers.round(PLACES, max(2.0, SECONDS / 10)))
         before = resident(pid)
-        loaded = callers.round(4 * PLACES, SECONDS)
+        request = wire.ExecuteRequest(handle=handle, call_id=client.next_id())
+        ask = partial(client.executor.Execute.future, request, timeout=30)
+        with bare() as other, Lone(lone=ask, lone_bare=other) as lone:
+            loaded = callers.round(4 * PLACES, SECONDS)
         grown = resident(pid) - before
         start = time.perf_counter()
         while client.call(handle, np.float64(1), timeout=30)[0] <= 0:
@@ -96,6 +159,7 @@ def test_an_overloaded_server_serves_as_many_as_it_can(start_server, child_env, 
         refused=sum(found["refused"] for found in loaded),
         refusal_p50_ms=round(1e3 * max(found["refusal_median"] for found in loaded), 1),
         refusal_p99_ms=round(1e3 * max(found["refusal"] for found in loaded), 1),
+        **lone.found(),
         grown_mb=round(grown, 1),
         recovery_s=round(recovery, 3),
     )
