@@ -336,9 +336,10 @@ class Healer:
             self._lock.release()
 
     def _resume(self) -> None:
-        # Copied at once: other threads make variables and give them up meanwhile.
-        variables = tuple(self._variables.items())
-        known = [(uuid, v.version) for uuid, v in variables if not v.lost]
+        # Other threads make variables and give them up meanwhile, the collector of garbage may even
+        # in this one; `copy`, unlike a loop over items, makes no objects that could call it.
+        variables = self._variables.copy()
+        known = [(uuid, v.version) for uuid, v in variables.items() if not v.lost]
         found = self._server.resume(self.incarnation, known)
         names = [self._lose(uuid) for uuid in found.missing]
         names += [self._roll_back(uuid) for uuid in found.rolled_back]
