@@ -10,7 +10,6 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exprd_proto.patience import SECONDS
 from exprd_server.policy import ALWAYS, Policy
 from exprd_server.values import Durability
 
@@ -169,7 +168,7 @@ class Settings:
     tokens: Path | None = None
     metrics: str = ""
     idle_poll: float | None = None
-    doorbell_spin: float = SECONDS
+    doorbell_spin: float = 0.0001  # some calls, and far more than it takes to be woken
     version: str = "0"
     cache: Path | None = None
     memory_bytes: int = 0

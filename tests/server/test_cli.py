@@ -6,8 +6,10 @@ import pytest
 from click.testing import CliRunner
 
 from exprd_compiler.errors import CallError
+from exprd_proto.patience import SECONDS
 from exprd_server.cli import main
 from exprd_server.memory import wanted_bytes
+from exprd_server.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,8 @@ def test_a_server_needs_some_memory() -> None:
     assert wanted_bytes(256 << 20) == 256 << 20
     with pytest.raises(CallError, match="too few"):
         wanted_bytes((256 << 20) - 1)
+
+
+def test_both_ends_of_a_doorbell_wait_as_long_by_default() -> None:
+    """Settings have a number of their own: embedded use does without gRPC, which the other loads."""
+    assert Settings().doorbell_spin == SECONDS
