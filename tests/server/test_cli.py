@@ -56,5 +56,5 @@ def test_a_server_needs_some_memory() -> None:
 
 
 def test_both_ends_of_a_doorbell_wait_as_long_by_default() -> None:
-    """Settings have a number of their own: embedded use does without gRPC, which the other loads."""
+    """Settings have a number of their own, since embedded use does without gRPC."""
     assert Settings().doorbell_spin == SECONDS
