@@ -59,7 +59,7 @@ _METADATA_BYTES = 8192
 # Calls of one connection that are on their way here at a time; more wait in its client, where they
 # cost us nothing. What has arrived is taken in one by one, so this is what others wait behind. All
 # sessions of a client may be among them, and leave room for single calls.
-_STREAMS = max(24, 2 * (os.cpu_count() or 1))
+_STREAMS = max(16, 2 * (os.cpu_count() or 1))
 # The interpreter hands the lock over fifty times as often as by default: a call beside a thread
 # that is busy in Python then takes 0.4 ms, not 20 ms.
 _SWITCH_SECONDS = 0.0001

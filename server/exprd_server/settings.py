@@ -76,7 +76,7 @@ class Limits:
     client_calls: int = 96
     client_queue: int = 64
     sessions: int = 128
-    client_sessions: int = 16
+    client_sessions: int = 8
     session_calls: int = 512
     session_bytes: int = 16 * MIB
     batch_items: int = 512

@@ -149,10 +149,10 @@ def test_sessions_leave_room_for_single_calls(client, counter, server):
     handle, _ = counter
     with ExitStack() as channels:
         held = []
-        for number in range(8):  # 16 sessions of a client, and of a connection no more than 24
+        for number in range(16):  # 8 sessions of a client, and of a connection no more than 16
             channel = grpc.insecure_channel(server.target, options=OWN)
             one = Client(channels.enter_context(channel), f"{client.client_id}{number}")
-            held += [Stream(one) for _ in range(16)]
+            held += [Stream(one) for _ in range(8)]
         for session in held:
             session.read()
         assert client.call(handle, 1.0, call_id=client.next_id())[0] == 0
@@ -164,10 +164,10 @@ def test_sessions_leave_room_for_single_calls(client, counter, server):
 
 
 def test_one_client_has_a_share_of_the_sessions(client):
-    held = [Stream(client) for _ in range(16)]
+    held = [Stream(client) for _ in range(8)]
     for session in held:
         session.read()
-    with pytest.raises(grpc.RpcError, match="16 sessions of this client are open") as caught:
+    with pytest.raises(grpc.RpcError, match="8 sessions of this client are open") as caught:
         Stream(client).read()
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     other = Stream(Client(client.channel))
