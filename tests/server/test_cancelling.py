@@ -299,6 +299,6 @@ def test_a_call_whose_time_is_up_gives_its_locks_back(client) -> None:
 
 
 def test_too_many_numbers_are_refused() -> None:
-    assert cancelled(wire.GetInfoRequest(cancel=[1, 2])) == (1, 2)
+    assert cancelled(wire.GetInfoRequest(client_id="c", cancel=[1, 2])) == (1, 2)
     with pytest.raises(LimitExceeded, match="1025 calls to cancel"):
-        cancelled(wire.GetInfoRequest(cancel=range(1025)))
+        cancelled(wire.GetInfoRequest(client_id="c", cancel=range(1025)))
