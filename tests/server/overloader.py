@@ -28,6 +28,7 @@ def caller(target: str, number: int, handle: str, end: float, found: list) -> No
     request = wire.ExecuteRequest(handle=handle, inputs=[source], call_id=call_id)
     with grpc.insecure_channel(target, options=(("grpc.use_local_subchannel_pool", 1),)) as channel:
         stub = wire.ExecutorServiceStub(channel)
+        grpc.channel_ready_future(channel).result(30)  # to connect is no part of a call
         while (start := time.perf_counter()) < end:
             pause, code = 0.0, "OK"
             try:
