@@ -88,7 +88,7 @@ def main() -> None:
 @click.option(
     "--idle-poll",
     type=click.FloatRange(0, 1),
-    show_default="0.0002; 0 where the time on the cores is rationed",
+    show_default="0.001; 0 where the time on the cores is rationed",
     help="seconds after a call for which idle cores stay awake",
 )
 @click.option(

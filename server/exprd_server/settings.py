@@ -140,7 +140,7 @@ class Settings:
         tokens: file of the tokens that callers must have; none lets everybody in.
         metrics: ``host:port`` of the page of metrics; empty for none.
         idle_poll: seconds after a call for which cores that have nothing to do stay awake; None is
-            0.0002, or 0 where the time on the cores is rationed.
+            0.001, or 0 where the time on the cores is rationed.
         doorbell_spin: seconds for which a connection of the doorbell waits awake for the next call,
             where that pays; 0 for not at all.
         version: what the server calls itself.
