@@ -2,13 +2,15 @@
 
 Invariant: equal content, target, options and bindings have the equal handle; a
 function lives as long as some client holds it. With a lasting store it is kept there before its
-handle is told, and revived at its first use after a restart.
+handle is told, and revived at its first use after a restart. Who holds it changes there first, and
+here when that is written; nobody who asks for another function waits for the disk meanwhile.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -18,7 +20,7 @@ from exprd_compiler.ir.dtype import numpy_dtype
 from exprd_server.keeping import KIND, KeptFunction, kept_of, read_kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -131,6 +133,9 @@ class FunctionTable:
     ) -> None:
         self._limits = limits
         self._lock = threading.Lock()
+        self._written = threading.Condition(self._lock)
+        self._writing: set[str] = set()  # those whose holders are changing
+        self._adding: set[str] = set()  # new ones among them, which take places already
         self._functions: dict[str, Function] = {}
         self._store = store
         self._revive = revive
@@ -167,30 +172,34 @@ class FunctionTable:
 
     def hold(self, handle: str, client_id: str) -> Function | None:
         """The function if it exists, now held by this client as well."""
-        with self._lock:
+        with self._turn(handle):
             function = self._functions.get(handle)
-            if function is not None and client_id not in function.holders:
+            if function is None or client_id in function.holders:
+                return function
+            self._keep(function, handle, frozenset((*function.holders, client_id)))
+            with self._lock:
                 function.holders.add(client_id)
-                self._keep(function)
             return function
 
     def add(self, function: Function, client_id: str) -> Function:
         """Adds a function, or gives the equal one that was added meanwhile."""
-        with self._lock:
-            handle = function.info.handle
-            present = self._functions.get(handle)
-            if present is None:
-                dormant = self._dormant.get(handle)
-                if dormant is None:
+        handle = function.info.handle
+        with self._turn(handle):
+            with self._lock:
+                present = self._functions.get(handle)
+                before = present or self._dormant.get(handle)
+                if before is None:
                     self._check_room()
-                present = function
-                present.holders.update(dormant.holders if dormant else ())
-            present.holders.add(client_id)
-            self._keep(present)
+                    self._adding.add(handle)
+            holders = frozenset((*(before.holders if before else ()), client_id))
             # Kept first: a handle that was told is known for good.
-            self._functions[handle] = present
-            self._dormant.pop(handle, None)
-            self._damaged.pop(handle, None)
+            self._keep(present or function, handle, holders)
+            with self._lock:
+                self._adding.discard(handle)
+                self._dormant.pop(handle, None)
+                self._damaged.pop(handle, None)
+                present = self._functions.setdefault(handle, function)
+                present.holders.update(holders)
             return present
 
     def holders(self) -> frozenset[str]:
@@ -235,25 +244,31 @@ class FunctionTable:
             for function in self._functions.values():
                 if function.info.graph_digest == digest:
                     return function.outline
-            for kept in self._dormant.values():
-                if kept.digest == digest:
-                    return kept.outline()
-        raise UnknownHandle("no graph of this digest is kept here", hint="send the graph itself")
+            kept = next((k for k in self._dormant.values() if k.digest == digest), None)
+        if kept is None:
+            raise UnknownHandle(
+                "no graph of this digest is kept here", hint="send the graph itself"
+            )
+        return kept.outline()  # read while others may go on
 
     def release(self, handles: Iterable[str], client_id: str) -> int:
-        """Takes this client's hold from functions; the count of those it held."""
-        with self._lock:
-            return sum(self._drop(handle, client_id) for handle in handles)
+        """Takes this client's hold from functions; the count of those it held.
+
+        Who holds a damaged one cannot be read: whoever releases it has it forgotten.
+        """
+        return sum(self._drop(handle, client_id) for handle in handles)
 
     def release_client(self, client_id: str) -> int:
         """Takes all holds of a client away."""
         with self._lock:
-            every = (*self._functions, *self._dormant)
-            return sum(self._drop(handle, client_id) for handle in every)
+            every: dict[str, Function | KeptFunction] = {**self._functions, **self._dormant}
+            mine = [handle for handle, one in every.items() if client_id in one.holders]
+        return sum(self._drop(handle, client_id) for handle in mine)
 
     def _revived(self, handle: str) -> Function | None:
-        if handle in self._damaged:
-            raise self._damaged[handle]
+        error = self._damaged.get(handle)
+        if error is not None:
+            raise error
         kept = self._dormant.get(handle)
         if kept is None or self._revive is None:
             return self._functions.get(handle)  # another caller may have revived it just now
@@ -266,51 +281,82 @@ class FunctionTable:
                 self._functions[handle] = function
             return self._functions.get(handle)
 
+    @contextmanager
+    def _turn(self, handle: str) -> Generator[None]:
+        """The right to change who holds a function; only those wait who want it for the same."""
+        with self._written:
+            while handle in self._writing:
+                self._written.wait()
+            self._writing.add(handle)
+        try:
+            yield
+        finally:
+            with self._written:
+                self._writing.discard(handle)
+                self._adding.discard(handle)
+                self._written.notify_all()
+
     def _drop(self, handle: str, client_id: str) -> bool:
+        with self._turn(handle):
+            with self._lock:
+                found = self._functions.get(handle) or self._dormant.get(handle)
+            if found is None:
+                return self._drop_damaged(handle)
+            if client_id not in found.holders:
+                return False
+            rest = frozenset(found.holders) - {client_id}
+            self._keep(found, handle, rest)
+            with self._lock:
+                self._set_holders(handle, rest)
+            return True
+
+    def _drop_damaged(self, handle: str) -> bool:
+        if handle not in self._damaged:
+            return False
+        self._forget(handle)
+        with self._lock:
+            del self._damaged[handle]
+        return True
+
+    def _set_holders(self, handle: str, holders: frozenset[str]) -> None:
+        """Has the table say what was written; one that was kept may have been revived since."""
         function = self._functions.get(handle)
-        if function is None:
-            return self._drop_dormant(handle, client_id)
-        if client_id not in function.holders:
-            return False
-        function.holders.discard(client_id)
-        if function.holders:
-            self._keep(function)
+        if not holders:
+            self._functions.pop(handle, None)
+            self._dormant.pop(handle, None)
+        elif function is not None:
+            function.holders.intersection_update(holders)
         else:
-            del self._functions[handle]
-            self._forget(handle)
-        return True
+            self._dormant[handle] = replace(self._dormant[handle], holders=holders)
 
-    def _drop_dormant(self, handle: str, client_id: str) -> bool:
-        kept = self._dormant.get(handle)
-        if kept is None or client_id not in kept.holders:
-            return False
-        rest = self._dormant[handle] = kept.without(client_id)
-        if rest.holders and self._store is not None:
-            self._store.put_entry(KIND, handle, rest.to_bytes())
-        else:
-            del self._dormant[handle]
+    def _keep(
+        self, function: Function | KeptFunction, handle: str, holders: frozenset[str]
+    ) -> None:
+        """Writes down who holds a function; one that nobody holds is forgotten."""
+        if not holders:
             self._forget(handle)
-        return True
-
-    def _keep(self, function: Function) -> None:
-        if self._store is not None:
-            kept = kept_of(
-                function.outline,
-                bindings=[variable.uuid for variable in function.variables],
-                choices=function.info.choices,
-                name=function.info.name,
-                holders=frozenset(function.holders),
-            )
-            self._store.put_entry(KIND, function.info.handle, kept.to_bytes())
+        elif self._store is not None:
+            kept = function if isinstance(function, KeptFunction) else _kept(function)
+            self._store.put_entry(KIND, handle, replace(kept, holders=holders).to_bytes())
 
     def _forget(self, handle: str) -> None:
         if self._store is not None:
             self._store.drop_entry(KIND, handle)
 
     def _check_room(self) -> None:
-        if len(self) >= self._limits.functions:
+        if len(self) + len(self._adding) >= self._limits.functions:
             raise LimitExceeded(
                 f"the server keeps {self._limits.functions} functions already",
                 hint="release some",
                 fields={"limit": "functions"},
             )
+
+
+def _kept(function: Function) -> KeptFunction:
+    return kept_of(
+        function.outline,
+        bindings=[variable.uuid for variable in function.variables],
+        choices=function.info.choices,
+        name=function.info.name,
+        holders=frozenset(),
+    )
