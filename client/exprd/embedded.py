@@ -118,7 +118,7 @@ class EmbeddedTransport:
 
     def texts(self, handle: str) -> Mapping[str, str]:
         """The stages of a function as text."""
-        return self._engine.describe(handle).texts
+        return self._engine.describe(handle, self._client).texts
 
     def runner(self, handle: str, outputs: int) -> Run:
         """The callable of a handle that has so many outputs."""

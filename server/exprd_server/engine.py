@@ -96,7 +96,7 @@ class LocalEngine:
         limits = settings.limits
         self._leases = LeaseTable(settings.lease_seconds, limits, clock)
         self._buffers = BufferTable(self._leases, limits)
-        self.uploads = UploadTable(self._leases, limits, clock)
+        self.uploads = UploadTable(self._leases, self._buffers, limits, clock)
         self._variables = VariableTable(store, self._leases, limits)
         self.checkpoints = Checkpointer(self._variables, settings.state)
         self._at_start = StartVersions(store)
@@ -148,13 +148,19 @@ class LocalEngine:
         return self._functions.add(function, call.client_id).info
 
     def describe(
-        self, handle: str, *, texts: bool = True, deadline: Deadline | None = None
+        self,
+        handle: str,
+        client_id: str = "",
+        *,
+        texts: bool = True,
+        deadline: Deadline | None = None,
     ) -> FunctionInfo:
-        """A function; with `texts`, its stages are written out anew."""
+        """A function; with `texts`, its stages are written out anew, in turn like compilations."""
         function = self._functions.get(handle)
         if not texts:
             return function.info
-        written = self._compiler.texts(function.outline, function.info.choices, deadline)
+        with self._compiling.turn(client_id, deadline):
+            written = self._compiler.texts(function.outline, function.info.choices, deadline)
         return replace(function.info, texts=written)
 
     def direct(self, handle: str) -> DirectCall:

@@ -58,7 +58,9 @@ class CompilerService(wire.CompilerServiceServicer):
         """Shows a function."""
         deadline = deadline_of(context, self._settings.compile_seconds)
         wanted = request.texts
-        info = self._engine.describe(request.handle, texts=bool(wanted), deadline=deadline)
+        info = self._engine.describe(
+            request.handle, request.client_id, texts=bool(wanted), deadline=deadline
+        )
         return replies.describe_response(info, wanted)
 
     def Release(
@@ -205,8 +207,7 @@ class DataService(wire.DataServiceServicer):
     ) -> wire.DataServicePutResponse:
         """Takes an array."""
         stop = stream_of(context).cancel
-        client_id, value, handle = self._engine.uploads.receive(request_iterator, stop)
-        info = self._engine.put(client_id, value, handle)
+        info = self._engine.uploads.receive(request_iterator, stop)
         return wire.DataServicePutResponse(buffer=replies.buffer_info(info))
 
     def Get(

@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import ExitStack
 
+import grpc
 import pytest
 
 import exprd_proto as wire
@@ -16,6 +17,9 @@ from exprd_server.deadline import Deadline
 from exprd_server.fairness import AT_A_TIME as WIDTH
 from exprd_server.fairness import CompilerTurns, FairShare, client_of
 from exprd_server.log import Shed, make_logger
+from exprd_server.values import CompileCall
+from tests.server import graphs
+from tests.server.bells import belfry
 
 
 def refused(share: FairShare, client_id: str) -> dict[str, str]:
@@ -165,6 +169,24 @@ def test_compilations_of_one_client_take_turns():
     thread.join(10)
     assert done.is_set()
     assert not turns._running
+
+
+def test_texts_of_functions_take_turns_with_compilations(tmp_path):
+    with belfry(tmp_path) as tower, ExitStack() as held:
+        call = CompileCall(client_id="a", graph=graphs.chain(1))
+        handle = tower.engine.compile(call).handle
+        describe = wire.CompilerServiceStub(tower.channel).Describe
+        for _ in range(4):
+            held.enter_context(tower.engine._compiling.turn("a", None))
+        asked = wire.DescribeRequest(client_id="a", handle=handle, texts=["graph"])
+        with pytest.raises(grpc.RpcError) as caught:
+            describe(asked, timeout=0.3)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        with pytest.raises(DeadlineExceeded, match="earlier compilations"):
+            tower.engine.describe(handle, "a", deadline=Deadline(0.01))
+        assert tower.engine.describe(handle, "a", texts=False).texts == {}
+        other = wire.DescribeRequest(client_id="b", handle=handle, texts=["graph"])
+        assert describe(other, timeout=30).texts[0].name == "graph"
 
 
 def test_a_flood_of_refusals_is_a_line_a_second():
