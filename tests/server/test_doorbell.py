@@ -97,6 +97,25 @@ def test_another_user_is_sent_away(tower, monkeypatch):
     assert speaker.answer()[0] == 0
 
 
+def test_where_no_thread_starts_a_connection_ends_and_others_follow(tower, monkeypatch):
+    start = threading.Thread.start
+
+    def refused(thread):
+        if thread.name == "exprd-bell":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refused)
+        for _ in range(2):
+            speaker = tower.speaker()
+            assert speaker.answer()[0] == 0
+    assert len(tower.doorbell) == 0
+    reasons = [facts["reason"] for event, facts in tower.log.events if event == "refused"]
+    assert reasons == ["no thread: can't start new thread"] * 2
+    tower.connected().close()
+
+
 def test_a_server_without_a_socket_has_none(tmp_path):
     with belfry(tmp_path) as made:
         made.doorbell.close(1.0)

@@ -176,15 +176,25 @@ class Doorbell:
 
     def _admit(self, end: socket.socket) -> None:
         """Begins to serve a connection, if it comes from this user and there is room."""
+        refusal = self._begin(end)
+        if refusal:
+            self._log.info("refused", method="doorbell", reason=refusal)
+            end.close()
+
+    def _begin(self, end: socket.socket) -> str:
+        """Has a thread serve a connection; "", or else why there is none."""
         thread = threading.Thread(target=self._serve, args=(end,), name="exprd-bell", daemon=True)
         with self._lock:
             room = len(self._open) < self._limit and self._listener is not None
-            if room and _peer_uid(end) == os.geteuid():
-                self._open[end] = thread
+            if not room or _peer_uid(end) != os.geteuid():
+                return "another user, or no room"
+            self._open[end] = thread
+            try:
                 thread.start()
-                return
-        self._log.info("refused", method="doorbell", reason="another user, or no room")
-        end.close()
+            except RuntimeError as error:  # the system gives no more threads at this moment
+                del self._open[end]
+                return f"no thread: {error}"
+        return ""
 
     def _serve(self, end: socket.socket) -> None:
         try:
