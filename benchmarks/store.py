@@ -189,7 +189,8 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="leave the 1 GB variable out")
     chosen = parser.parse_args()
     report: dict[str, object] = {"machine": machine()}
-    with tempfile.TemporaryDirectory(dir=Path.cwd() / "build") as name:
+    Path("build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir="build") as name:
         folder = Path(name)
         timed = {"raw write and fdatasync of 4 KiB": raw_syncs(folder)}
         for kind in KINDS:
