@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from exprd_server.leases import LeaseTable
+    from exprd_server.leases import Account, LeaseTable
     from exprd_server.settings import Limits
 
 
@@ -47,13 +47,20 @@ class BufferTable:
     def __len__(self) -> int:
         return len(self._buffers)
 
-    def put(self, client_id: str, value: NDArray[Any], handle: str = "") -> BufferInfo:
+    def put(
+        self,
+        client_id: str,
+        value: NDArray[Any],
+        handle: str = "",
+        account: Account | None = None,
+    ) -> BufferInfo:
         """Keeps an array; the caller gives it up.
 
         Args:
             client_id: whose it is.
             value: the array.
             handle: drawn by the caller, so that a repeated upload has it again; "" draws one.
+            account: of the client, where the array was charged as it arrived; handed over.
 
         Raises:
             Conflict: the handle belongs to another array.
@@ -67,7 +74,10 @@ class BufferTable:
                 f" {self._limits.tensor_bytes}",
                 fields={"limit": "tensor_bytes"},
             )
-        self._leases.charge(client_id, value.nbytes)
+        if account is None:
+            self._leases.charge(client_id, value.nbytes)
+        else:
+            account.hand_over(value.nbytes)
         view = value.view()
         view.flags.writeable = False
         info = BufferInfo(

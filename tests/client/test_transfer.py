@@ -188,10 +188,10 @@ def test_a_newer_upload_takes_over_from_one_that_hangs(forgetful: Forgetful) -> 
     header.offset = 3 * MIB
     messages = [wire.DataServicePutRequest(header=header)]
     messages += [wire.DataServicePutRequest(chunk=chunk) for chunk in chunks[3:]]
-    _, value, _ = uploads.receive(iter(messages))
+    info = uploads.receive(iter(messages))
     hanging.join(60)
     assert ended
-    np.testing.assert_array_equal(value, VALUE)
+    np.testing.assert_array_equal(forgetful.engine.get("c", info.handle), VALUE)
     assert uploads.received("c", HANDLE) == 0
 
 
@@ -201,3 +201,4 @@ def test_the_oldest_part_makes_room(forgetful: Forgetful) -> None:
         forgetful.break_off(f"h{number}")
     assert [uploads.received("c", f"h{n}") for n in (0, 1, 2, 65)] == [0, 0, 2 * MIB, 2 * MIB]
     assert uploads.received("another", "h65") == 0
+    assert forgetful.engine._leases.held_bytes("c") == 64 * 2 * MIB

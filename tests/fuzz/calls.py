@@ -11,6 +11,7 @@ import exprd_proto as wire
 from exprd_compiler.errors import Cancelled, ExprdError
 from exprd_proto.arrays import array_to_wire, chunks_of, header_of
 from exprd_server.answers import Answer
+from exprd_server.buffers import BufferTable
 from exprd_server.leases import LeaseTable
 from exprd_server.log import make_logger
 from exprd_server.session import SessionTable
@@ -27,22 +28,26 @@ HANDLE = "buf-" + "0" * 32
 def put(source: Source) -> None:
     """Uploads in chunks, edited, broken off, gone on with; nothing stays charged in the end."""
     leases = LeaseTable(60.0, LIMITS)
-    uploads = UploadTable(leases, LIMITS)
+    buffers = BufferTable(leases, LIMITS)
+    uploads = UploadTable(leases, buffers, LIMITS)
     value = np.arange(source.number(0, 300), dtype="float64")
     for _ in range(source.number(1, 3)):
         start = uploads.received(CLIENT, HANDLE) if source.yes() else 0
         try:
-            client, array, _ = uploads.receive(_upload(value, start, source))
+            info = uploads.receive(_upload(value, start, source))
         except Cancelled:
             continue
         except ExprdError:
             if not source.left:
                 raise
             continue
-        assert client
-        assert array.nbytes <= LIMITS.tensor_bytes
-    uploads.release_client(CLIENT)
-    assert leases.held_bytes(CLIENT) == 0
+        assert info.nbytes <= LIMITS.tensor_bytes
+    for client in [*leases._leases]:  # an edit may have named another
+        uploads.release_client(client)
+        buffers.release_client(client)
+        assert leases.held_bytes(client) == 0
+        leases.end(client)
+    assert not leases._leases  # nothing counts as arriving
 
 
 def _upload(value: np.ndarray, start: int, source: Source) -> Iterator[wire.DataServicePutRequest]:

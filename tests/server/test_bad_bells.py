@@ -261,6 +261,43 @@ def test_a_descriptor_of_a_client_is_not_taken(world: World) -> None:
     speaker.close()
 
 
+def test_what_is_arriving_counts_for_its_client(tmp_path: Path) -> None:
+    """Two connections of a client put at a time; at its limit, and one byte beyond."""
+    most = 2 * REGION_BYTES + 2 * REGION_BYTES + 2 * PIECE  # two regions, which count twice
+    with belfry(tmp_path, client_bytes=most) as tower:
+        this, held = World(tower, ""), tower.engine._leases.held_bytes
+        one, other = tower.connected(), tower.connected()
+        for speaker in (one, other):
+            assert READY.sent(speaker, this)[0] == doorbell.DONE
+        regions = held("tester")
+        assert regions == most - 2 * PIECE
+        for frame in (Frame(doorbell.PUT, text=array(PIECE)), piece()):
+            assert frame.sent(one, this)[0] == doorbell.DONE
+        assert held("tester") == regions + PIECE
+        larger = Frame(doorbell.PUT, text=array(PIECE + 1, handle=FOREIGN))
+        assert larger.sent(other, this)[0] == doorbell.DONE
+        refused = piece().sent(other, this)
+        assert failure(refused) == "LimitExceeded"
+        assert wire.CallFailure.FromString(refused[2]).detail.fields["limit"] == "client_bytes"
+        assert held("tester") == regions + PIECE  # of the other, nothing is left
+        assert failure(piece().sent(other, this)) == "CallError"
+        same = Frame(doorbell.PUT, text=array(PIECE, handle=FOREIGN))
+        for frame in (same, piece(), Frame(doorbell.PUT_END)):
+            assert frame.sent(other, this)[0] == doorbell.DONE
+        assert held("tester") == most
+        assert tower.engine.get("tester", FOREIGN).nbytes == PIECE
+        assert Frame(doorbell.PUT, text=array(1)).sent(one, this)[0] == doorbell.DONE
+        assert held("tester") == most - PIECE  # what it had put so far is gone
+        for frame in (Frame(doorbell.PUT, text=array(PIECE)), piece()):
+            assert frame.sent(one, this)[0] == doorbell.DONE
+        one.close()
+        other.close()
+        deadline = time.monotonic() + 20
+        while held("tester") != PIECE and time.monotonic() < deadline:
+            pass
+        assert held("tester") == PIECE
+
+
 def test_what_was_lent_comes_back(world: World) -> None:
     """Whatever the cases before have asked for."""
     deadline = time.monotonic() + 20

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,18 @@ import numpy as np
 import pytest
 
 import exprd_proto as wire
-from exprd_compiler.errors import DeadlineExceeded, ExprdError, GraphError, LimitExceeded
+from exprd_compiler.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    ExprdError,
+    GraphError,
+    LimitExceeded,
+)
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.type import TensorType
 from exprd_compiler.ops.arithmetic import neg
 from exprd_compiler.ops.leaves import input_
+from exprd_proto.arrays import chunks_of, header_of
 from exprd_server import decode, naming, requests
 from exprd_server.batch import run_batch
 from exprd_server.compilers import InProcessCompiler
@@ -98,6 +105,43 @@ def client_bytes_of_an_update(count: int) -> None:
     engine.set_variable(SetCall(uuid=info.uuid, value=np.zeros(count, np.int8)))
 
 
+def client_bytes_of_an_upload(count: int) -> None:
+    """One that never arrives whole; meanwhile its client asks for more."""
+    engine = engine_with(client_bytes=3)
+
+    def more() -> None:
+        assert engine._leases.held_bytes(ME) == 2
+        engine.put(ME, np.zeros(count - 2, np.int8))
+
+    with contextlib.suppress(Cancelled):
+        engine.uploads.receive(broken_off(2, then=more))
+    assert engine._leases.held_bytes(ME) == count - 2
+
+
+def client_bytes_of_a_later_upload(count: int) -> None:
+    """Refused with its first bytes, all of which are given back."""
+    engine = engine_with(client_bytes=3)
+    engine.put(ME, np.zeros(2, np.int8))
+    try:
+        engine.uploads.receive(broken_off(count - 2))
+    except Cancelled:
+        pass
+    finally:
+        assert engine._leases.held_bytes(ME) == 2
+
+
+def broken_off(
+    nbytes: int, then: Callable[[], None] = lambda: None, handle: str = ""
+) -> Iterator[wire.DataServicePutRequest]:
+    """The messages of an upload of which one byte arrives."""
+    value = np.zeros(nbytes, np.int8)
+    header = wire.PutHeader(client_id=ME, array=header_of(value), handle=handle)
+    yield wire.DataServicePutRequest(header=header)
+    yield wire.DataServicePutRequest(chunk=next(chunks_of(value, 1)))
+    then()
+    raise Cancelled("the connection broke")
+
+
 def tensor_bytes_of_a_buffer(count: int) -> None:
     engine_with(tensor_bytes=3).put(ME, np.zeros(count, np.int8))
 
@@ -171,6 +215,8 @@ LIMITS: dict[str, tuple[Callable[[int], Any], str]] = {
     "clients": (clients, "clients"),
     "bytes of a client": (client_bytes, "client_bytes"),
     "bytes of an update": (client_bytes_of_an_update, "client_bytes"),
+    "bytes of an upload": (client_bytes_of_an_upload, "client_bytes"),
+    "bytes of a later upload": (client_bytes_of_a_later_upload, "client_bytes"),
     "bytes of a buffer": (tensor_bytes_of_a_buffer, "tensor_bytes"),
     "bytes of a variable": (tensor_bytes_of_a_variable, "tensor_bytes"),
     "bytes of a call": (call_bytes, "call_bytes"),
@@ -223,6 +269,58 @@ def test_at_the_limit_all_is_well_and_one_beyond_is_refused(name):
         reach(4)
     assert caught.value.fields["limit"] == limit
     assert "3" in caught.value.message or name in ("default values", "calls to cancel")
+
+
+def test_what_was_broken_off_is_charged_and_goes_on_with_its_charge():
+    engine, handle = engine_with(client_bytes=3), f"buf-{1:032x}"
+    held = engine._leases.held_bytes
+    with pytest.raises(Cancelled):
+        engine.uploads.receive(broken_off(3, handle=handle))
+    assert held(ME) == engine.uploads.received(ME, handle) == 1
+    value = np.zeros(3, np.int8)
+    header = wire.PutHeader(client_id=ME, array=header_of(value), handle=handle, offset=1)
+    rest = [wire.DataServicePutRequest(chunk=chunk) for chunk in [*chunks_of(value, 1)][1:]]
+    engine.put(ME, np.zeros(1, np.int8), other := f"buf-{2:032x}")
+    with pytest.raises(LimitExceeded):  # for its last byte
+        engine.uploads.receive(iter([wire.DataServicePutRequest(header=header), *rest]))
+    assert (held(ME), engine.uploads.received(ME, handle)) == (1, 0)
+    engine.release_buffers(ME, [other])
+    header.offset = 0
+    whole = [wire.DataServicePutRequest(chunk=chunk) for chunk in chunks_of(value)]
+    engine.uploads.receive(iter([wire.DataServicePutRequest(header=header), *whole]))
+    assert held(ME) == 3
+    engine.release_buffers(ME, [handle])
+    assert held(ME) == 0
+
+
+def test_what_is_arriving_stays_charged_when_its_lease_ends():
+    engine = engine_with(client_bytes=3)
+    held = engine._leases.held_bytes
+
+    def ends() -> None:
+        engine.put(ME, np.zeros(1, np.int8))
+        engine.end_lease(ME)
+        assert held(ME) == 2
+        with pytest.raises(LimitExceeded):
+            engine.put(ME, np.zeros(2, np.int8))
+
+    with pytest.raises(Cancelled):
+        engine.uploads.receive(broken_off(2, ends))
+    assert held(ME) == 0
+    engine.end_lease(ME)
+    assert ME not in engine._leases._leases
+
+
+def test_uploads_are_charged_in_steps_of_what_arrives():
+    engine = engine_with()
+    account = engine.uploads.account(ME, 40 << 20)
+    charged = []
+    for nbytes in (1, 8 << 20, (8 << 20) + 1, 39 << 20, 41 << 20):
+        account.cover(nbytes)
+        charged.append(engine._leases.held_bytes(ME) >> 20)
+    assert charged == [8, 8, 16, 40, 40]
+    account.free()
+    assert engine._leases.held_bytes(ME) == 0
 
 
 @pytest.mark.soak

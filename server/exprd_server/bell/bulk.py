@@ -1,8 +1,8 @@
 """Arrays that are put or got in pieces through the regions of a connection.
 
 Invariant: what a client writes into its region is copied into memory of this process, piece by
-piece, and looked at only there; an array that is got is copied into the region of answers, which
-the client can only read.
+piece, each charged before it is taken, and looked at only there; an array that is got is copied
+into the region of answers, which the client can only read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from exprd_proto.growing import Growing
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from exprd_server.values import Array
+    from exprd_server.leases import Account
+    from exprd_server.transfer import UploadTable
+    from exprd_server.values import Array, BufferInfo
 
     Bytes = NDArray[np.uint8]
 
@@ -30,20 +32,21 @@ class Upload:
 
     Args:
         asked: its handle and its form.
+        client_id: who sends it, and is charged as it arrives.
+        uploads: keeps it in the end.
         most: bytes of an array.
-
-    Attributes:
-        handle: which the client has drawn.
 
     Raises:
         CallError: the form is none.
         LimitExceeded: it is too large.
     """
 
-    __slots__ = ("_dtype", "_memory", "_nbytes", "_shape", "handle")
+    __slots__ = ("_account", "_dtype", "_handle", "_memory", "_nbytes", "_shape", "_uploads")
 
-    def __init__(self, asked: wire.DoorbellArray, most: int) -> None:
-        self.handle = asked.handle
+    def __init__(
+        self, asked: wire.DoorbellArray, client_id: str, uploads: UploadTable, most: int
+    ) -> None:
+        self._handle = asked.handle
         self._shape = tuple(asked.header.shape)
         try:
             self._dtype = carried_dtype(asked.header.dtype)
@@ -59,23 +62,38 @@ class Upload:
             )
         self._nbytes = nbytes
         self._memory = Growing(nbytes)
+        self._uploads = uploads
+        self._account: Account = uploads.account(client_id, nbytes)
 
     def take(self, region: Bytes, half: int, offset: int, nbytes: int) -> None:
-        """Copies the next piece out of one half of the region."""
+        """Copies the next piece out of one half of the region.
+
+        Raises:
+            CallError: it is not the next piece.
+            LimitExceeded: there is no room for it on the client's account.
+        """
         piece = part_of(region, half, nbytes)
         received = len(self._memory)
         if offset != received or offset + nbytes > self._nbytes:
             raise CallError(
                 f"a piece of {nbytes} bytes at {offset}, but {received} of {self._nbytes} are here"
             )
+        self._account.cover(offset + nbytes)
         self._memory.append(piece.data)
 
-    def finish(self) -> Array:
-        """The whole array.
+    def keep(self) -> BufferInfo:
+        """Makes the whole array a buffer, to which its charge goes.
 
         Raises:
             CallError: a part is missing, or a bool is neither 0 nor 1.
         """
+        return self._uploads.keep(self._account, self._finished(), self._handle)
+
+    def close(self) -> None:
+        """Takes the charge back, unless a buffer has it by now."""
+        self._account.free()
+
+    def _finished(self) -> Array:
         if len(self._memory) != self._nbytes:
             raise CallError(f"{len(self._memory)} of {self._nbytes} bytes are here")
         flat: Bytes = np.frombuffer(self._memory.view(), np.uint8)

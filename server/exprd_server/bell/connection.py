@@ -132,7 +132,8 @@ class BellConnection:
             self._engine.running.part(self._turn)
             self._watch.drop(self._turn)
             self._prepared.clear()  # whose inputs are views of what was lent
-            self._upload = self._download = None
+            self._end_upload()
+            self._download = None
             self._lending.close()
 
     # ---- calls
@@ -340,9 +341,10 @@ class BellConnection:
     # ---- arrays in pieces
     def _put(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
         del number, acked
-        self._upload = None
+        self._end_upload()
         asked = _parsed(wire.DoorbellArray(), text)
-        self._upload = Upload(asked, self._limits.tensor_bytes)
+        uploads, most = self._engine.uploads, self._limits.tensor_bytes
+        self._upload = Upload(asked, self.client_id, uploads, most)
         return self._told(doorbell.DONE, b"", seq)
 
     def _put_piece(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
@@ -350,17 +352,28 @@ class BellConnection:
         region = self._lending.region
         if self._upload is None or region is None:
             raise CallError("no array is on its way here, or there is no region")
-        self._upload.take(region, number, seq, acked)
+        try:
+            self._upload.take(region, number, seq, acked)
+        except LimitExceeded:
+            self._end_upload()
+            raise
         return self._told(doorbell.DONE, b"", seq)
 
     def _put_end(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
         del number, text, acked
-        upload, self._upload = self._upload, None
-        if upload is None:
+        if self._upload is None:
             raise CallError("no array is on its way here")
-        info = self._engine.put(self.client_id, upload.finish(), upload.handle)
-        text = replies.buffer_info(info).SerializeToString()
+        try:
+            text = replies.buffer_info(self._upload.keep()).SerializeToString()
+        finally:
+            self._end_upload()
         return self._told(doorbell.DONE, text, seq)
+
+    def _end_upload(self) -> None:
+        """Gives back what has arrived of an array, if there is one on its way here."""
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.close()
 
     def _get(self, number: int, text: bytes, seq: int, acked: int) -> bytes:
         del number, acked
