@@ -238,8 +238,11 @@ class LocalEngine:
         return self._buffers.get(handle)
 
     def lend(self, client_id: str, nbytes: int) -> None:
-        """Charges a client for memory that is lent to it; a negative size gives it back."""
-        self._leases.adjust(client_id, nbytes)
+        """Charges a client for memory that is lent to it; a negative size gives it back.
+
+        What is lent stays on its account when its lease ends, until it is given back.
+        """
+        self._leases.charge_arriving(client_id, nbytes)
 
     # -- shared variables
 

@@ -2,7 +2,8 @@
 
 Invariant: memory is charged to a lease before it is taken and refunded once it is
 free. This table only keeps the accounts; the engine frees what a lapsed client held. What is still
-arriving cannot be freed from here: it stays on its client's account even when the lease has ended.
+arriving, or lent to a connection, cannot be freed from here: it stays on its client's account even
+when the lease has ended.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class LeaseTable:
             self._charge(self._lease(client_id), nbytes)
 
     def charge_arriving(self, client_id: str, nbytes: int) -> None:
-        """Charges a difference in what is arriving; one of 0 or below is never refused."""
+        """Charges a difference in what is arriving or lent; one of 0 or below is never refused."""
         with self._lock:
             lease = self._lease(client_id)
             self._charge(lease, nbytes)
@@ -110,7 +111,7 @@ class LeaseTable:
             return tuple(name for name, lease in self._leases.items() if lease.seen < oldest)
 
     def end(self, client_id: str) -> None:
-        """Forgets a client, but for what is still arriving."""
+        """Forgets a client, but for what is still arriving or lent."""
         with self._lock:
             lease = self._leases.pop(client_id, None)
             if lease is not None and (left := lease.arriving):

@@ -318,6 +318,16 @@ def test_a_client_may_leave(bench):
     assert bench.engine.end_lease("c") == (0, 0, 0)
 
 
+def test_what_is_lent_stays_charged_when_the_lease_ends(bench):
+    held = bench.engine._leases.held_bytes
+    bench.engine.lend("c", 100)
+    bench.engine.end_lease("c")
+    assert held("c") == 100
+    bench.engine.renew("c")
+    bench.engine.lend("c", -100)
+    assert held("c") == 0
+
+
 @pytest.mark.parametrize(
     ("choices", "error", "says"),
     [
