@@ -91,9 +91,18 @@ class Watched:
         self.kinds.append(ErrorDetail.FromString(detail).kind)
         return self.kinds[-1]
 
+    def at_rest(self) -> dict[int, int]:
+        """What the workers have worked so far, once none of them does, or is about to begin."""
+        seen: dict[int, int] = {}
+        while True:
+            before, seen = seen, {pid: _ticks(pid) for pid in self.workers()}
+            if seen == before:
+                return seen
+            threading.Event().wait(0.1)
+
     def killed(self, target: str, call, number: signal.Signals) -> str:
         """The same with a worker that gets a signal while it serves the call."""
-        idle = {pid: _ticks(pid) for pid in self.workers()}
+        idle = self.at_rest()
 
         def kill() -> None:
             while True:  # the one that works
@@ -161,7 +170,7 @@ def test_a_fault_of_a_worker_costs_one_request(watched, figure):
         watched.serves(target)
         watched.seconds.append(time.perf_counter() - start)
     assert watched.info().incarnation == watched.incarnation
-    assert len(watched.workers()) == 2
+    assert len(watched.workers()) == 3  # that compiles, that runs graphs, that reads large ones
     assert max(watched.seconds) < 10
     figure(
         "worker faults",
