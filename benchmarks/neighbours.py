@@ -9,6 +9,9 @@ they stand for other machines, and what they may cost is the server's time, not 
 A virtual core that halts takes a while to wake, which is most of what a call of an idle server
 takes and none of what it takes on a busy one. `--awake` has a spinner on each core, which gives way
 to all else, and so measures both alike.
+
+How much of it is the machine's, whose two cores eight clients share, shows the peer: a bare gRPC
+echo beside the server, which nobody troubles. The quiet ones call it in turns with the server.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import grpc
 import numpy as np
@@ -34,6 +37,7 @@ import numpy as np
 import exprd
 import exprd.tensor as T
 from benchmarks.harness import machine
+from benchmarks.service import METHOD, SMALL
 from exprd.errors import DeadlineExceeded, ExprdError, LimitExceeded
 
 QUIET: Final = 4
@@ -48,17 +52,22 @@ OWN: Final = (("grpc.use_local_subchannel_pool", 1),)  # channels do not share a
 
 
 # ---- the clients, each in a process of its own
-def quiet() -> Callable[[float], dict[str, Any]]:
-    """What calls every few milliseconds, for some seconds; the seconds of each, and what failed."""
+def quiet(peer: str) -> Callable[[float], dict[str, Any]]:
+    """What calls every few milliseconds, for some seconds; the seconds of each, and what failed.
+
+    With a peer, every second call goes there.
+    """
     x = T.dvector("x")
     w = exprd.shared(np.zeros(8), name="w")
     step = exprd.function([x], (x * w).sum(), updates=[(w, w + x)])
     value = np.arange(8.0)
+    channel = grpc.insecure_channel(peer or "unix:///nobody")  # which connects when it is used
+    echo: Any = channel.unary_unary(f"{METHOD}Unary")
     for _ in range(50):
         step(value)
 
     def measured(seconds: float) -> dict[str, Any]:
-        times, failed = [], []
+        times, beside, failed = [], [], []
         end = time.perf_counter() + seconds
         while (start := time.perf_counter()) < end:
             try:
@@ -67,7 +76,12 @@ def quiet() -> Callable[[float], dict[str, Any]]:
                 failed.append(repr(error)[:200])
             times.append(time.perf_counter() - start)
             time.sleep(PAUSE)
-        return {"times": times, "failed": failed}
+            if peer:
+                start = time.perf_counter()
+                echo(SMALL)
+                beside.append(time.perf_counter() - start)
+                time.sleep(PAUSE)
+        return {"times": times, "peer": beside, "failed": failed}
 
     return measured
 
@@ -149,13 +163,13 @@ ROLES: Final[Mapping[str, Callable[[Counter[str], str], None]]] = {
 }
 
 
-def play(role: str, target: str) -> None:
+def play(role: str, target: str, peer: str) -> None:
     """One client: says that it is ready, and does as the lines of its standard input say.
 
     One that troubles says so once more when it has done for the first time what it does.
     """
     with exprd.connect(target):
-        measured = quiet() if role == "quiet" else None
+        measured = quiet(peer) if role == "quiet" else None
         print("ready", flush=True)
         if measured is not None:
             for line in sys.stdin:
@@ -176,13 +190,13 @@ def play(role: str, target: str) -> None:
 class Client:
     """A process that plays a role."""
 
-    def __init__(self, role: str, target: str) -> None:
+    def __init__(self, role: str, target: str, peer: str = "") -> None:
         nice = () if role == "quiet" else ("nice", "-n", TROUBLE_NICENESS)
         self.role = role
         self._process = subprocess.Popen(
             [
                 *(*nice, sys.executable, "-m", "benchmarks.neighbours"),
-                *("--role", role, "--target", target),
+                *("--role", role, "--target", target, "--peer", peer),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -217,42 +231,58 @@ class Client:
         return found
 
 
-def of_quiet(clients: Sequence[Client], seconds: float) -> tuple[float, float, list[str]]:
-    """Median and 99th percentile in ms over the calls of all quiet clients, and what failed."""
+class Felt(NamedTuple):
+    """What quiet clients felt: of their calls, and of those to the peer, in ms; and what failed."""
+
+    p50: float
+    p99: float
+    peer_p99: float
+    failed: list[str]
+
+
+def of_quiet(clients: Sequence[Client], seconds: float) -> Felt:
+    """What quiet clients feel for some seconds."""
     for client in clients:
         client.begin(seconds)
     found = [client.figures() for client in clients]
-    times = [t for facts in found for t in facts.get("times", ())]
+    times, peer = ([t for f in found for t in f.get(what, ())] for what in ("times", "peer"))
     failed = [message for facts in found for message in facts.get("failed", ())]
     if not all(found):
         failed.append("a quiet client ended before its time")
     middle, tail = np.percentile(times or [np.nan], [50, 99]) * 1e3
-    return float(middle), float(tail), failed
+    beside = np.percentile(peer or [np.nan], 99) * 1e3
+    return Felt(float(middle), float(tail), float(beside), failed)
 
 
-def beside(target: str, seconds: float, roles: Sequence[str]) -> dict[str, Any]:
+def beside(target: str, seconds: float, roles: Sequence[str], peer: str = "") -> dict[str, Any]:
     """The figures of quiet clients alone and beside others."""
-    quiets = [Client("quiet", target) for _ in range(QUIET)]
+    quiets = [Client("quiet", target, peer) for _ in range(QUIET)]
     others = [Client(role, target) for role in roles]
     for client in (*quiets, *others):
         client.wait()
-    idle, alone, failed = of_quiet(quiets, seconds)
+    alone = of_quiet(quiets, seconds)
     for client in others:
         client.begin()
     for client in others:
         client.wait()
-    middle, loaded, failures = of_quiet(quiets, seconds)
+    loaded = of_quiet(quiets, seconds)
     trouble = {client.role: client.end() for client in others}
     for client in quiets:
         client.end()
+    compared = {
+        "peer, idle p99 ms": round(alone.peer_p99, 3),
+        "peer, p99 ms": round(loaded.peer_p99, 3),
+        "peer, ratio": round(loaded.peer_p99 / alone.peer_p99, 2),
+    }
     return {
-        "idle p50 ms": round(idle, 3),
-        "p50 ms": round(middle, 3),
-        "idle p99 ms": round(alone, 3),
-        "p99 ms": round(loaded, 3),
-        "ratio": round(loaded / alone, 2),
-        "failed": [*failed, *failures],
-        "errors": len(failed) + len(failures),
+        "idle p50 ms": round(alone.p50, 3),
+        "p50 ms": round(loaded.p50, 3),
+        "idle p99 ms": round(alone.p99, 3),
+        "p99 ms": round(loaded.p99, 3),
+        "ratio": round(loaded.p99 / alone.p99, 2),
+        **(compared if peer else {}),
+        "failed": [*alone.failed, *loaded.failed],
+        "errors": len(alone.failed) + len(loaded.failed),
         "trouble": trouble,
     }
 
@@ -279,24 +309,45 @@ def server(listen: str) -> Iterator[str]:
     """A server process; its target."""
     with tempfile.TemporaryDirectory() as folder:
         address = listen or f"unix://{folder}/s.sock"
-        command = ("-m", "exprd_server", "serve", "--listen", address)
-        process = subprocess.Popen(
-            [sys.executable, *command, "--drain-seconds", "0", "--cache-dir", ""],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        assert process.stdout is not None
-        try:
-            target = process.stdout.readline().removeprefix("serving on ").strip()
-            if target:
-                yield target
-            if process.poll() is not None:
-                raise RuntimeError(f"the server ended with status {process.returncode}")
-        finally:
-            process.terminate()
-            process.wait()
-            process.stdout.close()
+        command = ("exprd_server", "serve", "--listen", address)
+        with _serving(*command, "--drain-seconds", "0", "--cache-dir", "") as target:
+            yield target
+
+
+@contextmanager
+def bare_echo() -> Iterator[str]:
+    """A process that echoes bytes by gRPC itself; its target."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _serving("benchmarks.service", "--echo", f"unix://{folder}/echo.sock") as target,
+    ):
+        yield target
+
+
+@contextmanager
+def _serving(*module: str) -> Iterator[str]:
+    """A process that says what it is serving on."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{module[0]} ended with status {process.wait()}")
+        yield line.removeprefix("serving on ").strip()
+        if process.poll() is not None:
+            raise RuntimeError(f"{module[0]} ended with status {process.returncode}")
+    finally:
+        process.stdin.close()
+        process.terminate()
+        process.wait()
+        process.stdout.close()
 
 
 def main() -> None:
@@ -316,9 +367,10 @@ def main() -> None:
     parser.add_argument("--awake", action="store_true", help="no core ever halts")
     parser.add_argument("--role", choices=("quiet", *ROLES), help="play it, for the run itself")
     parser.add_argument("--target", default="")
+    parser.add_argument("--peer", default="")
     options = parser.parse_args()
     if options.role:
-        play(options.role, options.target)
+        play(options.role, options.target, options.peer)
         return
     figures: dict[str, Any] = {"machine": machine()}
     if options.json and options.json.exists():
@@ -326,10 +378,10 @@ def main() -> None:
     roles = [*((role,) for role in ROLES), tuple(TROUBLE)]
     if options.only:
         roles = [tuple(TROUBLE) if options.only == "all" else (options.only,)]
-    with awake(wanted=options.awake), server(options.listen) as target:
+    with awake(wanted=options.awake), server(options.listen) as target, bare_echo() as peer:
         for chosen in roles:
             name = "all" if len(chosen) > 1 else chosen[0]
-            runs = [beside(target, options.seconds, chosen) for _ in range(options.rounds)]
+            runs = [beside(target, options.seconds, chosen, peer) for _ in range(options.rounds)]
             middle = sorted(runs, key=lambda run: run["ratio"])[len(runs) // 2]
             figures[f"{name}, cores awake" if options.awake else name] = middle
             print(f"{name:<12} {json.dumps(middle)}", flush=True)

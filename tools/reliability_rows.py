@@ -209,6 +209,9 @@ ROWS: Final = (
             _neighbours("idle p99", "idle p99 ms"),
             _neighbours("beside all of them", "p99 ms"),
             _neighbours("ratio", "ratio", ""),
+            _neighbours("a bare gRPC echo of the same clients, idle p99", "peer, idle p99 ms"),
+            _neighbours("beside all of them", "peer, p99 ms"),
+            _neighbours("ratio", "peer, ratio", ""),
         ),
     ),
     Row(
