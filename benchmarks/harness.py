@@ -11,8 +11,11 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -105,3 +108,29 @@ def write_json(path: Path, measurements: Sequence[Measurement]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"machine": machine(), "measurements": [asdict(m) for m in measurements]}
     path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def serving(*module: str) -> Iterator[str]:
+    """A module run in a process of its own, which says what it is serving on."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{module[0]} ended with status {process.wait()}")
+        yield line.removeprefix("serving on ").strip()
+        if process.poll() is not None:
+            raise RuntimeError(f"{module[0]} ended with status {process.returncode}")
+    finally:
+        process.stdin.close()
+        process.terminate()
+        process.wait()
+        process.stdout.close()

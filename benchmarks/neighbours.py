@@ -36,7 +36,7 @@ import numpy as np
 
 import exprd
 import exprd.tensor as T
-from benchmarks.harness import machine
+from benchmarks.harness import machine, serving
 from benchmarks.service import METHOD, SMALL
 from exprd.errors import DeadlineExceeded, ExprdError, LimitExceeded
 
@@ -310,7 +310,7 @@ def server(listen: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         address = listen or f"unix://{folder}/s.sock"
         command = ("exprd_server", "serve", "--listen", address)
-        with _serving(*command, "--drain-seconds", "0", "--cache-dir", "") as target:
+        with serving(*command, "--drain-seconds", "0", "--cache-dir", "") as target:
             yield target
 
 
@@ -319,35 +319,9 @@ def bare_echo() -> Iterator[str]:
     """A process that echoes bytes by gRPC itself; its target."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        _serving("benchmarks.service", "--echo", f"unix://{folder}/echo.sock") as target,
+        serving("benchmarks.service", "--echo", f"unix://{folder}/echo.sock") as target,
     ):
         yield target
-
-
-@contextmanager
-def _serving(*module: str) -> Iterator[str]:
-    """A process that says what it is serving on."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *module],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{module[0]} ended with status {process.wait()}")
-        yield line.removeprefix("serving on ").strip()
-        if process.poll() is not None:
-            raise RuntimeError(f"{module[0]} ended with status {process.returncode}")
-    finally:
-        process.stdin.close()
-        process.terminate()
-        process.wait()
-        process.stdout.close()
 
 
 def main() -> None:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import queue
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ import numpy as np
 import exprd
 import exprd.tensor as T
 from benchmarks import doorbell
-from benchmarks.harness import machine
+from benchmarks.harness import machine, serving
 
 ROWS, FEATURES = 400, 784
 ROUNDS = 5
@@ -66,28 +64,6 @@ def echo(target: str) -> None:
     print("serving on", target, flush=True)
     sys.stdin.read()
     server.stop(0)
-
-
-@contextmanager
-def _process(*arguments: str) -> Iterator[None]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdin is not None
-    try:
-        if not process.stdout.readline().startswith("serving on"):
-            raise RuntimeError(f"{arguments} did not start")
-        yield
-    finally:
-        process.stdin.close()
-        process.terminate()
-        process.wait()
-        process.stdout.close()
 
 
 # ---- measuring
@@ -306,7 +282,7 @@ def measured(folder: Path, rounds: int = ROUNDS, *, only_doorbell: bool = False)
     found = Figures()
     target, echoing = f"unix://{folder}/exprd.sock", f"unix://{folder}/echo.sock"
     server = ("exprd_server", "serve", "--listen", target, "--drain-seconds", "0")
-    with _process("benchmarks.service", "--echo", echoing), _process(*server):
+    with serving("benchmarks.service", "--echo", echoing), serving(*server):
         for _ in range(rounds):
             if not only_doorbell:
                 with grpc.insecure_channel(echoing, options=LARGE) as channel:
