@@ -37,11 +37,16 @@ print("goes on", total.get_value())
 """
 
 
-def test_an_interrupt_stops_native_code(child_env: dict[str, str]) -> None:
+def run(program: str, env: dict[str, str], said: str) -> None:
+    """Runs a program in a process of its own, whose main thread is interrupted."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=child_env, capture_output=True, text=True, timeout=100
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=100
     )
-    assert done.stdout == "interrupted True 0.0\ngoes on 9.0\n", done.stderr
+    assert done.stdout == said, done.stderr
+
+
+def test_an_interrupt_stops_native_code(child_env: dict[str, str]) -> None:
+    run(PROGRAM, child_env, "interrupted True 0.0\ngoes on 9.0\n")
 
 
 REPEATED = """
@@ -77,10 +82,7 @@ def test_an_interrupt_ends_a_repetition(
     env = dict(child_env)
     if place == "remote":
         env["EXPRD_TARGET"] = request.getfixturevalue("server")
-    done = subprocess.run(
-        [sys.executable, "-c", REPEATED], env=env, capture_output=True, text=True, timeout=100
-    )
-    assert done.stdout == "interrupted True\ngoes on True\n", done.stderr
+    run(REPEATED, env, "interrupted True\ngoes on True\n")
 
 
 PESTERED = """
@@ -120,14 +122,7 @@ print("whole", raised > 100)
 
 def test_interrupts_leave_all_of_a_call_or_nothing(child_env: dict[str, str]) -> None:
     """In the midst of a commit as well, and no lock is left behind."""
-    done = subprocess.run(
-        [sys.executable, "-c", PESTERED],
-        env=child_env,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.stdout == "whole True\n", done.stderr
+    run(PESTERED, child_env, "whole True\n")
 
 
 BESIDE_OTHERS = """
@@ -178,11 +173,4 @@ print(first == second, counts == list(range(made)), c.get_value() == made, raise
 
 def test_interrupts_cost_nobody_else_an_answer(server: str, child_env: dict[str, str]) -> None:
     """Another thread's calls over the same session are each done once, and in order."""
-    done = subprocess.run(
-        [sys.executable, "-c", BESIDE_OTHERS],
-        env={**child_env, "EXPRD_TARGET": server},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.stdout == "True True True True\n", done.stderr
+    run(BESIDE_OTHERS, {**child_env, "EXPRD_TARGET": server}, "True True True True\n")
