@@ -73,6 +73,7 @@ class Doorbell:
         self._lock = threading.Lock()
         self._tickets: dict[bytes, Ticket] = {}
         self._open: dict[socket.socket, threading.Thread] = {}
+        self._clients: dict[socket.socket, str] = {}  # of those whose ticket was taken
         self._serving: set[BellConnection] = set()
         self._ended = Counts()
         self._listener: socket.socket | None = None
@@ -155,7 +156,7 @@ class Doorbell:
     def _of(self, client_id: str) -> int:
         """The connections of a client, those to come included."""
         coming = sum(ticket.client_id == client_id for ticket in self._tickets.values())
-        return coming + sum(one.client_id == client_id for one in self._serving)
+        return coming + sum(one == client_id for one in self._clients.values())
 
     def _drop_old(self) -> None:
         now = time.monotonic()
@@ -208,6 +209,7 @@ class Doorbell:
         finally:
             with self._lock:
                 self._open.pop(end, None)
+                self._clients.pop(end, None)
             end.close()
 
     def _attend(self, connection: BellConnection) -> None:
@@ -229,6 +231,8 @@ class Doorbell:
         with self._lock:
             self._drop_old()
             ticket = self._tickets.pop(secret, None) if kind == doorbell.HELLO else None
+            if ticket is not None:
+                self._clients[end] = ticket.client_id  # at once, so that no moment misses it
         if ticket is None:
             self._log.info("refused", method="doorbell", reason="no ticket")
             return None
