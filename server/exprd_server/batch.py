@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 from exprd_compiler.errors import LimitExceeded
 from exprd_server import requests
 from exprd_server.answers import Answer, batch_frame
+from exprd_server.fairness import client_of
 from exprd_server.outcomes import failure_of
+from exprd_server.throttle import Lap
 
 if TYPE_CHECKING:
     import exprd_proto as wire
@@ -44,6 +46,7 @@ def run_batch(
             fields={"limit": "batch_items"},
         )
     frame = batch_frame(engine.incarnation)
+    lap = Lap(engine.throttle, client_of(request))
     for position, call in enumerate(requests.batch_calls(request, limits)):
         seq = position if call.call_id is None else call.call_id.seq
         try:
@@ -52,6 +55,7 @@ def run_batch(
             frame.fail(seq, failure_of(error, seq, log))
             break
         frame.add(seq, reply)
+        lap.rest()
         if frame.nbytes > _ANSWER_BYTES:
             break
     return frame.answer()

@@ -24,6 +24,7 @@ from exprd_server.cli_state import state
 from exprd_server.log import LEVELS, make_logger
 from exprd_server.policy import Policy, parse_policy
 from exprd_server.settings import Settings, TlsFiles, WorkerSettings, user_cache
+from exprd_server.throttle import LEAST_SHARE
 from exprd_server.values import Durability
 
 if TYPE_CHECKING:
@@ -96,6 +97,12 @@ def main() -> None:
     default=SECONDS,
     type=click.FloatRange(0, 1),
     help="seconds to wait awake for the next call of the doorbell, where that pays",
+)
+@click.option(
+    "--least-share",
+    default=LEAST_SHARE,
+    type=click.FloatRange(0.01, 1),
+    help="share of the server's time that a client may always use; 1: nobody rests for others",
 )
 @click.option("--reflection", is_flag=True, help="let clients list the services")
 @click.option("--insecure", is_flag=True, help="allow an address that others can reach")
@@ -203,8 +210,9 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
         raise click.UsageError("--checkpoint-every needs --state, where checkpoints lie")
     same = ("listen", "calls", "grace_seconds", "drain_seconds", "stream_seconds", "lease_seconds")
     kept = ("reflection", "insecure", "metrics", "memory_bytes", "durability", "checkpoint_keep")
+    measured = ("idle_poll", "doorbell_spin", "least_share")
     return Settings(
-        **{name: flags[name] for name in (*same, *kept, "idle_poll", "doorbell_spin")},
+        **{name: flags[name] for name in (*same, *kept, *measured)},
         sweep_seconds=min(10.0, max(0.05, flags["lease_seconds"] / 4)),
         tls=tls_files(flags["tls_cert"], flags["tls_key"], flags["tls_client_ca"]),
         tokens=_path(flags["tokens"]),

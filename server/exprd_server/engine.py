@@ -31,6 +31,7 @@ from exprd_server.publishing import Publisher
 from exprd_server.repeat import Repeater
 from exprd_server.replay import ReplayWindow
 from exprd_server.resuming import StartVersions
+from exprd_server.throttle import Throttle
 from exprd_server.transfer import UploadTable
 from exprd_server.values import (
     BufferRef,
@@ -77,6 +78,7 @@ class LocalEngine:
         published: functions by name.
         uploads: arrays that are on their way here.
         checkpoints: of its variables.
+        throttle: has clients rest that keep it busy.
     """
 
     def __init__(
@@ -86,12 +88,14 @@ class LocalEngine:
         store: Store,
         *,
         clock: Callable[[], float] = time.monotonic,
+        throttle: Throttle | None = None,
     ) -> None:
         self._settings = settings
         self._compiler = compiler
         self._store = store
         self._clock = clock
         self._started = clock()
+        self.throttle = throttle = throttle or Throttle()
         self.incarnation = store.incarnations()[-1].id
         limits = settings.limits
         self._leases = LeaseTable(settings.lease_seconds, limits, clock)
@@ -115,7 +119,7 @@ class LocalEngine:
         # Clients of an earlier process have the whole time of a lease to come back.
         for client_id in self._functions.holders() | self._window.clients():
             self._leases.restore(client_id)
-        self._repeater = Repeater(self._runner, self._variables, self._window, limits)
+        self._repeater = Repeater(self._runner, self._variables, self._window, limits, throttle)
 
     # -- functions
 

@@ -28,6 +28,7 @@ from exprd_server.fairness import client_of
 from exprd_server.inplace import in_place
 from exprd_server.log import Shed
 from exprd_server.statuses import TRAILER, Status, status_of
+from exprd_server.throttle import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from exprd_server.fairness import FairShare
     from exprd_server.idlepoll import IdlePoll
     from exprd_server.log import Logger
+    from exprd_server.throttle import Throttle
 
 _RICH_TRAILER = "grpc-status-details-bin"
 _OUR_SERVICES = "/exprd."
@@ -74,16 +76,23 @@ class Boundary(grpc.ServerInterceptor):
     Args:
         log: where they go.
         share: who may begin a call.
+        throttle: has clients rest that keep the server busy.
         stream_seconds: time that a stream of chunks gets.
         poll: is told of every answer.
     """
 
     def __init__(
-        self, log: Logger, share: FairShare, stream_seconds: float, poll: IdlePoll
+        self,
+        log: Logger,
+        share: FairShare,
+        throttle: Throttle,
+        stream_seconds: float,
+        poll: IdlePoll,
     ) -> None:
         self._log = log
         self._verbose = log.is_enabled_for(logging.DEBUG)  # what is not written is not gathered
         self._share = share
+        self._throttle = throttle
         self._touch = poll.touch
         self._shed = Shed(log)
         self._stream_seconds = stream_seconds
@@ -154,13 +163,18 @@ class Boundary(grpc.ServerInterceptor):
 
     def _admitted(self, inner: Callable[..., Any]) -> Callable[..., Any]:
         # written out, because most calls go this way
-        share = self._share
+        share, throttle, clock = self._share, self._throttle, time.thread_time
 
         def call(request: Any, context: grpc.ServicerContext) -> Any:
             client_id = client_of(request)
             begun = share.begin(client_id)
             try:
-                return inner(request, context)
+                throttle.rest(client_id)
+                start = clock()
+                try:
+                    return inner(request, context)
+                finally:
+                    throttle.spend(client_id, min(clock() - start, MOST))
             finally:
                 share.end(client_id, begun)
 

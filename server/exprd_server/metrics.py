@@ -106,6 +106,7 @@ class Metrics:
         queue = self._gauge("exprd_compile_queue", "compilations that wait for a worker")
         queue.set_function(waiting or (lambda: 0))
         self.registry.register(_Holdings(tenants))
+        self.registry.register(_Rests(tenants))
         if isinstance(log, CountingLog):
             self.registry.register(log)
 
@@ -167,6 +168,19 @@ class _Holdings:
             for namespace, held in rows:
                 family.add_metric([namespace], held[kind])
             yield family
+
+
+class _Rests:
+    """How long clients have rested for others; all namespaces have one throttle."""
+
+    def __init__(self, tenants: Tenants) -> None:
+        self._tenants = tenants
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """The count of this moment."""
+        throttle = self._tenants.each()[0][1].engine.throttle
+        text = "time for which busy clients rested for others"
+        yield CounterMetricFamily("exprd_rested_seconds", text, throttle.rested)
 
 
 def _held(usage: Any, published: int) -> Mapping[str, int]:

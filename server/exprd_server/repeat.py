@@ -29,6 +29,7 @@ from exprd_server.calls import (
     is_fixed,
 )
 from exprd_server.locks import Hold, in_order
+from exprd_server.throttle import Lap
 from exprd_server.unpublished import Unpublished
 from exprd_server.values import Delivery, ExecuteReply, VariableRef
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from exprd_server.replay import Attempt, ReplayWindow
     from exprd_server.settings import Limits
     from exprd_server.store import CallRecord
+    from exprd_server.throttle import Throttle
     from exprd_server.values import Array, ExecuteCall
     from exprd_server.variables import Variable, VariableTable
 
@@ -108,12 +110,22 @@ class Repeater:
     """Repeats functions against the tables of an engine."""
 
     def __init__(
-        self, runner: Runner, variables: VariableTable, window: ReplayWindow, limits: Limits
+        self,
+        runner: Runner,
+        variables: VariableTable,
+        window: ReplayWindow,
+        limits: Limits,
+        throttle: Throttle,
     ) -> None:
         self._runner = runner
         self._variables = variables
         self._window = window
         self._limits = limits
+        self._throttle = throttle
+
+    def lap(self, job: RepeatCall) -> Lap:
+        """What the steps of a repetition use of the interpreter's time."""
+        return Lap(self._throttle, job.call.client_id)
 
     def run(
         self, function: Function, job: RepeatCall, deadline: Deadline | None
@@ -263,10 +275,13 @@ class _Loop:
         job = self._job
         if not done:
             self._repeater.check_versions(self._function, job.call, held=job.once)
+        lap = self._repeater.lap(job)
         step, reply = done, None
         while reply is None:
             step += 1
             outputs, reply = self._step(step)
+            if not job.once:  # which holds its locks from step to step
+                lap.rest()
             if job.every and (step % job.every == 0 or reply is not None):
                 yield Progress(step, tuple(outputs[i] for i in job.watched))
         yield reply

@@ -122,7 +122,7 @@ class Server:
         limits = settings.limits
         share = FairShare(settings.calls, limits.client_calls, limits.client_queue)
         self._poll = IdlePoll(polling_seconds(settings.idle_poll))
-        self._boundary = Boundary(log, share, settings.stream_seconds, self._poll)
+        self._boundary = Boundary(log, share, engine.throttle, settings.stream_seconds, self._poll)
         self._tenants = Tenants(self._tenant(engine, settings), self._made, self._add_services)
         threads = settings.calls + settings.limits.sessions + _SPARE_THREADS
         self._server = grpc.server(

@@ -20,6 +20,7 @@ from exprd_server.deadline import Deadline
 from exprd_server.leases import check_client_id
 from exprd_server.outcomes import failure_of
 from exprd_server.statuses import RETRY_FIELD
+from exprd_server.throttle import Lap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -91,6 +92,7 @@ class SessionTable:
             yield wire.SessionResponse(window=window)
             while self._rest(session) and (frame := next(frames, None)) is not None:
                 self._work(session)
+                self._engine.throttle.rest(client_id)
                 yield from self._answers(session, client_id, frame)
 
     def end(self) -> None:
@@ -159,6 +161,7 @@ class SessionTable:
         longest = self._settings.execute_seconds
         seconds = min(longest, frame.seconds) if frame.seconds > 0 else longest
         engine, acked = self._engine, frame.acked_through
+        lap = Lap(engine.throttle, client_id)
         answers, flushed = session_frame(engine.incarnation), time.monotonic()
         for request in calls:
             session.deadline = deadline = Deadline(seconds)
@@ -173,10 +176,12 @@ class SessionTable:
             now = time.monotonic()
             if answers.nbytes > _FLUSH_BYTES or now - flushed > _FLUSH_SECONDS:
                 yield answers.answer()
-                answers, flushed = session_frame(engine.incarnation), now
+                lap.rest(answers.count)
+                answers, flushed = session_frame(engine.incarnation), time.monotonic()
         session.deadline = None
         if answers.count:
             yield answers.answer()
+        lap.end(answers.count)
 
 
 def _too_many(limit: str, what: str) -> LimitExceeded:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exprd_server.policy import ALWAYS, Policy
+from exprd_server.throttle import LEAST_SHARE
 from exprd_server.values import Durability
 
 MIB = 1 << 20
@@ -141,6 +142,8 @@ class Settings:
         metrics: ``host:port`` of the page of metrics; empty for none.
         idle_poll: seconds after a call for which cores that have nothing to do stay awake; None is
             0.001, or 0 where the time on the cores is rationed.
+        least_share: the share of the interpreter's time that a client may always use; one that uses
+            more rests while others call.
         doorbell_spin: seconds for which a connection of the doorbell waits awake for the next call,
             where that pays; 0 for not at all.
         version: what the server calls itself.
@@ -168,6 +171,7 @@ class Settings:
     tokens: Path | None = None
     metrics: str = ""
     idle_poll: float | None = None
+    least_share: float = LEAST_SHARE
     doorbell_spin: float = 0.0001  # some calls, and far more than it takes to be woken
     version: str = "0"
     cache: Path | None = None

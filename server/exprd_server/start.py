@@ -20,6 +20,7 @@ from exprd_server.serve import Server, check_exposure, serve_until_signalled
 from exprd_server.store import MemoryStore
 from exprd_server.stores.folder import StateFolder
 from exprd_server.stores.sqlite import SqliteStore
+from exprd_server.throttle import Throttle
 from exprd_server.tls import read_pem
 from exprd_server.workers import WorkerPool
 
@@ -51,12 +52,12 @@ def run_server(settings: Settings, log: Logger, announce: Callable[[str], None])
         )
         bound_memory(settings.memory_bytes)
         cache = usable_cache(settings.cache, log)
+        throttle = Throttle(settings.least_share)  # of all namespaces, which share the interpreter
 
         def engine_of(own: Settings) -> LocalEngine:
-            store = open_store(own, log)
-            ends.callback(store.close)
+            store = ends.enter_context(contextlib.closing(open_store(own, log)))
             compiler = WorkerCompiler(pool, evaluators, own.workers, cache, own.limits.call_bytes)
-            engine = LocalEngine(own, compiler, store)
+            engine = LocalEngine(own, compiler, store, throttle=throttle)
             if own.state is not None and own.checkpoint_seconds > 0:
                 schedule = CheckpointSchedule(
                     engine.checkpoints, own.checkpoint_seconds, own.checkpoint_keep, log

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from exprd_compiler.errors import CallError
 from exprd_proto.patience import SECONDS
-from exprd_server.cli import main
+from exprd_server.cli import main, serve, settings_of
 from exprd_server.memory import wanted_bytes
 from exprd_server.settings import Settings
 
@@ -47,6 +47,13 @@ def test_flags_that_mean_nothing(command: str, flags: tuple[str, ...], said: str
 def test_settings_with_which_no_server_starts(flags: tuple[str, ...], said: str) -> None:
     done = CliRunner().invoke(main, ["serve", *flags])
     assert (done.exit_code, said in done.output) == (1, True), done.output
+
+
+def test_a_share_for_everybody() -> None:
+    flags = serve.make_context("serve", ["--least-share", "0.5"]).params
+    assert settings_of(flags).least_share == 0.5
+    refused = CliRunner().invoke(main, ["serve", "--least-share", "0"])
+    assert (refused.exit_code, "0.01<=x<=1" in refused.output) == (2, True), refused.output
 
 
 def test_a_server_needs_some_memory() -> None:

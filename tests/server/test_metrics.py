@@ -67,6 +67,7 @@ def test_the_page_tells_what_was_done_and_is_held(metered):
     assert found["exprd_stage_seconds_count['execute']"] == 3
     assert found["exprd_functions['default']"] == found["exprd_variables['default']"] == 1
     assert found["exprd_buffers['default']"] == found["exprd_published['default']"] == 0
+    assert found["exprd_rested_seconds_total[]"] == 0  # who is alone rests for nobody
     assert found["exprd_calls_running[]"] == found["exprd_compile_queue[]"] == 0
     assert found["exprd_call_places[]"] == 192
     assert found["exprd_received_bytes_total[]"] > 500

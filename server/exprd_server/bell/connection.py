@@ -27,6 +27,7 @@ from exprd_server.bell.turns import Turn
 from exprd_server.bell.waiting import Waiting
 from exprd_server.deadline import Deadline
 from exprd_server.outcomes import failure_of
+from exprd_server.throttle import MOST
 from exprd_server.values import BufferInfo, CallId, Delivery, ExecuteCall, ExecuteReply
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ PREPARED: Final = 1024  # calls of one connection
 _SLACK: Final = 1 << 10
 _RESULT_BYTES: Final = 16 << 20  # results up to here go through the region of answers
 _TOUCH_SECONDS: Final = 1.0
+_SPEND_SECONDS: Final = 0.001
 _TOKEN_SECONDS: Final = 60.0  # then the client has to show its token again
 
 
@@ -82,6 +84,9 @@ class BellConnection:
         self._turn = Turn(client_id, end)
         self._watch = watch
         self._touched = 0.0
+        self._throttle = engine.throttle
+        self._unspent = 0.0
+        self._spent = 0.0  # when that was told last
         self._ends = time.monotonic() + _TOKEN_SECONDS if settings.tokens is not None else 0.0
         self.counts = Counts()
         self.client_id = client_id
@@ -156,8 +161,18 @@ class BellConnection:
         except Exception as error:
             answer = self._failure(error, seq)
         self._send(answer)
+        now = time.monotonic()
         self.counts.calls += 1
-        self.counts.seconds += time.monotonic() - start
+        self.counts.seconds += now - start
+        self._unspent += min(now - start, MOST)
+        if now - self._spent > _SPEND_SECONDS:
+            self._rest(now)
+
+    def _rest(self, now: float) -> None:
+        """Tells what the last calls used, and rests when that is due."""
+        self._throttle.spend(self.client_id, self._unspent)
+        self._throttle.rest(self.client_id)
+        self._unspent, self._spent = 0.0, now
 
     def _directly(
         self, prepared: Prepared, direct: DirectCall, seq: int, acked: int, seconds: float
