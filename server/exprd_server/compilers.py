@@ -24,6 +24,7 @@ from exprd_server.deadline import Deadline, check
 from exprd_server.functions import Compiled
 from exprd_server.interrupts import Interrupts
 from exprd_server.longrun import LongRuns, Pace
+from exprd_server.outline import outline_of_text, read_outline
 from exprd_server.plans import plan_of
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _LEVELS: Final[Mapping[str, str]] = MappingProxyType(
     {"FAST_RUN": "fast_run", "FAST_COMPILE": "fast_compile", "NONE": "none"}
 )
 REFERENCE: Final = "reference"
+_SMALL: Final = 8_192  # bytes of text of about 200 nodes: 3 ms
 
 
 def options_of(choices: CompileChoices) -> CompileOptions:
@@ -93,6 +95,11 @@ class InProcessCompiler:
             timings=tuple(compiled.artifact.timings.items()),
         )
 
+    def read(self, text: bytes, deadline: Deadline | None, /) -> Outline:
+        """The outline of a graph that was written down."""
+        check(deadline, "the graph was read")
+        return outline_of_text(text)
+
     def texts(
         self, outline: Outline, choices: CompileChoices, deadline: Deadline | None, /
     ) -> Mapping[str, str]:
@@ -114,6 +121,7 @@ class WorkerCompiler:
         settings: of the workers.
         cache: directory of the object cache; none when not given.
         room: bytes that one call of native code may take; 0 is as many as there are.
+        readers: of the workers that read large graphs; by default those that compile.
     """
 
     def __init__(
@@ -123,8 +131,10 @@ class WorkerCompiler:
         settings: WorkerSettings,
         cache: Path | None = None,
         room: int = 0,
+        readers: WorkerPool | None = None,
     ) -> None:
         self._pool = pool
+        self._readers = readers or pool
         self._evaluators = evaluators
         self._settings = settings
         self._cache = cache
@@ -139,8 +149,8 @@ class WorkerCompiler:
         options = options_of(choices)
         if options.target == REFERENCE:
             return Compiled(run=_Remote(self, outline), plan=(), timings=())
-        task = {"task": "compile"}
-        answer, data = self._ask(self._pool, task, options, outline.text(), deadline)
+        task = self._task("compile", options)
+        answer, data = self._ask(self._pool, task, outline.text(), deadline)
         start = time.perf_counter()
         plan = int(answer["plan"])
         artifact = driver.Artifact.from_bytes(data[plan:])
@@ -152,22 +162,29 @@ class WorkerCompiler:
             timings=(*artifact.timings.items(), linked),
         )
 
+    def read(self, text: bytes, deadline: Deadline | None, /) -> Outline:
+        """The outline of a graph that was written down; a large one is read by a worker."""
+        if len(text) <= _SMALL:
+            check(deadline, "the graph was read")
+            return outline_of_text(text)
+        answer, _ = self._ask(self._readers, {"task": "outline"}, text, deadline)
+        return read_outline(answer["outline"], text)
+
     def texts(
         self, outline: Outline, choices: CompileChoices, deadline: Deadline | None, /
     ) -> Mapping[str, str]:
         """Has the stages of a graph written out."""
-        task, options = {"task": "texts"}, options_of(choices)
-        answer, _ = self._ask(self._pool, task, options, outline.text(), deadline)
+        task = self._task("texts", options_of(choices))
+        answer, _ = self._ask(self._pool, task, outline.text(), deadline)
         return {str(name): str(text) for name, text in answer["texts"].items()}
 
     def evaluate(
         self, text: bytes, arrays: Sequence[NDArray[Any]], deadline: Deadline | None
     ) -> tuple[list[NDArray[Any]], list[EventCount]]:
         """Has a graph, given as text, run node by node with numpy."""
-        task = {"task": "evaluate", "text": len(text)}
-        options = CompileOptions(target=REFERENCE)
+        task = self._task("evaluate", CompileOptions(target=REFERENCE))
         body = b"".join((text, pack(arrays)))
-        answer, data = self._ask(self._evaluators, task, options, body, deadline)
+        answer, data = self._ask(self._evaluators, {**task, "text": len(text)}, body, deadline)
         met = [EventCount(**facts) for facts in answer["met"]]
         return unpack(data, answer["arrays"]), met
 
@@ -178,22 +195,16 @@ class WorkerCompiler:
         self._alarm.close()
         self._long.close()
 
+    def _task(self, name: str, options: CompileOptions) -> dict[str, Any]:
+        cache = "" if self._cache is None else str(self._cache)
+        return {"task": name, "options": options.to_json(), "cache": cache}
+
     def _ask(
-        self,
-        pool: WorkerPool,
-        task: Mapping[str, Any],
-        options: CompileOptions,
-        body: bytes,
-        deadline: Deadline | None,
+        self, pool: WorkerPool, task: Mapping[str, Any], body: bytes, deadline: Deadline | None
     ) -> tuple[dict[str, Any], bytes]:
         seconds = self._settings.seconds
         bounded = Deadline(seconds) if deadline is None else deadline.capped(seconds)
-        header = {
-            **task,
-            "options": options.to_json(),
-            "cache": "" if self._cache is None else str(self._cache),
-        }
-        return pool.request(header, body, bounded)
+        return pool.request(task, body, bounded)
 
 
 class _Native:

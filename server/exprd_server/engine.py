@@ -8,38 +8,37 @@ call the same methods as the services.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from exprd_compiler.errors import ExprdError, GraphError, UnknownHandle
+from exprd_compiler.errors import UnknownHandle
 from exprd_compiler.ir.graph import Graph
+from exprd_server.binding import bound, function_of, signature_of
 from exprd_server.buffers import BufferTable
-from exprd_server.calls import Runner, is_fixed, too_large_for_a_reply
+from exprd_server.calls import Runner, too_large_for_a_reply
 from exprd_server.checkpointing import Checkpointer
 from exprd_server.direct import DirectCall
 from exprd_server.fairness import CompilerTurns
 from exprd_server.fingerprint import content_key, function_handle
 from exprd_server.flight import SingleFlight
-from exprd_server.functions import Compiled, Compiler, Function, FunctionTable, form_of
-from exprd_server.keeping import damaged
+from exprd_server.functions import Compiled, Compiler, Function, FunctionTable
+from exprd_server.keeping import UNREADABLE, damaged
 from exprd_server.leases import LeaseTable, check_client_id
-from exprd_server.locks import in_order
 from exprd_server.outline import outline_of
-from exprd_server.policy import parse_policy
 from exprd_server.published import PublishedTable
 from exprd_server.publishing import Publisher
 from exprd_server.repeat import Repeater
 from exprd_server.replay import ReplayWindow
 from exprd_server.resuming import StartVersions
+from exprd_server.reviving import Revivals
 from exprd_server.throttle import Throttle
 from exprd_server.transfer import UploadTable
 from exprd_server.values import (
     BufferRef,
     Delivery,
-    Durability,
     ExecuteCall,
     FunctionInfo,
-    FunctionSignature,
     Usage,
 )
 from exprd_server.variables import VariableTable
@@ -68,7 +67,7 @@ if TYPE_CHECKING:
         SetReply,
         VariableInfo,
     )
-    from exprd_server.variables import NewVariable, Variable
+    from exprd_server.variables import NewVariable
 
 
 class LocalEngine:
@@ -104,17 +103,23 @@ class LocalEngine:
         self._variables = VariableTable(store, self._leases, limits)
         self.checkpoints = Checkpointer(self._variables, settings.state)
         self._at_start = StartVersions(store)
-        self._functions = FunctionTable(limits, store if store.lasting else None, self._revive)
+        self._compiling = CompilerTurns()
+        self._functions = FunctionTable(
+            limits,
+            store if store.lasting else None,
+            self._revive,
+            Revivals(self._compiling, settings.compile_seconds),
+        )
         self.published = Publisher(
             PublishedTable(store, limits),
             self._functions,
             self._variables,
             self._leases,
             self.compile,
+            self._read,
         )
         self._window = ReplayWindow(store, limits)
         self._flight: SingleFlight[Compiled] = SingleFlight()
-        self._compiling = CompilerTurns()
         self._runner = Runner(self._variables, self._buffers, self._window, limits)
         # Clients of an earlier process have the whole time of a lease to come back.
         for client_id in self._functions.holders() | self._window.clients():
@@ -127,8 +132,8 @@ class LocalEngine:
         """Compiles a graph, or finds the function that is equal to what it would give."""
         check_client_id(call.client_id)
         self._leases.touch(call.client_id)
-        outline = self._outline(call.graph)
-        variables = self._bind(outline, call.bindings)
+        outline = self._outline(call, deadline)
+        variables = bound(outline, call.bindings, self._variables)
         content = content_key(outline.digest, call.choices)
         handle = function_handle(content, call.bindings, call.choices.durability)
         held = self._functions.hold(handle, call.client_id)
@@ -160,7 +165,7 @@ class LocalEngine:
         deadline: Deadline | None = None,
     ) -> FunctionInfo:
         """A function; with `texts`, its stages are written out anew, in turn like compilations."""
-        function = self._functions.get(handle)
+        function = self._functions.get(handle, client_id, deadline)
         if not texts:
             return function.info
         with self._compiling.turn(client_id, deadline):
@@ -171,9 +176,11 @@ class LocalEngine:
         """A function for callers in this process, which outlive their calls."""
         return DirectCall(self._functions.get(handle), self._variables)
 
-    def function(self, handle: str) -> Function:
+    def function(
+        self, handle: str, client_id: str = "", deadline: Deadline | None = None
+    ) -> Function:
         """A function, for callers that prepare their calls of it."""
-        return self._functions.get(handle)
+        return self._functions.get(handle, client_id, deadline)
 
     def attempt(self, call_id: CallId, digest: bytes, deadline: Deadline) -> Attempt:
         """The right to make a call with an effect, or the answer of an earlier one."""
@@ -187,7 +194,7 @@ class LocalEngine:
     def execute(self, call: ExecuteCall, deadline: Deadline | None = None) -> ExecuteReply:
         """Runs a function once; see `calls.Runner`."""
         self.check_incarnation(call.expected_incarnation)
-        function = self._functions.get(call.handle)
+        function = self._functions.get(call.handle, call.client_id, deadline)
         self._leases.touch(call.client_id)
         return self._runner.execute(function, call, deadline)
 
@@ -196,7 +203,7 @@ class LocalEngine:
     ) -> Generator[Progress | ExecuteReply]:
         """Runs a function several times; see `repeat.Repeater`."""
         self.check_incarnation(job.call.expected_incarnation)
-        function = self._functions.get(job.call.handle)
+        function = self._functions.get(job.call.handle, job.call.client_id, deadline)
         self._leases.touch(job.call.client_id)
         return self._repeater.run(function, job, deadline)
 
@@ -377,17 +384,17 @@ class LocalEngine:
         self._compiler.close()
         self._store.close()
 
-    def _revive(self, handle: str, kept: KeptFunction) -> Function:
+    def _revive(self, handle: str, kept: KeptFunction, deadline: Deadline) -> Function:
         """A kept function, compiled and bound again; to the object cache that is a lookup."""
         try:
-            outline = kept.outline()
-        except (ExprdError, UnicodeDecodeError) as error:
-            raise damaged(handle, error) from error
-        variables = self._bind(outline, kept.bindings)
+            outline = self._compiler.read(kept.text, deadline)
+        except UNREADABLE as error:
+            raise damaged(handle, str(error)) from error
+        variables = bound(outline, kept.bindings, self._variables)
         content = content_key(outline.digest, kept.choices)
         if function_handle(content, kept.bindings, kept.choices.durability) != handle:
-            raise damaged(handle, ValueError("its content has another hash"))
-        compiled = self._compiled(content, outline, kept.choices, None)
+            raise damaged(handle, "its content has another hash")
+        compiled = self._compiled(content, outline, kept.choices, deadline)
         info = FunctionInfo(
             handle=handle,
             signature=signature_of(outline, variables),
@@ -421,80 +428,25 @@ class LocalEngine:
 
         return self._flight.get(content, work, deadline)
 
-    def _outline(self, graph: Graph | Outline | bytes) -> Outline:
+    def _outline(self, call: CompileCall, deadline: Deadline | None) -> Outline:
+        graph = call.graph
         if isinstance(graph, bytes):
-            return self._functions.outline_of(graph)
+            return self._known(graph, call.client_id, deadline)
         return outline_of(graph) if isinstance(graph, Graph) else graph
 
-    def _bind(self, outline: Outline, bindings: Sequence[str]) -> tuple[Variable, ...]:
-        if len(bindings) != len(outline.shared):
-            raise GraphError(
-                f"{len(bindings)} bindings for {len(outline.shared)} shared slots",
-                hint="bind every slot to the uuid of a variable",
-            )
-        if len(set(bindings)) != len(bindings):
-            raise GraphError("a variable is bound to two slots", hint="use one slot per variable")
-        variables = tuple(self._variables.find(uuid) for uuid in bindings)
-        for slot, variable in enumerate(variables):
-            _check_slot(outline, slot, variable)
-        for slot in outline.updated:
-            _check_updated(outline, slot, variables[slot])
-        return variables
+    def _known(self, digest: bytes, client_id: str, deadline: Deadline | None) -> Outline:
+        """The outline of a graph of this digest, which some function here has."""
+        found = self._functions.with_digest(digest)
+        if isinstance(found, Function):
+            return found.outline
+        if found is not None:
+            with suppress(*UNREADABLE):  # then the caller has to send it
+                outline = self._read(found.text, client_id, deadline)
+                if outline.digest == digest:
+                    return outline
+        raise UnknownHandle("no graph of this digest is kept here", hint="send the graph itself")
 
-
-def function_of(
-    info: FunctionInfo,
-    outline: Outline,
-    content: str,
-    compiled: Compiled,
-    variables: tuple[Variable, ...],
-) -> Function:
-    """A compiled graph bound to variables."""
-    written = tuple(variables[slot] for slot in outline.updated)
-    return Function(
-        info=info,
-        outline=outline,
-        content=content,
-        compiled=compiled,
-        variables=variables,
-        written=written,
-        forms=tuple(form_of(p.type) for p in outline.inputs),
-        order=in_order(written, [v for v in variables if not is_fixed(v)]) if written else (),
-        policy=parse_policy(info.choices.durability) if info.choices.durability else None,
-    )
-
-
-def signature_of(outline: Outline, variables: Sequence[Variable]) -> FunctionSignature:
-    """The signature of a graph bound to variables."""
-    return FunctionSignature(
-        inputs=outline.inputs,
-        outputs=outline.outputs,
-        shared=tuple(
-            replace(p, variable=v.uuid) for p, v in zip(outline.shared, variables, strict=True)
-        ),
-        updated=outline.updated,
-    )
-
-
-def _check_slot(outline: Outline, slot: int, variable: Variable) -> None:
-    wanted = outline.shared[slot].type
-    if not wanted.accepts(variable.type):
-        raise GraphError(
-            f"shared slot {slot} is {wanted}, but the variable bound to it is {variable.type}",
-            hint="bind a variable of the slot's type",
-            fields={"uuid": variable.uuid},
-        )
-
-
-def _check_updated(outline: Outline, slot: int, variable: Variable) -> None:
-    wanted = outline.shared[slot].type
-    if variable.durability is Durability.CONSTANT:
-        raise GraphError(
-            f"shared slot {slot} is bound to a constant, which has no updates",
-            fields={"uuid": variable.uuid},
-        )
-    if wanted != variable.type:
-        raise GraphError(
-            f"shared slot {slot} is updated as {wanted}, but its variable is {variable.type}",
-            hint="declare the slot with the variable's own type",
-        )
+    def _read(self, text: bytes, client_id: str, deadline: Deadline | None) -> Outline:
+        """The outline of a graph that was written down, in a turn of the client."""
+        with self._compiling.turn(client_id, deadline):
+            return self._compiler.read(text, deadline)

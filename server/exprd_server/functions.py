@@ -11,13 +11,14 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
 from exprd_compiler.errors import DamagedFile, LimitExceeded, UnknownHandle
 from exprd_compiler.ir.dtype import numpy_dtype
-from exprd_server.keeping import KIND, KeptFunction, kept_of, read_kept
+from exprd_server.keeping import KIND, KeptFunction, damaged, kept_of, read_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from exprd_server.locks import Order
     from exprd_server.outline import Outline
     from exprd_server.policy import Policy
+    from exprd_server.reviving import Revivals
     from exprd_server.settings import Limits
     from exprd_server.store import Store
     from exprd_server.values import CompileChoices, FunctionInfo, Plan
@@ -68,6 +70,14 @@ class Compiler(Protocol):
         self, outline: Outline, choices: CompileChoices, deadline: Deadline | None, /
     ) -> Compiled:
         """Compiles a graph, or raises one of the documented errors."""
+        ...
+
+    def read(self, text: bytes, deadline: Deadline | None, /) -> Outline:
+        """The outline of a graph that was written down, with every type derived anew.
+
+        Raises:
+            GraphError, UnsupportedVersion: this is no such text.
+        """
         ...
 
     def texts(
@@ -123,13 +133,15 @@ class FunctionTable:
         limits: how many there may be.
         store: where they are kept; None keeps them in this process alone.
         revive: makes a function of a kept one, compiled and bound.
+        revivals: those under way; without them, kept ones are not revived.
     """
 
     def __init__(
         self,
         limits: Limits,
         store: Store | None = None,
-        revive: Callable[[str, KeptFunction], Function] | None = None,
+        revive: Callable[[str, KeptFunction, Deadline], Function] | None = None,
+        revivals: Revivals | None = None,
     ) -> None:
         self._limits = limits
         self._lock = threading.Lock()
@@ -139,28 +151,30 @@ class FunctionTable:
         self._functions: dict[str, Function] = {}
         self._store = store
         self._revive = revive
+        self._revivals = revivals
         # Those of an earlier process that nobody has asked for since; a damaged one costs those
         # who ask for it, and not the start of the server.
         self._dormant: dict[str, KeptFunction] = {}
-        self._damaged: dict[str, DamagedFile] = {}
+        self._damaged: dict[str, str] = {}  # and why
         kept: Mapping[str, bytes] = {} if store is None else store.entries(KIND)
         for handle, data in kept.items():
             try:
                 self._dormant[handle] = read_kept(handle, data)
             except DamagedFile as error:
-                self._damaged[handle] = error
+                self._damaged[handle] = str(error.__cause__)
 
     def __len__(self) -> int:
         return len(self._functions) + len(self._dormant)
 
-    def get(self, handle: str) -> Function:
-        """The function of a handle; a kept one is revived.
+    def get(self, handle: str, client_id: str = "", deadline: Deadline | None = None) -> Function:
+        """The function of a handle; a kept one is revived, in a turn of the client.
 
         Raises:
             UnknownHandle: there is none.
             DamagedFile: what was kept of it cannot be read.
+            DeadlineExceeded, Cancelled: it was not revived in time.
         """
-        function = self._functions.get(handle) or self._revived(handle)
+        function = self._functions.get(handle) or self._revived(handle, client_id, deadline)
         if function is None:
             raise UnknownHandle(
                 f"no function {handle[:64]!r}; it was released, its lease has lapsed,"
@@ -234,27 +248,18 @@ class FunctionTable:
             function = next(found, None)
             return None if function is None else function.compiled
 
-    def outline_of(self, digest: bytes) -> Outline:
-        """The outline of a graph of this digest, which some function of this server has.
-
-        Raises:
-            UnknownHandle: there is none; the caller must send the graph itself.
-        """
+    def with_digest(self, digest: bytes) -> Function | KeptFunction | None:
+        """A function whose graph has this digest."""
         with self._lock:
             for function in self._functions.values():
                 if function.info.graph_digest == digest:
-                    return function.outline
-            kept = next((k for k in self._dormant.values() if k.digest == digest), None)
-        if kept is None:
-            raise UnknownHandle(
-                "no graph of this digest is kept here", hint="send the graph itself"
-            )
-        return kept.outline()  # read while others may go on
+                    return function
+            return next((k for k in self._dormant.values() if k.digest == digest), None)
 
     def release(self, handles: Iterable[str], client_id: str) -> int:
         """Takes this client's hold from functions; the count of those it held.
 
-        Who holds a damaged one cannot be read: whoever releases it has it forgotten.
+        Who holds a damaged one cannot be read: it stays until it is compiled again.
         """
         return sum(self._drop(handle, client_id) for handle in handles)
 
@@ -265,14 +270,20 @@ class FunctionTable:
             mine = [handle for handle, one in every.items() if client_id in one.holders]
         return sum(self._drop(handle, client_id) for handle in mine)
 
-    def _revived(self, handle: str) -> Function | None:
-        error = self._damaged.get(handle)
-        if error is not None:
-            raise error
+    def _revived(self, handle: str, client_id: str, deadline: Deadline | None) -> Function | None:
+        reason = self._damaged.get(handle)
+        if reason is not None:
+            raise damaged(handle, reason)
+        if handle not in self._dormant or self._revivals is None:
+            return self._functions.get(handle)  # another caller may have revived it just now
+        return self._revivals.get(handle, client_id, deadline, partial(self._awake, handle))
+
+    def _awake(self, handle: str, deadline: Deadline) -> Function | None:
+        """A kept function, revived unless it has been meanwhile; None when it was released."""
         kept = self._dormant.get(handle)
         if kept is None or self._revive is None:
-            return self._functions.get(handle)  # another caller may have revived it just now
-        function = self._revive(handle, kept)
+            return self._functions.get(handle)
+        function = self._revive(handle, kept, deadline)
         with self._lock:
             # By now it may have been released, or revived by somebody else.
             kept = self._dormant.pop(handle, None)
@@ -300,23 +311,13 @@ class FunctionTable:
         with self._turn(handle):
             with self._lock:
                 found = self._functions.get(handle) or self._dormant.get(handle)
-            if found is None:
-                return self._drop_damaged(handle)
-            if client_id not in found.holders:
+            if found is None or client_id not in found.holders:
                 return False
             rest = frozenset(found.holders) - {client_id}
             self._keep(found, handle, rest)
             with self._lock:
                 self._set_holders(handle, rest)
             return True
-
-    def _drop_damaged(self, handle: str) -> bool:
-        if handle not in self._damaged:
-            return False
-        self._forget(handle)
-        with self._lock:
-            del self._damaged[handle]
-        return True
 
     def _set_holders(self, handle: str, holders: frozenset[str]) -> None:
         """Has the table say what was written; one that was kept may have been revived since."""
@@ -333,15 +334,13 @@ class FunctionTable:
         self, function: Function | KeptFunction, handle: str, holders: frozenset[str]
     ) -> None:
         """Writes down who holds a function; one that nobody holds is forgotten."""
+        if self._store is None:
+            return
         if not holders:
-            self._forget(handle)
-        elif self._store is not None:
-            kept = function if isinstance(function, KeptFunction) else _kept(function)
-            self._store.put_entry(KIND, handle, replace(kept, holders=holders).to_bytes())
-
-    def _forget(self, handle: str) -> None:
-        if self._store is not None:
             self._store.drop_entry(KIND, handle)
+            return
+        kept = function if isinstance(function, KeptFunction) else _kept(function)
+        self._store.put_entry(KIND, handle, replace(kept, holders=holders).to_bytes())
 
     def _check_room(self) -> None:
         if len(self) + len(self._adding) >= self._limits.functions:

@@ -8,13 +8,11 @@ handle, a hash of all of it, must come out the same.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from exprd_compiler.errors import DamagedFile
-from exprd_compiler.ir.text import parse_graph
-from exprd_compiler.ops.table import OP_SET_VERSION, find_op
-from exprd_server.outline import outline_of
+from exprd_compiler.errors import DamagedFile, GraphError, UnsupportedVersion
+from exprd_compiler.ops.table import OP_SET_VERSION
 from exprd_server.stores.faults import plain
 from exprd_server.values import CompileChoices
 
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from exprd_server.outline import Outline
 
 KIND: Final = "function"  # of entries in a store
+UNREADABLE: Final = (GraphError, UnsupportedVersion)  # of a text that is not what was kept
 _FORMAT: Final = 1
 _END: Final = b"\n"
 
@@ -47,14 +46,6 @@ class KeptFunction:
     name: str
     digest: bytes
     holders: frozenset[str]
-
-    def outline(self) -> Outline:
-        """What serving takes of the graph, with every type derived anew."""
-        return outline_of(parse_graph(self.text.decode(), find_op), self.text)
-
-    def without(self, client_id: str) -> KeptFunction:
-        """The function without one holder."""
-        return replace(self, holders=self.holders - {client_id})
 
     def to_bytes(self) -> bytes:
         """One line of facts as JSON, then the text of the graph."""
@@ -102,20 +93,20 @@ def read_kept(handle: str, data: bytes) -> KeptFunction:
             raise ValueError(f"format {facts['format']}")
         return KeptFunction(
             text=text,
-            bindings=tuple(facts["bindings"]),
+            bindings=tuple(map(str, facts["bindings"])),
             choices=_choices(facts["choices"]),
-            name=facts["name"],
+            name=str(facts["name"]),
             digest=bytes.fromhex(facts["digest"]),
-            holders=frozenset(facts["holders"]),
+            holders=frozenset(map(str, facts["holders"])),
         )
-    except (ValueError, KeyError, TypeError) as error:
-        raise damaged(handle, error) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise damaged(handle, str(error)) from error
 
 
-def damaged(handle: str, error: Exception) -> DamagedFile:
+def damaged(handle: str, reason: str) -> DamagedFile:
     """The error of a kept function that cannot be read."""
     return DamagedFile(
-        f"the kept function {handle} cannot be read: {plain(str(error))}",
+        f"the kept function {handle} cannot be read: {plain(reason)}",
         hint="compile it again; `exprd state check` looks at the rest",
         fields={"handle": handle},
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from exprd_compiler.errors import GraphError
 from exprd_compiler.ir.graph import Graph
 from exprd_compiler.ir.text import parse_graph, print_graph
 from exprd_compiler.ir.type import TensorType
@@ -75,6 +76,20 @@ def outline_of(graph: Graph, text: bytes | None = None) -> Outline:
         updated=tuple(slot for slot, _ in graph.updates),
         source=graph if text is None else text,
     )
+
+
+def outline_of_text(text: bytes) -> Outline:
+    """The outline of a graph that was written down, with every type derived anew.
+
+    Raises:
+        GraphError: this is no such text.
+        UnsupportedVersion: an op is not known.
+    """
+    try:
+        written = text.decode()
+    except UnicodeDecodeError as error:
+        raise GraphError(f"the text of the graph is not UTF-8: {error.reason}") from error
+    return outline_of(parse_graph(written, find_op), text)
 
 
 def text_of(graph: Graph) -> bytes:

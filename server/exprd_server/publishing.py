@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exprd_compiler.errors import CallError, UnknownHandle
-from exprd_compiler.ir.text import parse_graph
-from exprd_compiler.ops.table import find_op
+from exprd_compiler.errors import CallError, DamagedFile, UnknownHandle
 from exprd_server.holding import held_page
 from exprd_server.leases import check_client_id
-from exprd_server.outline import outline_of
 from exprd_server.published import PublishedTable
 from exprd_server.values import CompileCall
 
@@ -24,11 +21,14 @@ if TYPE_CHECKING:
     from exprd_server.functions import Function, FunctionTable
     from exprd_server.holding import HeldFunction
     from exprd_server.leases import LeaseTable
+    from exprd_server.outline import Outline
     from exprd_server.values import FunctionInfo
     from exprd_server.variables import VariableTable
     from exprd_server.versions import PublishCall, PublishedInfo, Version
 
     Compile = Callable[[CompileCall, Deadline | None], FunctionInfo]
+    # The text of a graph, for a client.
+    Read = Callable[[bytes, str, Deadline | None], Outline]
 
 
 class Publisher:
@@ -41,19 +41,21 @@ class Publisher:
         variables: VariableTable,
         leases: LeaseTable,
         compile: Compile,  # noqa: A002 - it is Compile
+        read: Read,
     ) -> None:
         self._table = table
         self._functions = functions
         self._variables = variables
         self._leases = leases
         self._compile = compile
+        self._read = read
         for version in table.versions():
             variables.pin(version.bindings)
 
     def __len__(self) -> int:
         return len(self._table)
 
-    def publish(self, call: PublishCall) -> PublishedInfo:
+    def publish(self, call: PublishCall, deadline: Deadline | None = None) -> PublishedInfo:
         """Gives a compiled function a name; its variables last from now on.
 
         Raises:
@@ -63,7 +65,7 @@ class Publisher:
         """
         check_client_id(call.client_id)
         self._leases.touch(call.client_id)
-        function = self._functions.get(call.handle)
+        function = self._functions.get(call.handle, call.client_id, deadline)
         _check_form(call, function)
         bindings = tuple(variable.uuid for variable in function.variables)
         # Pinned before it is written down, so that no version is ever without its variables.
@@ -135,8 +137,8 @@ class Publisher:
     def _link(self, version: Version, client_id: str, deadline: Deadline | None) -> None:
         """Makes sure that the function exists and is held; compiles it after a restart."""
         try:
-            self._functions.get(version.handle)
-        except UnknownHandle:
+            self._functions.get(version.handle, client_id, deadline)
+        except (UnknownHandle, DamagedFile):  # the version has all that it takes
             self._compile_again(version, client_id or version.publisher, deadline)
         for holder in (version.holder, client_id):
             if holder and self._functions.hold(version.handle, holder) is None:
@@ -148,7 +150,7 @@ class Publisher:
     def _compile_again(self, version: Version, client_id: str, deadline: Deadline | None) -> None:
         call = CompileCall(
             client_id=client_id,
-            graph=outline_of(parse_graph(version.graph, find_op), version.graph.encode()),
+            graph=self._read(version.graph.encode(), client_id, deadline),
             bindings=version.bindings,
             choices=version.choices,
             name=version.name,

@@ -76,8 +76,9 @@ class CompilerService(wire.CompilerServiceServicer):
         self, request: wire.PublishRequest, context: grpc.ServicerContext
     ) -> wire.PublishResponse:
         """Gives a function a name."""
-        del context
-        info = self._engine.published.publish(naming.publish_call(request, self._settings.limits))
+        deadline = deadline_of(context, self._settings.compile_seconds)
+        call = naming.publish_call(request, self._settings.limits)
+        info = self._engine.published.publish(call, deadline)
         return wire.PublishResponse(function=naming.published_function(info))
 
     def Lookup(

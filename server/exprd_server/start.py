@@ -56,7 +56,8 @@ def run_server(settings: Settings, log: Logger, announce: Callable[[str], None])
 
         def engine_of(own: Settings) -> LocalEngine:
             store = ends.enter_context(contextlib.closing(open_store(own, log)))
-            compiler = WorkerCompiler(pool, evaluators, own.workers, cache, own.limits.call_bytes)
+            room = own.limits.call_bytes
+            compiler = WorkerCompiler(pool, evaluators, own.workers, cache, room, readers)
             engine = LocalEngine(own, compiler, store, throttle=throttle)
             if own.state is not None and own.checkpoint_seconds > 0:
                 schedule = CheckpointSchedule(

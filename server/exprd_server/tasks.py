@@ -6,6 +6,8 @@ Requests and answers are those of `exprd_compiler.worker`, and:
 
     {"task": "read", "limits": by name}, a CompileRequest with graph and gradients
         -> {"ok": true, "outline": facts}, text of the graph
+    {"task": "outline"}, graph text
+        -> {"ok": true, "outline": facts}, nothing
     {"task": "compile", as there}, graph text
         -> {"ok": true, "plan": size}, the plan as bytes of the wire, then the artifact without it
 """
@@ -17,7 +19,7 @@ from typing import Any
 
 from exprd_compiler import worker
 from exprd_compiler.driver import Artifact
-from exprd_server.outline import outline_of, text_of
+from exprd_server.outline import outline_of, outline_of_text, text_of
 from exprd_server.plans import plan_bytes, plan_of
 from exprd_server.settings import Limits
 
@@ -31,13 +33,17 @@ def _read(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
     return {"ok": True, "outline": outline_of(graph, text).facts()}, text
 
 
+def _outline(_header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+    return {"ok": True, "outline": outline_of_text(body).facts()}, b""
+
+
 def _compile(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
     artifact: Artifact = worker.compiled(header, body)
     plan = plan_bytes(plan_of(artifact.listing))
     return {"ok": True, "plan": len(plan)}, plan + replace(artifact, listing=()).to_bytes()
 
 
-TASKS = {**worker.TASKS, "read": _read, "compile": _compile}
+TASKS = {**worker.TASKS, "read": _read, "outline": _outline, "compile": _compile}
 
 if __name__ == "__main__":
     worker.main(TASKS)

@@ -7,12 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from exprd_compiler.errors import DamagedFile, LimitExceeded, UnknownHandle
-from exprd_server import keeping
-from exprd_server.engine import function_of, signature_of
+from exprd_compiler.errors import (
+    Cancelled,
+    DamagedFile,
+    DeadlineExceeded,
+    LimitExceeded,
+    UnknownHandle,
+)
+from exprd_server.binding import function_of, signature_of
+from exprd_server.deadline import Deadline
+from exprd_server.fairness import CompilerTurns
 from exprd_server.functions import Compiled, Function, FunctionTable
 from exprd_server.keeping import KIND
 from exprd_server.outline import outline_of
+from exprd_server.reviving import Revivals
 from exprd_server.settings import Limits
 from exprd_server.store import MemoryStore
 from exprd_server.values import CompileChoices, FunctionInfo
@@ -82,6 +90,11 @@ def table_of(store: Disk, **clients: int) -> FunctionTable:
     return table
 
 
+def reviving(store: Disk, revive, turns: int = 4) -> FunctionTable:
+    """A table of a later process, in which few functions of a client are revived at a time."""
+    return FunctionTable(LIMITS, store, revive, Revivals(CompilerTurns(turns), SECONDS))
+
+
 def held(table: FunctionTable) -> dict[str, set[str]]:
     return {one.handle: set(one.holders) for one in table.each()}
 
@@ -120,7 +133,7 @@ def test_nobody_waits_for_what_another_has_written_down(name, dormant):
     def look() -> None:
         assert held(table) == before
         table.with_content("content 2")
-        assert table.outline_of(function(2).info.graph_digest).inputs
+        assert table.with_digest(function(2).info.graph_digest) is not None
         table.add(function(2), "d")
         assert table.hold("fn-2", "e") is not None
         assert table.release(["fn-2"], "d") == 1
@@ -184,7 +197,7 @@ def test_who_wants_what_is_being_written_down_waits_for_it():
 def test_a_function_that_is_revived_while_it_is_released_has_one_holder_less():
     store = Disk()
     table_of(store, a=1).hold("fn-1", "b")
-    table = FunctionTable(LIMITS, store, lambda _, __: function(1))
+    table = reviving(store, lambda *_: function(1))
     store.slow = "fn-1"
     while_waiting(store, lambda: table.release(["fn-1"], "a"), lambda: table.get("fn-1"))
     assert table.get("fn-1").holders == {"b"}
@@ -194,36 +207,86 @@ def test_a_function_that_is_revived_while_it_is_released_has_one_holder_less():
         table.get("fn-1")
 
 
-def test_the_text_of_a_kept_graph_is_read_while_others_go_on(monkeypatch):
-    store = Disk()
+class Slow:
+    """A compiler that is slow for the function 1; it notes how often it was asked for which."""
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+        self.asked: list[str] = []
+
+    def __call__(self, handle: str, *_: object) -> Function:
+        self.asked.append(handle)
+        if handle == "fn-1":
+            self.gate.stop()
+        return function(int(handle.removeprefix("fn-")))
+
+
+def test_a_revival_takes_no_more_of_a_caller_than_its_time_and_is_done_all_the_same():
+    store, slow = Disk(), Slow()
     table_of(store, a=1)
-    table = FunctionTable(LIMITS, store)
-    parse = keeping.parse_graph
+    table = reviving(store, slow)
+    try:
+        for _ in range(2):
+            with pytest.raises(DeadlineExceeded, match="compiled again"):
+                table.get("fn-1", "a", Deadline(0.01))
+        gone = Deadline(SECONDS)
+        gone.cancel()
+        with pytest.raises(Cancelled):
+            table.get("fn-1", "a", gone)
+    finally:
+        slow.gate.opened.set()
+    assert table.get("fn-1", "a", Deadline(SECONDS)).holders == {"a"}
+    assert slow.asked == ["fn-1"]
 
-    def slowly(*given):
-        store.gate.stop()
-        return parse(*given)
 
-    monkeypatch.setattr(keeping, "parse_graph", slowly)
-    digest = function(1).info.graph_digest
-    while_waiting(store, lambda: table.outline_of(digest), lambda: table.add(function(2), "b"))
-    assert table.outline_of(digest).digest == digest
+def test_a_revival_stops_nobody_but_the_client_whose_turn_it_takes():
+    store, slow = Disk(), Slow()
+    table_of(store, a=1, b=2, c=3)
+    table = reviving(store, slow, turns=1)
+    try:
+        with pytest.raises(DeadlineExceeded):
+            table.get("fn-1", "a", Deadline(0.01))
+        with pytest.raises(DeadlineExceeded, match="earlier compilations"):
+            table.get("fn-2", "a", Deadline(0.01))
+        assert table.get("fn-3", "c", Deadline(SECONDS)).holders == {"c"}
+        with pytest.raises(DeadlineExceeded, match="compiled again"):
+            table.get("fn-1", "b", Deadline(0.01))  # which takes no turn of its own
+        assert table.get("fn-2", "b", Deadline(SECONDS)).holders == {"b"}
+    finally:
+        slow.gate.opened.set()
+    assert table.get("fn-1", "b", Deadline(SECONDS)).holders == {"a"}
+    assert slow.asked == ["fn-1", "fn-3", "fn-2"]
 
 
-def test_a_damaged_function_is_forgotten_when_it_is_released():
+def test_a_revival_that_fails_is_told_and_tried_again():
+    store, tries = Disk(), iter([UnknownHandle("a variable is gone"), None])
+    table_of(store, a=1)
+
+    def revive(*_: object) -> Function:
+        if (error := next(tries)) is not None:
+            raise error
+        return function(1)
+
+    table = reviving(store, revive)
+    with pytest.raises(UnknownHandle, match="a variable is gone"):
+        table.get("fn-1")
+    assert table.get("fn-1").holders == {"a"}
+
+
+def test_a_damaged_function_stays_until_it_is_compiled_again():
     store = Disk()
     table_of(store, a=1)
     store.put_entry(KIND, "fn-1", b"{")
     table = FunctionTable(LIMITS, store)
-    with pytest.raises(DamagedFile):
-        table.get("fn-1")
-    store.full = True
-    with pytest.raises(LimitExceeded):
-        table.release(["fn-1"], "a")
-    with pytest.raises(DamagedFile):
-        table.get("fn-1")
-    store.full = False
-    assert [table.release(["fn-1"], "a") for _ in range(2)] == [1, 0]
+    assert table.release(["fn-1"], "a") == table.release_client("a") == 0
+    told = []
+    for _ in range(2):
+        with pytest.raises(DamagedFile) as caught:
+            table.get("fn-1")
+        told.append(caught.value)
+    assert told[0] is not told[1]  # one that is raised again keeps all that raised it before
+    assert store.entries(KIND)
+    table.add(function(1), "b")
+    assert held(table) == {"fn-1": {"b"}} == held(FunctionTable(LIMITS, store))
+    assert table.release(["fn-1"], "b") == 1
     assert not store.entries(KIND)
-    with pytest.raises(UnknownHandle):
-        table.get("fn-1")

@@ -13,8 +13,10 @@ import exprd_proto as wire
 from exprd_compiler.driver import compile_artifact
 from exprd_compiler.errors import CallError, CompilerBug, ExprdError, LimitExceeded
 from exprd_compiler.options import CompileOptions
-from exprd_server import replies
+from exprd_server import outline, replies
+from exprd_server.compilers import WorkerCompiler
 from exprd_server.deadline import Deadline
+from exprd_server.keeping import UNREADABLE
 from exprd_server.outline import outline_of, text_of
 from exprd_server.plans import plan_bytes, plan_of
 from exprd_server.reading import GraphReader
@@ -53,6 +55,21 @@ def test_a_worker_reads_what_this_process_reads(pool):
     assert here.facts() == there.facts()
     assert here.text() == there.text() == text_of(there.graph())
     assert outline_of(there.graph()).facts() == there.facts()
+
+
+def test_a_graph_that_was_written_down_is_read_by_a_worker_if_it_is_large(pool, monkeypatch):
+    compilers = WorkerPool(WorkerSettings(), lazy=True)
+    compiler = WorkerCompiler(compilers, compilers, WorkerSettings(), readers=pool)
+    texts = [text_of(graphs.chain(n)) for n in (LARGE, 3)]
+    large, small = (compiler.read(text, Deadline(20)) for text in texts)
+    assert large.facts() == outline_of(graphs.chain(LARGE)).facts()
+    assert (large.text(), small.text()) == tuple(texts)
+    for spoiled in (texts[0] + b"\xff", texts[0].replace(b" = neg", b" = odd")):
+        with pytest.raises(UNREADABLE):
+            compiler.read(spoiled, Deadline(20))
+    monkeypatch.setattr(outline, "parse_graph", None)  # nothing of it happens in this process
+    assert compiler.read(texts[0], Deadline(20)).digest == large.digest
+    compiler.close()
 
 
 def test_small_graphs_are_read_here():

@@ -35,6 +35,7 @@ from exprd_server.values import (
     SetCall,
 )
 from exprd_server.variables import NewVariable
+from exprd_server.versions import PublishCall
 from tests.server import graphs
 
 LIMITS = Limits(functions=4, inline_bytes=100, replay_bytes=64, replay_calls=4)
@@ -163,16 +164,31 @@ def test_a_function_whose_variable_is_gone_says_which(place):
 def test_a_damaged_function_is_refused_and_can_be_compiled_again(place, damage):
     w = place.variable([1, 2])
     handle = place.compile(graphs.step(), w)
+    digest = place.engine.describe(handle, texts=False).graph_digest
     data = place.store.entries(KIND)[handle]
     assert damage(data) != data
     place.store.put_entry(KIND, handle, damage(data))
     place.restart()
     with pytest.raises(DamagedFile, match=handle):
         place.execute(handle, [2, 2])
+    with pytest.raises(UnknownHandle, match="no graph of this digest"):
+        place.compile(digest, w)
     assert place.compile(graphs.step(), w) == handle
     assert place.execute(handle, [2, 2]).outputs[0] == 6
     place.restart()
     place.execute(handle, [2, 2])
+
+
+def test_a_published_version_mends_its_damaged_function(place):
+    handle = place.compile(graphs.chain(1))
+    facts = {"client_id": "c", "name": "f", "inputs": 1, "outputs": 1}
+    place.engine.published.publish(PublishCall(handle=handle, **facts))
+    place.store.put_entry(KIND, handle, b"{")
+    place.restart()
+    with pytest.raises(DamagedFile):
+        place.execute(handle, [1])
+    assert place.engine.published.lookup("other", "f").version.handle == handle
+    place.execute(handle, [1])
 
 
 def test_a_store_without_a_future_keeps_no_functions():

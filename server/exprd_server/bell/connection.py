@@ -332,6 +332,8 @@ class BellConnection:
         if number >= PREPARED:
             raise CallError(f"call {number} is prepared, numbers go up to {PREPARED - 1}")
         request = _parsed(wire.DoorbellCall(), text)
+        deadline = Deadline(self._settings.execute_seconds)
+        self._engine.function(request.handle, self.client_id, deadline)  # made again if need be
         lent = self._lending
         self._prepared.pop(number, None)
         self._prepared[number] = Prepared(
