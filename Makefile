@@ -11,6 +11,8 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 METADATA := setup.cfg pyproject.toml client/exprd/__about__.py
 # The two that take a minute come first, so that they run side by side.
 CHECKS := check-types check-format check-lint check-layers check-proto check-container
+# The tests start several hundred processes, each of which would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
