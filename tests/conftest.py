@@ -6,10 +6,11 @@ Nothing here knows a package of ours; fixtures that do live in the conftest.py o
 from __future__ import annotations
 
 import datetime
+import gc
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is collected stays; the garbage collector need not look at it, now or ever again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks the tests that note figures, for `-m figure`, and has the long folders come first."""
-    items.sort(key=lambda item: not any(item.path.is_relative_to(folder) for folder in LONG))
+    late = {
+        path: not any(path.is_relative_to(folder) for folder in LONG)
+        for path in {item.path for item in items}
+    }
+    items.sort(key=lambda item: late[item.path])
     for item in items:
         if "figure" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.figure)
