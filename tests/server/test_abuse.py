@@ -154,16 +154,16 @@ def test_a_call_that_wants_too_much_memory_fails_alone(start_server, tmp_path):
 
 
 def test_objects_outlive_the_server(start_server, tmp_path):
-    seconds: list[dict[str, float]] = []
+    files: list[dict[str, int]] = []
     for turn in range(2):
         flags = ("--cache-dir", str(tmp_path / "cache"))
         server = start_server("--listen", f"unix://{tmp_path}/{turn}", *flags)
         with grpc.insecure_channel(server.target) as channel:
-            compiled = Client(channel).compile(bundle(graphs.chain(5)))
-            seconds.append({timing.stage: timing.seconds for timing in compiled.timings})
+            Client(channel).compile(bundle(graphs.chain(5)))
         assert server.stop() == 0
-    assert list((tmp_path / "cache").glob("*.o"))
-    assert seconds[1]["codegen"] < seconds[0]["codegen"]
+        files.append({x.name: x.stat().st_ino for x in (tmp_path / "cache").glob("*.o")})
+    assert files[0]
+    assert files[1] == files[0]  # what is compiled anew is another file
 
 
 def test_a_cache_that_cannot_be_used_is_done_without(start_server, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -21,9 +22,10 @@ def test_what_is_set_rings_in_order(alarm) -> None:
     held, go, done = threading.Event(), threading.Event(), threading.Event()
     alarm.set("first", 0.0, lambda: (held.set(), go.wait(30)))
     assert held.wait(30)  # from here on until `go`, nothing else can ring
-    alarm.set("late", 0.002, lambda: (rung.append("late"), done.set()))
-    alarm.set("dropped", 0.001, lambda: rung.append("dropped"))
-    alarm.set("early", 0.0, lambda: rung.append("early"))
+    now = time.monotonic()
+    alarm.set_at("late", now + 0.002, lambda: (rung.append("late"), done.set()))
+    alarm.set_at("dropped", now + 0.001, lambda: rung.append("dropped"))
+    alarm.set_at("early", now, lambda: rung.append("early"))
     alarm.drop("dropped")
     alarm.drop("never set")
     go.set()

@@ -303,10 +303,12 @@ def test_where_tokens_are_asked_for_they_are_asked_again(tmp_path, monkeypatch):
 
 
 # ---- turns
-def _guarded(turn, seconds=30.0, seq=5):
+def _guarded(turn, seconds=30.0, watch=None):
     """What a guarded call gives that lasts until it is told to stop."""
     stopped = threading.Event()
-    turn.begin(seq, seconds)
+    turn.begin(5, seconds)
+    if watch is not None and watch.sleeps:  # as a connection does, after the begin of its call
+        watch.wake()
     try:
         return turn.guard(None, lambda: int(stopped.wait(20)), stopped.set)
     finally:
@@ -353,6 +355,5 @@ def test_the_watch_sleeps_and_wakes(monkeypatch):
         for _ in range(3):
             while not watch.sleeps:
                 pass
-            watch.wake()
-            assert _guarded(turn, 0.02) == 1
+            assert _guarded(turn, 0.02, watch) == 1
         watch.close()

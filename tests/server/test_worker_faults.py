@@ -92,11 +92,14 @@ class Watched:
         return self.kinds[-1]
 
     def at_rest(self) -> dict[int, int]:
-        """What the workers have worked so far, once none of them does, or is about to begin."""
+        """What the workers have worked so far, once none of them does, or is about to begin.
+
+        One that waits for a core works as well, so they must be asleep.
+        """
         seen: dict[int, int] = {}
         while True:
             before, seen = seen, {pid: _ticks(pid) for pid in self.workers()}
-            if seen == before:
+            if seen == before and all(_stat(pid)[0] == "S" for pid in seen):
                 return seen
             threading.Event().wait(0.1)
 
@@ -121,8 +124,13 @@ class Watched:
 
 def _ticks(pid: int) -> int:
     """Hundredths of a second of CPU that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = _stat(pid)
     return int(fields[11]) + int(fields[12])
+
+
+def _stat(pid: int) -> list[str]:
+    """What the kernel says of a process, beginning with its state."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 @pytest.fixture

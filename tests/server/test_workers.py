@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,23 @@ from exprd_server.settings import GIB, WorkerSettings
 from exprd_server.workers import WorkerPool
 
 COMMAND = (sys.executable, str(Path(__file__).with_name("echo_worker.py")))
+
+
+class AtAnswer(Deadline):
+    """A deadline with something that happens once the answer of a worker is waited for."""
+
+    __slots__ = ("_happens",)
+
+    def __init__(
+        self, happens: Callable[[], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(60.0, clock)
+        self._happens = happens
+
+    def check(self, stage: str) -> None:
+        if stage == "the worker answered":
+            self._happens()
+        super().check(stage)
 
 
 @pytest.fixture
@@ -73,16 +92,17 @@ def test_a_hanging_worker_is_killed_at_the_deadline(pool, request_, body):
     if request_ == "deaf":
         pool.request({"do": "deaf"}, body, Deadline(20))
         body = bytes(10_000_000)
+    now = [0.0]
+    deadline = AtAnswer(lambda: now.append(60.0), lambda: now[-1])
     with pytest.raises(DeadlineExceeded, match="before the worker answered"):
-        pool.request({"do": request_}, body, Deadline(0.2))
+        pool.request({"do": request_}, body, deadline)
     assert gone(before)
     echo(pool)
 
 
 def test_a_cancelled_request_frees_its_worker(pool):
     before = echo(pool)
-    deadline = Deadline(60)
-    threading.Timer(0.05, deadline.cancel).start()
+    deadline = AtAnswer(lambda: deadline.cancel())
     with pytest.raises(Cancelled):
         pool.request({"do": "hang"}, b"", deadline)
     assert gone(before)
