@@ -15,13 +15,16 @@ from tests.client.restarts import patience
 
 
 @pytest.fixture(scope="session")
-def server(child_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(
+    cache_folder: Path, child_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The target of a server process that lives as long as the tests."""
     folder: Path = tmp_path_factory.mktemp("server")
     listen = f"unix://{folder / 'exprd.sock'}"
     log = (folder / "log").open("w")
+    command = ["-m", "exprd_server", "serve", "--listen", listen, "--drain-seconds", "0"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "exprd_server", "serve", "--listen", listen, "--drain-seconds", "0"],
+        [sys.executable, *command, "--cache-dir", str(cache_folder)],
         env=child_env,
         stdout=subprocess.PIPE,
         stderr=log,
@@ -38,10 +41,11 @@ def server(child_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(autouse=True, scope="session")
-def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cache of compiled objects that belongs to this run alone."""
-    with exprd.config.change_flags(cache_dir=str(tmp_path_factory.mktemp("objects"))):
-        yield
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of compiled objects that belongs to this run alone, and to both of its modes."""
+    folder = tmp_path_factory.mktemp("objects")
+    with exprd.config.change_flags(cache_dir=str(folder)):
+        yield folder
 
 
 @pytest.fixture(autouse=True, scope="session")
