@@ -8,15 +8,15 @@ it the answer is recorded, and a retry gets that answer.
 from __future__ import annotations
 
 import time
-import zlib
 from dataclasses import replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_compiler.ir.type import TensorType
+from exprd_server.checksum import checksum
 from exprd_server.deadline import check
 from exprd_server.direct import DirectCall
 from exprd_server.locks import Hold, in_order
@@ -362,8 +362,7 @@ def _digest(parts: Sequence[str]) -> bytes:
 def _content(value: InputValue) -> str:
     if isinstance(value, BufferRef | VariableRef):
         return repr(value)
-    data: Any = np.ascontiguousarray(value).view(np.uint8)  # bfloat16 is no buffer of its own
-    return f"{value.dtype.str}{value.shape}{zlib.crc32(data)}"
+    return f"{value.dtype.str}{value.shape}{checksum(value)}"
 
 
 def _inline_bytes(outputs: Sequence[OutputValue]) -> int:
