@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 import sys
-import zlib
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from exprd_proto.checksums import crc32
 from exprd_proto.graph_pb2 import Array, ArrayChunk, ArrayHeader, DataType
 from exprd_proto.growing import Growing
 
@@ -170,7 +170,7 @@ def header_of(value: NDArray[Any]) -> ArrayHeader:
 def chunks_of(value: NDArray[Any], size: int = CHUNK_BYTES) -> Iterator[ArrayChunk]:
     """The bytes of an array in order, in chunks of at most ``size``."""
     for offset, data in _pieces(value, size):
-        yield ArrayChunk(offset=offset, data=data, crc32=zlib.crc32(data))
+        yield ArrayChunk(offset=offset, data=data, crc32=crc32(data))
 
 
 def _pieces(value: NDArray[Any], size: int) -> Iterator[tuple[int, bytes]]:
@@ -231,7 +231,7 @@ class Assembler:
             raise WireError(f"chunk at {chunk.offset}, but {len(self._data)} bytes have arrived")
         if len(self._data) + len(data) > self._nbytes:
             raise WireError(f"more bytes than the announced {self._nbytes}")
-        if zlib.crc32(data) != chunk.crc32:
+        if crc32(data) != chunk.crc32:
             raise WireError(f"the chunk at {chunk.offset} fails its CRC-32; send the array again")
         self._data.append(data)
 

@@ -10,13 +10,13 @@ Source of the layout: https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 import sys
-import zlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from exprd_proto.arrays import Chunk, dtype_to_wire
+from exprd_proto.checksums import crc32
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -101,7 +101,7 @@ def chunks(place: int, value: NDArray[Any], size: int, start: int = 0) -> Iterab
     for offset in range(start, len(flat), size):
         data = flat[offset : offset + size]
         head = number_field(1, offset) + key(2, _BYTES) + varint(len(data))
-        tail = key(3, _FIXED32) + zlib.crc32(data).to_bytes(4, "little")
+        tail = key(3, _FIXED32) + crc32(data).to_bytes(4, "little")
         length = len(head) + len(data) + len(tail)
         yield b"".join((key(place, _BYTES), varint(length), head, data, tail))
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_compiler.ir.type import TensorType
-from exprd_server.checksum import checksum
+from exprd_server.checksums import crc32
 from exprd_server.deadline import check
 from exprd_server.direct import DirectCall
 from exprd_server.locks import Hold, in_order
@@ -362,7 +362,8 @@ def _digest(parts: Sequence[str]) -> bytes:
 def _content(value: InputValue) -> str:
     if isinstance(value, BufferRef | VariableRef):
         return repr(value)
-    return f"{value.dtype.str}{value.shape}{checksum(value)}"
+    data: Any = np.ascontiguousarray(value).view(np.uint8)  # bfloat16 is no buffer of its own
+    return f"{value.dtype.str}{value.shape}{crc32(data)}"
 
 
 def _inline_bytes(outputs: Sequence[OutputValue]) -> int:

@@ -22,7 +22,7 @@ from grpc_reflection.v1alpha import reflection
 import exprd_proto as wire
 from exprd_compiler.errors import CallError
 from exprd_proto.growing import keep_freed_memory
-from exprd_server import service
+from exprd_server import checksums, service
 from exprd_server.address import Address, SocketOwner, parse_address
 from exprd_server.auth import TokenFile
 from exprd_server.bell.counting import DoorbellMetrics
@@ -303,6 +303,7 @@ def serve_until_signalled(server: Server, announce: Callable[[str], None]) -> No
     """Serves until SIGTERM or SIGINT, then drains; a second signal stops at once."""
     sys.setswitchinterval(_SWITCH_SECONDS)
     keep_freed_memory()
+    checksums.install()
     threading.stack_size(_STACK_BYTES)
     with Signals() as signals:
         announce(server.start())
