@@ -60,11 +60,12 @@ class Request(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One call: its request, ready to be framed, and where the answer goes."""
+    """One call: its request, ready to be framed, what it may take, where the answer goes."""
 
     seq: int
     asked: Request
     data: bytes
+    seconds: float
     future: Future[Any]
     begun: bool = False
 
@@ -118,6 +119,7 @@ class CallStream:
         Raises:
             ConnectionLost: the client is closed.
         """
+        seconds = self._connection.rider.seconds()  # those of the caller's block, not of our thread
         with self._lock:
             while len(self._queued) >= _QUEUED and not self._closed:
                 self._changed.wait()
@@ -127,7 +129,7 @@ class CallStream:
             number = framing.number_field(2, seq)
             tail = _NUMBER + framing.varint(len(number)) + number + _named(request.incarnation)
             future.stopped_by(self._stops, seq)
-            self._queued.append(_Call(seq, request, request.data + tail, future))
+            self._queued.append(_Call(seq, request, request.data + tail, seconds, future))
             if len(self._queued) == 1:
                 self._changed.notify_all()
             if not self._runs:
@@ -248,13 +250,15 @@ class CallStream:
         return not (self._queued or self._sent or self._kept)
 
     def _next_calls(self) -> list[_Call]:
-        """What goes into the next frame, as much as the window admits."""
+        """What goes into the next frame: as much as the window admits, of one deadline."""
         calls: list[_Call] = []
         queued, sent = self._queued, self._sent
         full = len(queued) >= _QUEUED
         gone: list[int] = []
         most, nbytes = self._window
         while queued and len(sent) < most and (self._sent_bytes < nbytes or not sent):
+            if calls and queued[0].seconds != calls[0].seconds:
+                break
             call = queued.popleft()
             if not call.begun and not call.future.set_running_or_notify_cancel():
                 gone.append(call.seq)
@@ -281,7 +285,7 @@ class CallStream:
         for call in calls:
             parts += (_CALLS, framing.varint(len(call.data)), call.data)
         parts.append(framing.number_field(3, self._ids.acked()))
-        parts.append(_SECONDS + _DOUBLE.pack(self._connection.rider.seconds()))
+        parts.append(_SECONDS + _DOUBLE.pack(calls[0].seconds))
         frame = framing.joined(parts)
         self._count(len(frame), 0)
         return frame

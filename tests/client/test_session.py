@@ -144,6 +144,12 @@ def test_deadlines_hold(server: str) -> None:
             f(value)
         with pytest.raises(TimeoutError), exprd.config.change_flags(deadline=0.005):
             f(value)
+        with exprd.config.change_flags(deadline=0.005):
+            late = f.submit(value)  # the block ends before the call is sent
+        in_time = f.submit(np.ones((2, 2)))
+        with pytest.raises(DeadlineExceeded):
+            late.result(60)
+        assert in_time.result(60) == 32
         assert f(np.ones((2, 2))) == 32
 
 
