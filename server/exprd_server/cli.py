@@ -47,6 +47,12 @@ def _above_0(context: click.Context, option: click.Parameter, seconds: float) ->
     return seconds
 
 
+def _number(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
+    if value is not None and math.isnan(value):
+        raise click.BadParameter(f"{value} is no number")
+    return value
+
+
 def _policy(_context: click.Context, _option: click.Parameter, text: str) -> Policy:
     try:
         return parse_policy(text)
@@ -70,6 +76,12 @@ def main() -> None:
     help="silence before a client is collected",
 )
 @click.option(
+    "--execute-seconds",
+    default=60.0,
+    callback=_above_0,
+    help="time one call may take",
+)
+@click.option(
     "--stream-seconds",
     default=600.0,
     callback=_above_0,
@@ -89,6 +101,7 @@ def main() -> None:
 @click.option(
     "--idle-poll",
     type=click.FloatRange(0, 1),
+    callback=_number,
     show_default="0.001; 0 where the time on the cores is rationed",
     help="seconds after a call for which idle cores stay awake",
 )
@@ -96,12 +109,14 @@ def main() -> None:
     "--doorbell-spin",
     default=SECONDS,
     type=click.FloatRange(0, 1),
+    callback=_number,
     help="seconds to wait awake for the next call of the doorbell, where that pays",
 )
 @click.option(
     "--least-share",
     default=LEAST_SHARE,
     type=click.FloatRange(0.01, 1),
+    callback=_number,
     help="share of the server's time that a client may always use; 1: nobody rests for others",
 )
 @click.option("--reflection", is_flag=True, help="let clients list the services")
@@ -109,7 +124,7 @@ def main() -> None:
 @click.option(
     "--memory-bytes",
     default=0,
-    type=click.IntRange(0),
+    type=click.IntRange(0, (1 << 63) - 1),
     help="memory of the process; 0: a share of the machine",
 )
 @click.option(
@@ -154,7 +169,7 @@ def serve(**flags: Any) -> None:
 
 @main.command()
 @click.argument("target", default=DEFAULT_TARGET, envvar="EXPRD_TARGET")
-@click.option("--seconds", default=2.0, help="how long to wait")
+@click.option("--seconds", default=2.0, callback=_above_0, help="how long to wait")
 @asks_a_server
 def health(target: str, seconds: float, access: Access) -> None:
     """Say whether the server at TARGET serves; exit status 0 if it does."""
@@ -167,7 +182,7 @@ def health(target: str, seconds: float, access: Access) -> None:
 
 @main.command()
 @click.argument("target", default=DEFAULT_TARGET, envvar="EXPRD_TARGET")
-@click.option("--seconds", default=2.0, help="how long to wait")
+@click.option("--seconds", default=2.0, callback=_above_0, help="how long to wait")
 @asks_a_server
 def info(target: str, seconds: float, access: Access) -> None:
     """Show what the server at TARGET says of itself, as JSON."""
@@ -208,11 +223,12 @@ def settings_of(flags: Mapping[str, Any]) -> Settings:
     """
     if flags["checkpoint_every"] and not flags["state"]:
         raise click.UsageError("--checkpoint-every needs --state, where checkpoints lie")
-    same = ("listen", "calls", "grace_seconds", "drain_seconds", "stream_seconds", "lease_seconds")
+    same = ("listen", "calls", "grace_seconds", "drain_seconds", "lease_seconds")
+    longest = ("execute_seconds", "stream_seconds")
     kept = ("reflection", "insecure", "metrics", "memory_bytes", "durability", "checkpoint_keep")
     measured = ("idle_poll", "doorbell_spin", "least_share")
     return Settings(
-        **{name: flags[name] for name in (*same, *kept, *measured)},
+        **{name: flags[name] for name in (*same, *longest, *kept, *measured)},
         sweep_seconds=min(10.0, max(0.05, flags["lease_seconds"] / 4)),
         tls=tls_files(flags["tls_cert"], flags["tls_key"], flags["tls_client_ca"]),
         tokens=_path(flags["tokens"]),

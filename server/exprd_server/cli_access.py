@@ -35,6 +35,8 @@ def asks_a_server(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, access=access, **given)
         except ExprdError as error:
             raise click.ClickException(str(error)) from None
+        except UnicodeEncodeError as error:  # of bytes that the command line passed on as they are
+            raise click.ClickException(f"{error.object!r} is not UTF-8") from None
 
     for option in reversed(_OPTIONS):
         run = option(run)

@@ -22,6 +22,7 @@ _CLIENT = "exprd-functions"  # holds nothing
 _LASTING = "until it is taken away"
 _MINUTES = 120.0  # seconds up to which a time is told in seconds
 _LIMITS = OwnLimits()
+_NUMBER = click.IntRange(0, (1 << 64) - 1)  # of a version
 target_option = click.option(
     "--target", default="127.0.0.1:50051", envvar="EXPRD_TARGET", help="the server"
 )
@@ -46,7 +47,9 @@ def ls(prefix: str, *, held: bool, target: str, access: Access) -> None:
 
 @functions.command()
 @click.argument("name")
-@click.option("--version", default=0, help="its number; 0: what callers get who name none")
+@click.option(
+    "--version", default=0, type=_NUMBER, help="its number; 0: what callers get who name none"
+)
 @click.option("--label", default="", help="or a label")
 @target_option
 @asks_a_server
@@ -63,7 +66,9 @@ def show(name: str, version: int, label: str, target: str, access: Access) -> No
 @functions.command()
 @click.argument("name")
 @click.option("--label", default=STABLE)
-@click.option("--to", "version", default=0, help="the version; 0: where it pointed before")
+@click.option(
+    "--to", "version", default=0, type=_NUMBER, help="the version; 0: where it pointed before"
+)
 @target_option
 @asks_a_server
 def rollback(name: str, label: str, version: int, target: str, access: Access) -> None:
@@ -82,7 +87,7 @@ def rollback(name: str, label: str, version: int, target: str, access: Access) -
 
 @functions.command()
 @click.argument("name")
-@click.argument("versions", nargs=-1, type=int)
+@click.argument("versions", nargs=-1, type=_NUMBER)
 @click.option("--all", "every", is_flag=True, help="every version")
 @target_option
 @asks_a_server

@@ -6,6 +6,7 @@ finding that is not fine says what to do.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import resource
@@ -34,13 +35,16 @@ from exprd_server.compilers import WorkerCompiler
 from exprd_server.expiry import days_left
 from exprd_server.idlepoll import polling_seconds
 from exprd_server.memory import machine_bytes, wanted_bytes
+from exprd_server.metrics import page_address
 from exprd_server.outline import outline_of
 from exprd_server.serve import check_exposure
+from exprd_server.stores.folder import LOCK
 from exprd_server.tls import read_pem
 from exprd_server.values import CompileChoices
 from exprd_server.workers import WorkerPool
 
 if TYPE_CHECKING:
+    from exprd_server.address import Address
     from exprd_server.settings import Settings
 
 FINE: Final = "ok"
@@ -52,6 +56,7 @@ _FILES_BESIDE_CALLS: Final = 256
 _ROOM: Final = 1 << 30
 _DAYS: Final = 30
 _DAY: Final = 86_400.0
+_TAKEN: Final = "is a server running there already? exprd health tells"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,9 @@ def findings(settings: Settings) -> Iterator[Finding]:
         except (ExprdError, OSError) as error:
             hint = getattr(error, "hint", "")
             yield Finding(FAILURE, what, getattr(error, "message", str(error)), hint)
+        except Exception as error:
+            found = f"{type(error).__name__}: {error}"
+            yield Finding(FAILURE, what, found, "please report it, if the flags mean something")
 
 
 def _machine(_: Settings) -> Iterator[Finding]:
@@ -142,6 +150,10 @@ def _state(settings: Settings) -> Iterator[Finding]:
         todo = "name a directory with --state, unless that is meant"
         yield Finding(WARNING, "state", "shared variables end with the process", todo)
         return
+    if _locked(settings.state / LOCK):
+        todo = "stop it first, or name another directory with --state"
+        yield Finding(FAILURE, "state", f"another process uses {settings.state}", todo)
+        return
     yield _folder("state", settings.state, "--state")
     if settings.state.is_dir():
         yield Finding(FINE, "disk", f"a durable write takes {_sync_seconds(settings.state):.4f} s")
@@ -158,6 +170,18 @@ def _folder(what: str, path: Path, flag: str) -> Finding:
     return Finding(FINE, what, found)
 
 
+def _locked(path: Path) -> bool:
+    """Whether some process has a file locked."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def _sync_seconds(folder: Path) -> float:
     with tempfile.NamedTemporaryFile(dir=folder) as file:
         start = time.perf_counter()
@@ -171,21 +195,42 @@ def _port(settings: Settings) -> Iterator[Finding]:
     address = parse_address(settings.listen)
     check_exposure(address, settings)
     if address.path:
-        yield _folder("port", Path(address.path).parent, "--listen")
+        if _locked(Path(f"{address.path}.lock")):
+            yield Finding(FAILURE, "port", f"another server listens on {settings.listen}", _TAKEN)
+        else:
+            yield _folder("port", Path(address.path).parent, "--listen")
         return
+    trouble = _unbindable(address)
+    if trouble:
+        yield Finding(FAILURE, "port", f"{settings.listen}: {trouble}", _TAKEN)
+    elif settings.insecure and not address.local:
+        todo = "give --tls-cert, --tls-key and --tokens instead of --insecure"
+        yield Finding(WARNING, "port", f"{settings.listen} is open to whoever reaches it", todo)
+    else:
+        yield Finding(FINE, "port", f"{settings.listen} is free")
+
+
+def _metrics(settings: Settings) -> Iterator[Finding]:
+    if not settings.metrics:
+        yield Finding(FINE, "metrics", "not asked for")
+        return
+    trouble = _unbindable(page_address(settings.metrics))
+    if trouble:
+        todo = "free it, or change --metrics"
+        yield Finding(FAILURE, "metrics", f"{settings.metrics}: {trouble}", todo)
+    else:
+        yield Finding(FINE, "metrics", f"{settings.metrics} is free")
+
+
+def _unbindable(address: Address) -> str:
+    """Why a socket cannot be bound to an address; "" when it can."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family) as probe:
         try:
             probe.bind((address.host.strip("[]"), address.port))
         except OSError as error:
-            todo = "is a server running there already? exprd health tells"
-            yield Finding(FAILURE, "port", f"{settings.listen}: {error.strerror}", todo)
-            return
-    if settings.insecure and not address.local:
-        todo = "give --tls-cert, --tls-key and --tokens instead of --insecure"
-        yield Finding(WARNING, "port", f"{settings.listen} is open to whoever reaches it", todo)
-    else:
-        yield Finding(FINE, "port", f"{settings.listen} is free")
+            return error.strerror or str(error)
+    return ""
 
 
 def _tls(settings: Settings) -> Iterator[Finding]:
@@ -259,6 +304,7 @@ CHECKS: Final[tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...]] =
     ("cache", _cache),
     ("state", _state),
     ("port", _port),
+    ("metrics", _metrics),
     ("TLS", _tls),
     ("tokens", _tokens),
     ("memory", _memory),

@@ -5,6 +5,8 @@ Invariant: no global configuration; whoever logs was handed a logger.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import threading
 import time
@@ -39,6 +41,29 @@ class Logger(Protocol):
     def is_enabled_for(self, level: int) -> bool:
         """Whether events of a level, as `logging` numbers them, are written."""
         ...
+
+
+class _Stream:
+    """Where lines go, as far as they can be written: a log that fails costs lines, never calls."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = 0
+
+    def write(self, line: str) -> None:
+        """Writes a line, and before it how many could not be written."""
+        lost = self._lost
+        self._lost += 1
+        with contextlib.suppress(OSError, ValueError):  # a full disk, a pipe that nobody reads
+            if lost:
+                note = {"event": "lines of the log were lost", "lines": lost, "level": "warning"}
+                self._stream.write(json.dumps(note) + "\n")
+            self._stream.write(line)
+            self._stream.flush()
+            self._lost = 0
+
+    def flush(self) -> None:
+        """Does nothing: each line is flushed."""
 
 
 class Shed:
@@ -77,7 +102,7 @@ def make_logger(stream: TextIO, level: str = "info") -> Logger:
     return cast(
         "Logger",
         structlog.wrap_logger(
-            structlog.WriteLogger(stream),
+            structlog.WriteLogger(cast("TextIO", _Stream(stream))),
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 import exprd_proto as wire
 from exprd_compiler.errors import CallError
-from exprd_server.address import parse_address
+from exprd_server.address import Address, parse_address
 from exprd_server.answers import Answer
 
 if TYPE_CHECKING:
@@ -230,6 +230,21 @@ _READERS: Final[Mapping[type[Any], Callable[[Metrics, Any], None]]] = MappingPro
 )
 
 
+def page_address(listen: str) -> Address:
+    """Where a page of metrics may be.
+
+    Raises:
+        CallError: the address is not one of this machine alone.
+    """
+    address = parse_address(listen)
+    if address.path or not address.local:
+        raise CallError(
+            f"the page of metrics is for this machine alone, not for {listen}",
+            hint="listen on 127.0.0.1 and have a collector on this machine read it",
+        )
+    return address
+
+
 class MetricsPage:
     """The page that Prometheus reads, until `close`.
 
@@ -243,12 +258,7 @@ class MetricsPage:
     """
 
     def __init__(self, metrics: Metrics, listen: str) -> None:
-        address = parse_address(listen)
-        if address.path or not address.local:
-            raise CallError(
-                f"the page of metrics is for this machine alone, not for {listen}",
-                hint="listen on 127.0.0.1 and have a collector on this machine read it",
-            )
+        address = page_address(listen)
         self._server, self._thread = prometheus.start_http_server(
             address.port, addr=address.host.strip("[]"), registry=metrics.registry
         )

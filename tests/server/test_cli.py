@@ -22,7 +22,11 @@ from exprd_server.settings import Settings
         (("--drain-seconds", "inf"), "inf is no time"),
         (("--checkpoint-every", "-1"), "no time in seconds"),
         (("--checkpoint-every", "60"), "--checkpoint-every needs --state"),
-        (("--memory-bytes", "-1"), "x>=0"),
+        (("--memory-bytes", "-1"), "not in the range"),
+        (("--memory-bytes", "9" * 30), "not in the range"),
+        (("--idle-poll", "nan"), "nan is no number"),
+        (("--least-share", "nan"), "nan is no number"),
+        (("--doorbell-spin", "nan"), "nan is no number"),
         (("--workers", "0"), "x>=1"),
         (("--durability", "never"), "no durability policy"),
         (("--tls-cert", "a.pem"), "both --tls-cert and --tls-key"),
@@ -47,6 +51,25 @@ def test_flags_that_mean_nothing(command: str, flags: tuple[str, ...], said: str
 def test_settings_with_which_no_server_starts(flags: tuple[str, ...], said: str) -> None:
     done = CliRunner().invoke(main, ["serve", *flags])
     assert (done.exit_code, said in done.output) == (1, True), done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("health", "--seconds", "nan"), 2, "nan is no time"),
+        (("info", "--seconds", "-1"), 2, "no time in seconds"),
+        (("functions", "rollback", "f", "--to", "-1"), 2, "not in the range"),
+        (("functions", "show", "f", "--version", "9" * 30), 2, "not in the range"),
+        (("functions", "rm", "f", "--", "-1"), 2, "not in the range"),
+        (("functions", "ls", "\udcff"), 1, "is not UTF-8"),
+        (("functions", "ls", "--target", "\udcff"), 1, "is not UTF-8"),
+        (("functions", "ls", "--token", "\udcff", "--insecure"), 1, "is not UTF-8"),
+        (("state", "checkpoint", "\udcff", "--target", "unix:///nowhere"), 1, "is not UTF-8"),
+    ],
+)
+def test_questions_that_mean_nothing(words: tuple[str, ...], status: int, said: str) -> None:
+    done = CliRunner().invoke(main, words)
+    assert (done.exit_code, said in done.output) == (status, True), done.output
 
 
 def test_a_share_for_everybody() -> None:

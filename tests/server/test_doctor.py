@@ -12,9 +12,11 @@ import trustme
 from click.testing import CliRunner
 
 from exprd_server import doctor
+from exprd_server.address import SocketOwner
 from exprd_server.cli import main
 from exprd_server.expiry import days_left
 from exprd_server.settings import Settings, TlsFiles
+from exprd_server.stores.folder import StateFolder
 
 CHECKS = dict(doctor.CHECKS)
 
@@ -46,7 +48,7 @@ def test_the_command_tells_everything_and_ends_well(tmp_path):
     whats = [line[5:15].strip() for line in result.output.splitlines()]
     assert whats == [
         *("machine", "packages", "cores", "LLVM", "BLAS", "cache", "state", "disk", "port"),
-        *("TLS", "tokens", "memory", "files", "threads"),
+        *("metrics", "TLS", "tokens", "memory", "files", "threads"),
     ]
 
 
@@ -67,6 +69,25 @@ def test_a_taken_port_is_found():
     assert listen in text
     assert found("port")[0][0] == "ok"
     assert found("port", listen="0.0.0.0:0", insecure=True)[0][0] == "warn"
+
+
+def test_what_another_server_uses_is_told(tmp_path):
+    path = f"{tmp_path}/s.sock"
+    folder = StateFolder(tmp_path / "state")
+    with SocketOwner(path), socket.create_server(("127.0.0.1", 0)) as taken:
+        page = f"127.0.0.1:{taken.getsockname()[1]}"
+        told = [
+            *found("port", listen=f"unix://{path}"),
+            *found("state", state=folder.path),
+            *found("metrics", metrics=page),
+        ]
+    assert [level for level, *_ in told] == ["FAIL", "FAIL", "FAIL"]
+    for word, (_, text, _) in zip(("another server", "another process", page), told, strict=True):
+        assert word in text
+    folder.close()
+    assert found("port", listen=f"unix://{path}")[0][0] == "ok"
+    assert found("state", state=folder.path)[0][0] == "ok"
+    assert found("metrics", metrics="127.0.0.1:0")[0][0] == "ok"
 
 
 def test_folders_are_looked_at(tmp_path):
@@ -123,9 +144,10 @@ def test_low_limits_of_the_system_are_told(monkeypatch):
     assert (finding.level, "too few" in finding.found) == ("FAIL", True)
 
 
-def test_a_check_that_breaks_is_a_finding(monkeypatch):
+@pytest.mark.parametrize("error", [OSError(5, os.strerror(5)), TypeError("encoding failed")])
+def test_a_check_that_breaks_is_a_finding(monkeypatch, error):
     def broken(_):
-        raise OSError(5, os.strerror(5))
+        raise error
         yield
 
     monkeypatch.setattr(doctor, "CHECKS", [("disk", broken)])

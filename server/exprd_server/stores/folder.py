@@ -17,7 +17,7 @@ from exprd_server.stores.faults import unusable
 DATABASE: Final = "state.db"
 MARKER: Final = "acknowledged"
 CHECKPOINTS: Final = "checkpoints"
-_LOCK: Final = "lock"
+LOCK: Final = "lock"
 
 
 class StateFolder:
@@ -43,6 +43,7 @@ class StateFolder:
             self._take()
             self._undo_repair()
         except OSError as error:
+            self.close()
             raise unusable(self.path, error) from None
 
     @property
@@ -67,7 +68,7 @@ class StateFolder:
             self._lock = -1
 
     def _take(self) -> None:
-        lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -78,9 +79,9 @@ class StateFolder:
                 hint="stop it first, or give this one a directory of its own;"
                 " --target asks a running server",
             ) from None
+        self._lock = lock
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        self._lock = lock
 
     def _undo_repair(self) -> None:
         """Takes back a repair that ended before the new file was in its place."""
