@@ -29,7 +29,8 @@ PROTOCOL: Final = 1
 MESSAGE_BYTES: Final = 64 << 20
 _GREETING_SECONDS: Final = 10.0
 _GREETING_PATIENCE: Final = 1.0  # at first nobody has been there yet
-_CANCEL_SECONDS: Final = 2.0
+_CANCEL_SECONDS: Final = 2.0  # somebody waits for it
+_HEARD_SECONDS: Final = 30.0  # nobody does
 _KNOWN: Final = 10_000  # versions that one Resume may tell
 _LEASE_SECONDS: Final = 3600.0  # of a server that does not say
 INLINE_BYTES: Final = 4 << 20  # above this, arrays travel in chunks of 1 MiB: measured faster
@@ -156,7 +157,7 @@ class Connection:
         """The same, without waiting for the answer."""
         cancel = wire.GetInfoRequest(client_id=self.client_id, cancel=seqs)
         with contextlib.suppress(ValueError):  # what grpc raises on a closed channel
-            asking = self.admin.GetInfo.future(cancel, timeout=_CANCEL_SECONDS)
+            asking = self.admin.GetInfo.future(cancel, timeout=_HEARD_SECONDS)
             self._asking.add(asking)  # gRPC breaks off what nobody refers to
             asking.add_done_callback(self._asking.discard)
 

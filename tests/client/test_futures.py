@@ -17,7 +17,7 @@ from exprd import function, shared
 from exprd.ahead import Ahead
 from exprd.errors import IndexOutOfRange
 from exprd.session import current_session
-from tests.client.counting import LONG, begun, counter, endless
+from tests.client.counting import LONG, begun, counter, endless, heard
 from tests.client.proxy import Proxy
 
 
@@ -63,6 +63,7 @@ def test_a_call_that_waits_for_others_is_stopped(mode: str) -> None:
     add, count = counter()
     first, second, third = begun(work.submit(LONG)), add.submit(1.0), add.submit(5.0)
     second.cancel()
+    heard()
     first.cancel()
     assert third.result(60)[0] == 0
     assert first.cancelled()

@@ -73,7 +73,7 @@ def error_of_bare(
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             method = channel.unary_unary("/Bare/Ask")
-            calls = [method.future(b"", timeout=10) for _ in range(callers)]
+            calls = [method.future(b"", timeout=60) for _ in range(callers)]
             for call in calls:
                 call.add_done_callback(lambda _: over.set())
             (failure,) = [error for call in calls if (error := call.exception()) is not None]
@@ -96,6 +96,6 @@ def test_a_call_that_grpc_itself_refuses_is_made_again() -> None:
     """Beyond the threads that could refuse a call, gRPC refuses it without a detail of ours."""
 
     def lasts(over: threading.Event, _context: grpc.ServicerContext) -> None:
-        over.wait(10)
+        over.wait(60)
 
     assert error_of_bare(lasts, callers=2) == "LimitExceeded 50"

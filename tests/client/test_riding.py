@@ -12,7 +12,7 @@ import pytest
 import exprd
 import exprd.tensor as T
 from exprd import function, shared
-from exprd.errors import ConnectionLost, StateRolledBack, UnknownHandle
+from exprd.errors import ConnectionLost, DeadlineExceeded, StateRolledBack, UnknownHandle
 from tests.client.restarts import KillAt, RestartableServer
 
 Start = Callable[..., RestartableServer]
@@ -218,7 +218,9 @@ def test_a_server_that_stays_away_is_waited_for_no_longer_than_asked(start: Star
         own.kill()
         with exprd.config.change_flags(ride_through=0.2), pytest.raises(ConnectionLost):
             f()
-        with exprd.config.change_flags(deadline=0.2), pytest.raises(ConnectionLost):
+        # The time may be up between two attempts, or in one.
+        told = pytest.raises((ConnectionLost, DeadlineExceeded))
+        with exprd.config.change_flags(deadline=0.2), told:
             f()
 
 
@@ -239,13 +241,13 @@ def test_a_server_that_is_full_is_asked_again(start: Start) -> None:
             with exprd.config.change_flags(doorbell="off"):  # the places are those of gRPC
                 seen.append(int(add()[0]))
 
-        threads = [threading.Thread(target=call) for _ in range(12)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert sorted(seen) == list(range(12))
-    assert '"kind": "LimitExceeded"' in own.log.read_text()
+        while '"kind": "LimitExceeded"' not in own.log.read_text():  # until calls have met
+            threads = [threading.Thread(target=call) for _ in range(12)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert sorted(seen) == list(range(len(seen)))
 
 
 def test_what_others_made_and_left_outlives_them(start: Start) -> None:

@@ -26,7 +26,7 @@ class Stream:
 
     def __init__(self, client, client_id=None):
         self._frames: queue.Queue = queue.Queue()
-        self.call = client.executor.Session(iter(self._frames.get, END), timeout=30)
+        self.call = client.executor.Session(iter(self._frames.get, END), timeout=100)
         self.send(wire.SessionRequest(client_id=client_id or client.client_id))
 
     def send(self, frame):
