@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from exprd_server.deadline import check
 from exprd_server.interrupts import SHIELD
 from exprd_server.locks import Hold
-from exprd_server.values import BufferInfo, ExecuteReply
+from exprd_server.values import ExecuteReply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +99,7 @@ class DirectCall:
                 timings=(("execute", seconds),),
                 warnings=tuple(met),
             )
-            nbytes = sum([x.nbytes for x in outputs if not isinstance(x, BufferInfo | None)])
+            nbytes = sum([x.nbytes for x in outputs if isinstance(x, np.ndarray)])
             record = attempt.record_of(reply, nbytes)
             try:
                 new = tuple(zip(self._written, results[self._count :], strict=True))
