@@ -48,8 +48,10 @@ def read(variables: Sequence[TensorSharedVariable]) -> list[NDArray[Any]]:
     after it. Variables that no function uses yet have the values of this process.
 
     Raises:
-        CallError: they live in different sessions, which have no moment in common.
+        CallError: they live in different sessions, which have no moment in common, or something
+            is no shared variable.
     """
+    _all_shared(variables)
     sessions = {id(v.session): v.session for v in variables if v.session is not None}
     if len(sessions) > 1:
         raise CallError(
@@ -62,6 +64,15 @@ def read(variables: Sequence[TensorSharedVariable]) -> list[NDArray[Any]]:
     assert session is not None
     uuids = [v.bind(session) for v in variables]
     return [np.array(value) for value in session.transport.read_variables(uuids)]
+
+
+def _all_shared(things: Sequence[Any]) -> None:
+    for thing in things:
+        if not isinstance(thing, TensorSharedVariable):
+            raise CallError(
+                f"read takes shared variables, not {type(thing).__name__} {thing!r}",
+                hint="open_shared finds a variable by its name",
+            )
 
 
 def _new(variable: TensorSharedVariable, name: str) -> NewVariable:

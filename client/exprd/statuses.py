@@ -55,6 +55,11 @@ def error_of(error: grpc.RpcError, target: str) -> ExprdError:
             hint="try again in a moment",
             fields={"limit": "calls", "retry_after_ms": "50"},
         )
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return errors.DeadlineExceeded(
+            f"no answer from {target} within the time of the call",
+            hint="config.deadline gives more; whether it was done, what it assigns tells",
+        )
     return _BY_CODE.get(code, ExprdError)(f"{target} answered {code.name}: {text}")
 
 

@@ -112,7 +112,7 @@ class Deadline:
         """The error of a call that ran out of time."""
         return DeadlineExceeded(
             f"the time of {self._seconds:g} s ran out before {stage}; nothing has changed",
-            hint="give the call a longer deadline, or less work",
+            hint="give the call more, and the server --execute-seconds, or give it less work",
             fields={"seconds": f"{self._seconds:g}", "stage": stage},
         )
 

@@ -144,6 +144,9 @@ def test_deadlines_hold(server: str) -> None:
             f(value)
         with pytest.raises(TimeoutError), exprd.config.change_flags(deadline=0.005):
             f(value)
+        told = pytest.raises(DeadlineExceeded, match=r"no answer .* config\.deadline")
+        with exprd.config.change_flags(deadline=1e-9), told:
+            f.repeat(2, value)
         with exprd.config.change_flags(deadline=0.005):
             late = f.submit(value)  # the block ends before the call is sent
         in_time = f.submit(np.ones((2, 2)))

@@ -99,6 +99,8 @@ def test_reads_of_large_values_and_of_nothing() -> None:
     assert [v.shape for v in values] == [(700_000,), (), (700_000,)]
     assert values[2][-1] == 699_999
     assert exprd.read([]) == []
+    with pytest.raises(CallError, match="takes shared variables, not str 'w'; open_shared"):
+        exprd.read(["w"])
 
 
 def test_reads_of_what_lives_nowhere_yet() -> None:
