@@ -28,7 +28,7 @@ from exprd.runs import Ready
 from exprd.session import Session, current_session
 from exprd.shared import TensorSharedVariable
 from exprd.slots import Slot
-from exprd.transport import Expected, InputValue, OutputValue, RemoteBuffer
+from exprd.transport import InputValue, OutputValue, RemoteBuffer
 from exprd_compiler.errors import CallError, ExprdError
 from exprd_compiler.ir.counts import EventCount
 from exprd_compiler.ir.dtype import numpy_dtype
@@ -174,7 +174,13 @@ class Function:
             CallError: an argument is missing, unknown, or not of its input's type.
             ExprdError: whatever the run says; then no shared variable has changed.
         """
-        return self._recipe.layout.arrange(self._execute(args, kwargs, keep=False))
+        program, values = self._prepared(args, kwargs)
+        try:  # as `made` does, which every call but this can afford
+            given = program.run(values, False)
+        except ExprdError as error:
+            self._explain(program, values, error)
+            raise
+        return self._concluded(program, given)
 
     keep = many.keep
     submit = many.submit
@@ -182,34 +188,6 @@ class Function:
     batch = many.batch
     repeat = many.repeat
     expecting = many.expecting
-
-    def _arranged(
-        self,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        /,
-        *,
-        keep: bool,
-        expected: Expected = (),
-    ) -> Any:
-        found = self._execute(args, kwargs, keep=keep, expected=expected)
-        return self._recipe.layout.arrange(found)
-
-    def _execute(
-        self,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        *,
-        keep: bool,
-        expected: Expected = (),
-    ) -> Sequence[Any]:
-        program, values = self._prepared(args, kwargs)
-        try:
-            outputs, met = program.run(values, keep, expected)
-        except ExprdError as error:
-            self._explain(program, values, error)
-            raise
-        return self._finished(program, outputs, met)
 
     def _prepared(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -224,7 +202,7 @@ class Function:
     def _ready(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Ready:
         program, values = self._prepared(args, kwargs)
         loops, outputs = self._session.transport.loops, len(self._recipe.graph.outputs)
-        return Ready(self, program, loops, program.info.handle, values, outputs)
+        return Ready(self, program, program.run, loops, program.info.handle, values, outputs)
 
     def _concluded(self, program: Program, given: Given, /) -> Any:
         """The user's result of what a call gives."""

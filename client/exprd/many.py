@@ -1,7 +1,7 @@
 """Many: what a function offers beside a single call, be it compiled or looked up.
 
 These are methods. A class has them by naming them in its body, and says by itself how a call of its
-own is prepared and made.
+own is prepared.
 """
 
 # Methods see what is their classes' own.
@@ -14,8 +14,7 @@ from typing import Any, Protocol
 
 from exprd.futures import Future
 from exprd.looping import Progress
-from exprd.runs import Ready, batched, repeated, submitted
-from exprd.transport import Expected
+from exprd.runs import Ready, batched, made, repeated, submitted
 
 __all__ = ["batch", "expecting", "keep", "repeat", "submit", "submit_keep"]
 
@@ -27,22 +26,10 @@ class Callee(Protocol):
         """A call that can be made."""
         ...
 
-    def _arranged(
-        self,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        /,
-        *,
-        keep: bool,
-        expected: Expected = (),
-    ) -> Any:
-        """What a call gives, arranged as the user sees it."""
-        ...
-
 
 def keep(self: Callee, *args: Any, **kwargs: Any) -> Any:
     """Runs the function and leaves its outputs where it runs, as buffers."""
-    return self._arranged(args, kwargs, keep=True)
+    return made(self._ready(args, kwargs), keep=True)
 
 
 def submit(self: Callee, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -134,6 +121,6 @@ def expecting(self: Callee, versions: Mapping[Any, int]) -> Callable[..., Any]:
     expected = tuple((variable.uuid, version) for variable, version in versions.items())
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        return self._arranged(args, kwargs, keep=False, expected=expected)
+        return made(self._ready(args, kwargs), keep=False, expected=expected)
 
     return call

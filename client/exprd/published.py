@@ -16,10 +16,10 @@ from exprd.forms import read_form
 from exprd.looping import Given
 from exprd.named import ParameterInfo, PublishedInfo
 from exprd.numeric import warn_of
-from exprd.runs import Ready
+from exprd.runs import Ready, made
 from exprd.session import Session
 from exprd.slots import Slot
-from exprd.transport import Expected, InputValue, OutputValue, RemoteBuffer
+from exprd.transport import InputValue, OutputValue, RemoteBuffer
 from exprd.types import filter_value
 from exprd_compiler.errors import CallError, ExprdError
 from exprd_compiler.ir.counts import EventCount
@@ -111,7 +111,7 @@ class PublishedFunction:
         Raises:
             CallError: an argument is missing, unknown, or not of its input's type.
         """
-        return self._arranged(args, kwargs, keep=False)
+        return made(self._ready(args, kwargs), keep=False)
 
     keep = many.keep
     submit = many.submit
@@ -120,26 +120,10 @@ class PublishedFunction:
     repeat = many.repeat
     expecting = many.expecting
 
-    def _arranged(
-        self,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        /,
-        *,
-        keep: bool,
-        expected: Expected = (),
-    ) -> Any:
-        values = self._taken(args, kwargs)
-        try:
-            found = self._run(values, keep, expected)
-        except ExprdError as error:
-            self._explain(None, values, error)
-            raise
-        return self._layout.arrange(self._finished(*found))
-
     def _ready(self, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Ready:
-        loops, outputs = self.session.transport.loops, len(self.info.outputs)
-        return Ready(self, None, loops, self.info.handle, self._taken(args, kwargs), outputs)
+        values, loops = self._taken(args, kwargs), self.session.transport.loops
+        outputs = len(self.info.outputs)
+        return Ready(self, None, self._run, loops, self.info.handle, values, outputs)
 
     def _concluded(self, _program: None, given: Given, /) -> Any:
         """The user's result of what a call gives."""

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple, Protocol
 from exprd.buffers import Buffer
 from exprd.futures import Future
 from exprd.looping import Given, Loops, Progress, RepeatJob, check_job
-from exprd.transport import InputValue
+from exprd.transport import Expected, InputValue, Run
 from exprd_compiler.errors import CallError, ExprdError
 
-__all__ = ["Ready", "batched", "repeated", "submitted"]
+__all__ = ["Ready", "batched", "made", "repeated", "submitted"]
 
 
 class Callee(Protocol):
@@ -46,6 +46,7 @@ class Ready(NamedTuple):
     Attributes:
         callee: the function.
         program: which of its programs is to run.
+        run: makes a single call of the program.
         loops: of the transport that makes the call.
         handle: of the program.
         values: its inputs.
@@ -54,6 +55,7 @@ class Ready(NamedTuple):
 
     callee: Callee
     program: Any
+    run: Run
     loops: Loops
     handle: str
     values: Sequence[InputValue]
@@ -70,6 +72,22 @@ class Ready(NamedTuple):
     def explain(self, error: ExprdError) -> None:
         """Adds what the client knows to an error."""
         self.callee._explain(self.program, self.values, error)  # noqa: SLF001
+
+
+def made(ready: Ready, *, keep: bool, expected: Expected = ()) -> Any:
+    """The result of a call that is made now.
+
+    Args:
+        ready: the call.
+        keep: leave the outputs where the function runs, as buffers.
+        expected: versions at which variables have to be.
+    """
+    try:
+        given = ready.run(ready.values, keep, expected)
+    except ExprdError as error:
+        ready.explain(error)
+        raise
+    return ready.finish(given)
 
 
 def submitted(
