@@ -62,11 +62,18 @@ class Reluctant(MemoryStore):
         self.forgot.set()
 
 
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def test_leases_are_collected_after_an_error_too(tmp_path):
-    store, log = Reluctant(), io.StringIO()
+    store, log, clock = Reluctant(), io.StringIO(), Clock()
     listen = f"unix://{tmp_path}/s"
-    settings = Settings(listen=listen, drain_seconds=0, lease_seconds=0.05, sweep_seconds=0.01)
-    engine = LocalEngine(settings, InProcessCompiler(), store)
+    settings = Settings(listen=listen, drain_seconds=0, lease_seconds=60, sweep_seconds=0.01)
+    engine = LocalEngine(settings, InProcessCompiler(), store, clock=clock)
     server = Server(settings, engine, make_logger(log))
     value = wire.VariableValue(array=array_to_wire(np.ones(())))
     with grpc.insecure_channel(server.start()) as channel:
@@ -76,6 +83,7 @@ def test_leases_are_collected_after_an_error_too(tmp_path):
                 uuid=client.variable(1.0), value=value, call_id=client.next_id()
             )
             client.state.Set(request)
+            clock.now += 61
             assert event.wait(20)
     server.stop(grace=0)
     assert "leases are not collected" in log.getvalue()
