@@ -255,7 +255,7 @@ def test_a_revival_stops_nobody_but_the_client_whose_turn_it_takes():
     finally:
         slow.gate.opened.set()
     assert table.get("fn-1", "b", Deadline(SECONDS)).holders == {"a"}
-    assert slow.asked == ["fn-1", "fn-3", "fn-2"]
+    assert sorted(slow.asked) == ["fn-1", "fn-2", "fn-3"]  # on threads of their own
 
 
 def test_a_revival_that_fails_is_told_and_tried_again():
