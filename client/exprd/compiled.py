@@ -167,7 +167,7 @@ class Function:
         return SharedContainer(slot.node, slot.name, slot.state)
 
     # ---- calls
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Runs the function.
 
         Raises:

@@ -27,12 +27,12 @@ class Callee(Protocol):
         ...
 
 
-def keep(self: Callee, *args: Any, **kwargs: Any) -> Any:
+def keep(self: Callee, /, *args: Any, **kwargs: Any) -> Any:
     """Runs the function and leaves its outputs where it runs, as buffers."""
     return made(self._ready(args, kwargs), keep=True)
 
 
-def submit(self: Callee, *args: Any, **kwargs: Any) -> Future[Any]:
+def submit(self: Callee, /, *args: Any, **kwargs: Any) -> Future[Any]:
     """Sends a call after those submitted before, without waiting for its result.
 
     Calls that were submitted run in order, each as a call of its own: one that fails does not stop
@@ -41,7 +41,7 @@ def submit(self: Callee, *args: Any, **kwargs: Any) -> Future[Any]:
     return submitted(self._ready(args, kwargs), args, kwargs, keep=False)
 
 
-def submit_keep(self: Callee, *args: Any, **kwargs: Any) -> Future[Any]:
+def submit_keep(self: Callee, /, *args: Any, **kwargs: Any) -> Future[Any]:
     """The same; the outputs stay where the function runs, and the result is buffers."""
     return submitted(self._ready(args, kwargs), args, kwargs, keep=True)
 

@@ -105,7 +105,7 @@ class PublishedFunction:
         """The name of the function where it runs."""
         return self.info.handle
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Runs the function.
 
         Raises:
@@ -192,11 +192,12 @@ class PublishedFunction:
 def signature_of(slots: Sequence[Slot]) -> inspect.Signature:
     """The signature of a call. What has no keyword that python can write goes by position."""
     shown = [slot for slot in slots if not slot.implicit]
-    last = max((i for i, slot in enumerate(shown) if not _is_word(slot.name)), default=-1)
+    words = _words(shown)
+    last = max((i for i, word in enumerate(words) if not word), default=-1)
     required = max((i for i, slot in enumerate(shown) if slot.default is None), default=-1)
     parameters = [
         inspect.Parameter(
-            slot.name if slot.name and _is_word(slot.name) else f"input{place}",
+            words[place] or _free(f"input{place}", words),
             inspect.Parameter.POSITIONAL_ONLY
             if place <= last
             else inspect.Parameter.POSITIONAL_OR_KEYWORD,
@@ -221,5 +222,19 @@ class _Shown:
         return str(self.type)
 
 
-def _is_word(name: str | None) -> bool:
-    return bool(name) and str(name).isidentifier() and not keyword.iskeyword(str(name))
+def _words(slots: Sequence[Slot]) -> list[str]:
+    """The keywords of slots; "" for one that has none, or shares its name with another."""
+    names = [slot.name or "" for slot in slots]
+    return [
+        name
+        if name.isidentifier() and not keyword.iskeyword(name) and names.count(name) == 1
+        else ""
+        for name in names
+    ]
+
+
+def _free(word: str, words: Sequence[str]) -> str:
+    """The word, or one that begins with it and is none of others."""
+    while word in words:
+        word += "_"
+    return word

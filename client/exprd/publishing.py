@@ -6,7 +6,9 @@ publisher. Whoever looks it up needs neither the graph nor the variables.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from typing import Final, SupportsIndex, cast
 
 from exprd.compiled import Function
 from exprd.forms import form_bytes
@@ -16,6 +18,8 @@ from exprd.session import Session, current_session
 from exprd_compiler.errors import CallError
 
 __all__ = ["list_functions", "lookup", "publish", "rollback", "set_label", "unpublish"]
+
+_LAST: Final = (1 << 63) - 1  # there is no version beyond
 
 
 def publish(
@@ -44,19 +48,19 @@ def publish(
     """
     if not isinstance(f, Function):
         raise CallError(f"publish takes a compiled function, not {type(f).__name__}")
-    if version is not None and version < 1:
-        raise CallError(f"versions count from 1, not {version}")
+    number = 0 if version is None else _number(version)
+    pointed = (labels,) if isinstance(labels, str) else tuple(labels)
     recipe = f.recipe
     outputs = len(recipe.graph.outputs) - recipe.printed
     form = form_bytes(f.slots, f.defaults(), recipe.layout, outputs)
     job = PublishJob(
-        name=name,
+        name=_name(name),
         handle=f.handle,
         form=form,
         inputs=len(recipe.graph.inputs),
         outputs=outputs,
-        version=version or 0,
-        labels=(labels,) if isinstance(labels, str) else tuple(labels),
+        version=number,
+        labels=tuple(map(_name, pointed)),
         doc=doc,
     )
     return f.session.transport.names.publish(job)
@@ -83,21 +87,20 @@ def lookup(
     """
     session = session or current_session()
     session.sweep()
-    if version is not None and version < 1:
-        raise CallError(f"versions count from 1, not {version}")
-    return PublishedFunction(
-        session, session.transport.names.lookup(name, version or 0, label or "")
-    )
+    number = 0 if version is None else _number(version)
+    found = session.transport.names.lookup(_name(name), number, _name(label or ""))
+    return PublishedFunction(session, found)
 
 
 def list_functions(prefix: str = "") -> list[PublishedInfo]:
     """Every published version whose name begins with a prefix, by name and version."""
-    return list(current_session().transport.names.page(prefix))
+    return list(current_session().transport.names.page(_name(prefix)))
 
 
 def set_label(name: str, label: str, version: int) -> PublishedInfo:
     """Points a label of a name at a version; callers who look up the label get it from now on."""
-    return current_session().transport.names.set_label(name, label, version, 0)
+    names = current_session().transport.names
+    return names.set_label(_name(name), _name(label), _number(version), 0)
 
 
 def rollback(name: str, label: str = "stable") -> PublishedInfo:
@@ -108,8 +111,9 @@ def rollback(name: str, label: str = "stable") -> PublishedInfo:
         Conflict: somebody else has moved the label at this moment.
     """
     names = current_session().transport.names
-    now = [info for info in names.page(name) if info.name == name and label in info.labels]
-    return names.set_label(name, label, 0, now[0].version if now else 0)
+    found = names.page(_name(name))
+    now = [info for info in found if info.name == name and label in info.labels]
+    return names.set_label(name, _name(label), 0, now[0].version if now else 0)
 
 
 def unpublish(name: str, *versions: int) -> int:
@@ -117,4 +121,21 @@ def unpublish(name: str, *versions: int) -> int:
 
     Their numbers are never used again. Who has looked them up may go on calling them.
     """
-    return current_session().transport.names.unpublish(name, versions)
+    numbers = tuple(map(_number, versions))
+    return current_session().transport.names.unpublish(_name(name), numbers)
+
+
+def _number(version: object) -> int:
+    try:
+        number = operator.index(cast("SupportsIndex", version))
+    except TypeError:
+        number = 0
+    if not 0 < number <= _LAST:
+        raise CallError(f"versions count from 1, not {version!r}")
+    return number
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not name.isprintable():
+        raise CallError(f"a name is printable characters, not {name!r}")
+    return name

@@ -41,6 +41,7 @@ _NAME: Final = "published-name"
 _VERSION: Final = "published-version"
 _SEPARATOR: Final = "\n"  # of name and number in a key; names are printable
 _LABELS: Final = 64
+_LAST: Final = (1 << 63) - 1  # version of a name; every reader of one has a number for it
 
 
 @dataclass(slots=True)
@@ -200,6 +201,10 @@ class PublishedTable:
             raise Conflict(
                 f"version {call.version} of {call.name!r} is not beyond the last one, {last}",
                 hint="versions never change; leave the number out to get the next one",
+            )
+        if max(call.version, last + 1) > _LAST:
+            raise CallError(
+                f"{call.name!r} has no version beyond {_LAST}", hint="take another name"
             )
         if len(self) >= self._limits.published:
             raise LimitExceeded(

@@ -7,6 +7,7 @@ import inspect
 import subprocess
 import sys
 import uuid
+from functools import partial
 
 import numpy as np
 import pytest
@@ -149,6 +150,41 @@ def test_inputs_without_a_name_go_by_position(mode, name):
         inspect.Parameter.POSITIONAL_ONLY
     ] * 2
     np.testing.assert_array_equal(g([1.0], **{"class": 2.0}), [2])
+
+
+def test_inputs_that_share_a_name_go_by_position(mode, name):
+    x, other, third = (T.dscalar(word) for word in ("x", "x", "input0"))
+    exprd.publish(name, exprd.function([x, other, third], x - other * third))
+    f = exprd.lookup(name)
+    assert list(f.__signature__.parameters) == ["input0_", "input1", "input0"]
+    assert f(7, 2, input0=3) == 1
+
+
+def test_an_input_may_be_called_self(mode, name):
+    x = T.dscalar("self")
+    f = exprd.function([x], 2 * x)
+    exprd.publish(name, f)
+    assert [g(self=3) for g in (f, exprd.lookup(name))] == [6, 6]
+    assert f.submit(self=4).result() == 8
+
+
+def test_what_is_no_version_and_what_is_no_name(mode, name):
+    f = exprd.function([], T.constant(1.0))
+    for version in (0, -1, 1 << 63, 1.5, "1"):
+        for ask in (
+            partial(exprd.publish, name, f),
+            partial(exprd.lookup, name),
+            partial(exprd.unpublish, name),
+            partial(exprd.set_label, name, "stable"),
+        ):
+            with pytest.raises(CallError, match="versions count from 1"):
+                ask(version)
+    for odd in (3, None, "two\nlines", "\udcff"):
+        for ask in (exprd.lookup, exprd.list_functions, exprd.rollback, exprd.unpublish):
+            with pytest.raises(CallError, match="printable"):
+                ask(odd)
+        with pytest.raises(CallError, match="printable"):
+            exprd.publish(name, f, labels=[odd])
 
 
 def test_shared_variables_are_those_of_the_publisher(mode, name):

@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import exprd_proto as wire
-from exprd_compiler.errors import Conflict, LimitExceeded, UnknownHandle
+from exprd_compiler.errors import CallError, Conflict, LimitExceeded, UnknownHandle
 from exprd_compiler.ir.type import TensorType
+from exprd_server import naming
 from exprd_server.cli import main
 from exprd_server.outline import outline_of
 from exprd_server.published import PublishedTable
@@ -356,6 +357,16 @@ def test_numbers_only_ascend():
     with pytest.raises(Conflict):
         table_with(5, 4)
     assert len(table_with(5, 7)) == 2
+
+
+def test_numbers_end_where_readers_have_none():
+    last = (1 << 63) - 1
+    table = table_with(last)
+    with pytest.raises(CallError, match="no version beyond"):
+        table.add(wish(0), a_function())
+    with pytest.raises(CallError, match="no version beyond"):
+        table_with(last + 1)
+    assert [naming.published_function(x).version for x in table.page("", 9, "")[0]] == [last]
 
 
 def test_arrays_as_defaults_come_back(client):
