@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -20,14 +21,14 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 import exprd_proto as wire
-from exprd_compiler.errors import Cancelled, ConnectionLost
+from exprd_compiler.errors import Cancelled, ConnectionLost, LimitExceeded
 from exprd_proto import framing
 from exprd_server.answers import encoder
 from exprd_server.decode import malformed
 from exprd_server.fairness import client_of
 from exprd_server.inplace import in_place
 from exprd_server.log import Shed
-from exprd_server.statuses import TRAILER, Status, status_of
+from exprd_server.statuses import RETRY_FIELD, TRAILER, Status, status_of
 from exprd_server.throttle import MOST
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ _PARSERS: Final[Mapping[str, Callable[[bytes], Any]]] = MappingProxyType(
 _CHUNKS = 2  # field of a message of Put
 _REQUEST_ID = "x-request-id"
 _ID_LENGTH = 64
+_KEPT_REFUSALS: Final = 1024  # they differ in little but how long to wait; of 1 KB each
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +242,11 @@ class Boundary(grpc.ServerInterceptor):
     def _abort(
         self, error: Exception, method: str, start: float, context: grpc.ServicerContext
     ) -> NoReturn:
-        status = status_of(error)
+        status, rich = told(error)
         if status.detail.retry_after_ms:
             # a server that has too much to do does not write a line for each call that it refuses
             self._shed.note(status.detail.fields.get("limit", ""))
-            context.abort_with_status(_RichStatus(status))
+            context.abort_with_status(rich)
         facts: dict[str, Any] = {
             "method": method,
             "seconds": _since(start),
@@ -258,7 +260,7 @@ class Boundary(grpc.ServerInterceptor):
             )
         else:
             self._log.error("failed", incident=status.detail.incident, exc_info=error, **facts)
-        context.abort_with_status(_RichStatus(status))
+        context.abort_with_status(rich)
         raise AssertionError("abort_with_status returns by raising")
 
 
@@ -266,6 +268,28 @@ def _ending() -> ExprdError:
     return ConnectionLost(
         "the server ends; nothing has changed", hint="call again, once it is back"
     )
+
+
+def told(error: Exception) -> tuple[Status, _RichStatus]:
+    """The status of an error, as we read it and as gRPC does.
+
+    Those of refusals for want of room are kept: to make one takes longer than all else of such a
+    call, and the server has no time for it just then.
+    """
+    if type(error) is LimitExceeded and RETRY_FIELD in error.fields:
+        fields = tuple(error.fields.items())
+        return _refused(error.message, error.hint, error.op, error.nodes, fields)
+    status = status_of(error)
+    return status, _RichStatus(status)
+
+
+@lru_cache(_KEPT_REFUSALS)
+def _refused(
+    message: str, hint: str, op: str, nodes: tuple[int, ...], fields: tuple[tuple[str, str], ...]
+) -> tuple[Status, _RichStatus]:
+    error = LimitExceeded(message, hint=hint, op=op, nodes=nodes, fields=dict(fields))
+    status = status_of(error)
+    return status, _RichStatus(status)
 
 
 def _tolerant(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:

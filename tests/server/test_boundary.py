@@ -16,6 +16,7 @@ from exprd_proto import ErrorDetail
 from exprd_proto.arrays import array_to_wire
 from exprd_server.compilers import InProcessCompiler
 from exprd_server.engine import LocalEngine
+from exprd_server.interceptors import told
 from exprd_server.log import make_logger
 from exprd_server.serve import Server
 from exprd_server.settings import Settings
@@ -131,3 +132,17 @@ def test_memory_that_runs_out_is_a_limit(broken):
         client.compile(bundle(graphs.chain(1)))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "more memory than the server has" in caught.value.details()
+
+
+def test_what_is_kept_of_refusals_is_what_each_of_them_says():
+    def refusal(limit: str, pause: str) -> LimitExceeded:
+        return LimitExceeded("full", fields={"limit": limit, "retry_after_ms": pause})
+
+    cases = [("calls", "50"), ("calls", "60"), ("client_calls", "50")]
+    first, again = ([told(refusal(*case)) for case in cases] for _ in range(2))
+    assert all(one is other for one, other in zip(first, again, strict=True))
+    found = [(s.detail.fields["limit"], str(s.detail.retry_after_ms)) for s, _ in first]
+    assert found == cases
+    sent = [ErrorDetail.FromString(rich.trailing_metadata[0][1]) for _, rich in first]
+    assert sent == [status.detail for status, _ in first]
+    assert told(LimitExceeded("large"))[0].detail.retry_after_ms == 0
