@@ -55,7 +55,7 @@ def compiling(server, length: int):
         request = wire.CompileRequest(client_id="c", graph=bundle(graphs.chain(length)))
         running = client.compiler.Compile.future(request)
         while cpu_ticks(worker) < idle + 3 and not running.done():
-            pass
+            threading.Event().wait(0.005)
         yield client, running, worker
 
 
@@ -147,7 +147,7 @@ def test_a_second_signal_does_not_wait(start_server, tmp_path):
     with compiling(server, 50_000) as (_, running, _):
         server.process.send_signal(signal.SIGTERM)
         while '"draining"' not in server.log:
-            pass
+            threading.Event().wait(0.005)
         server.process.send_signal(signal.SIGTERM)
         with pytest.raises(grpc.RpcError) as caught:
             running.result()

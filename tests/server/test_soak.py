@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,17 @@ def usage(server: ServerProcess, client: Client) -> Usage:
         variables=info.variables,
         buffers=info.buffers,
     )
+
+
+def settled(server: ServerProcess, client: Client, before: Usage) -> Usage:
+    """The usage once a server has noticed who has just gone, for which it has some seconds."""
+    end = time.monotonic() + 20
+    while True:
+        now = usage(server, client)
+        level = now.files <= before.files + 2 and now.threads <= before.threads + 2
+        if (level and now.handles == before.handles) or time.monotonic() > end:
+            return now
+        threading.Event().wait(0.05)
 
 
 def number(value: float) -> wire.ExecuteInput:
@@ -220,7 +232,7 @@ def test_a_server_that_works_for_long_does_not_grow(start_server, tmp_path, figu
         work(workers, 0, warm)
         before = usage(server, watcher)
         work(workers, warm, rounds)
-        after = usage(server, watcher)
+        after = settled(server, watcher, before)
         executes = sum(worker.added + worker.done for worker in workers)
         for worker in workers:
             assert worker.client.value(worker.total) == worker.added
