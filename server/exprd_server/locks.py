@@ -1,7 +1,8 @@
 """Locks of shared variables: many readers or one writer.
 
 Invariant: whoever takes several takes them in ascending uuid order (`Hold`), which
-rules out deadlock; a waiting writer holds new readers back, so it cannot starve.
+rules out deadlock; a waiting writer holds new readers back, and a writer that has done lets those
+readers in first that have waited for it, so neither can starve.
 """
 
 from __future__ import annotations
@@ -19,30 +20,41 @@ if TYPE_CHECKING:
 class ReadWriteLock:
     """A lock that admits any number of readers, or one writer."""
 
-    __slots__ = ("_changed", "_lock", "_readers", "_waiting", "_waiting_writers", "_writing")
+    __slots__ = (
+        "_changed",
+        "_lock",
+        "_owed",
+        "_readers",
+        "_turn",
+        "_waiting",
+        "_waiting_readers",
+        "_waiting_writers",
+        "_writing",
+    )
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # by itself it is entered five times faster
         self._changed = threading.Condition(self._lock)
         self._readers = 0
         self._waiting = 0  # readers and writers; nobody is woken when nobody waits
+        self._waiting_readers = 0
         self._waiting_writers = 0
         self._writing = False
+        self._turn = 0  # how many writers have done
+        self._owed = 0  # how many readers have waited for the last of them
 
     def acquire_read(self, timeout: float | None) -> bool:
         """Takes a share of the lock; false when the time ran out."""
         with self._lock:
-            if self._writing or self._waiting_writers:
-                free = self._wait(self._open_to_readers, timeout)
-            else:
-                free = True
+            free = self._wait_to_read(timeout) if self._writing or self._waiting_writers else True
             self._readers += free
             return free
 
     def acquire_write(self, timeout: float | None) -> bool:
         """Takes the whole lock; false when the time ran out."""
         with self._lock:
-            free = self._wait_to_write(timeout) if self._writing or self._readers else True
+            taken = self._writing or self._readers or self._owed
+            free = self._wait_to_write(timeout) if taken else True
             self._writing |= free
             return free
 
@@ -58,7 +70,25 @@ class ReadWriteLock:
         with self._lock:
             self._writing = False
             if self._waiting:
+                self._turn += 1
+                self._owed = self._waiting_readers
                 self._changed.notify_all()
+
+    def _wait_to_read(self, timeout: float | None) -> bool:
+        turn = self._turn
+
+        def free() -> bool:
+            return not self._writing and (not self._waiting_writers or self._turn != turn)
+
+        self._waiting_readers += 1
+        try:
+            return self._wait(free, timeout)
+        finally:
+            self._waiting_readers -= 1
+            if self._turn != turn:  # it was one of those
+                self._owed -= 1
+                if not self._owed and self._waiting:  # writers, for the last reader
+                    self._changed.notify_all()
 
     def _wait_to_write(self, timeout: float | None) -> bool:
         self._waiting_writers += 1
@@ -76,11 +106,8 @@ class ReadWriteLock:
         finally:
             self._waiting -= 1
 
-    def _open_to_readers(self) -> bool:
-        return not self._writing and not self._waiting_writers
-
     def _open_to_writer(self) -> bool:
-        return not self._writing and not self._readers
+        return not (self._writing or self._readers or self._owed)
 
 
 class Lockable(Protocol):

@@ -43,6 +43,48 @@ def test_a_waiting_writer_holds_new_readers_back_until_it_gives_up():
     lock.release_write()
 
 
+def test_a_reader_that_waits_gets_its_turn_before_the_next_writer():
+    """Else variables that somebody always assigns could not be read by a call that writes."""
+    lock, order = ReadWriteLock(), []
+    assert lock.acquire_write(0)
+
+    def write() -> None:
+        assert lock.acquire_write(20)
+        order.append("write")
+        lock.release_write()
+
+    def read() -> None:
+        assert lock.acquire_read(20)
+        order.append("read")
+        lock.release_read()
+
+    threads = [threading.Thread(target=work) for work in (write, write, read, read)]
+    for thread in threads:
+        thread.start()
+    while lock._waiting < len(threads):
+        pass
+    lock.release_write()
+    for thread in threads:
+        thread.join()
+    assert order == ["read", "read", "write", "write"]
+
+
+def test_readers_that_give_up_hold_no_writer_back():
+    lock = ReadWriteLock()
+    for _ in range(100):
+        assert lock.acquire_write(0)
+        readers = [threading.Thread(target=lock.acquire_read, args=(1e-4,)) for _ in range(2)]
+        for reader in readers:
+            reader.start()
+        lock.release_write()
+        for reader in readers:
+            reader.join()
+        while lock._readers:
+            lock.release_read()
+        assert lock.acquire_write(20)
+        lock.release_write()
+
+
 def test_hold_times_out_with_nothing_held():
     a, b = Item("a"), Item("b")
     with Hold(in_order((b,), ()), None):
