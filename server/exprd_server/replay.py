@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from exprd_compiler.errors import CallError, ResultExpired
 from exprd_server.leases import check_client_id
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from exprd_server.settings import Limits
     from exprd_server.store import Store
     from exprd_server.values import CallId, Reply
+
+
+_LAST: Final = (1 << 63) - 1  # what a store can keep
 
 
 @dataclass(slots=True)
@@ -227,10 +230,11 @@ def _is_unfinished(reply: Reply) -> bool:
 
 def _check_call_id(call_id: CallId) -> None:
     check_client_id(call_id.client_id)
-    if call_id.seq < 1 or call_id.acked_through >= call_id.seq:
+    if not 1 <= call_id.seq <= _LAST or call_id.acked_through >= call_id.seq:
         raise CallError(
             f"call_id with seq {call_id.seq} and acked_through {call_id.acked_through}",
-            hint="seq counts from 1, and a call cannot have been answered before it was made",
+            hint="seq counts from 1 to 2^63 - 1, and a call cannot have been answered before it was"
+            " made",
         )
 
 

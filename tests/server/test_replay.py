@@ -106,7 +106,7 @@ def test_calls_may_arrive_out_of_order(window, store):
 
 @pytest.mark.parametrize(
     "call_id",
-    [call(0), call(3, acked=3), call(3, acked=9), CallId(client_id="", seq=1)],
+    [call(0), call(1 << 63), call(3, acked=3), call(3, acked=9), CallId(client_id="", seq=1)],
 )
 def test_malformed_ids_are_refused(window, store, call_id):
     with pytest.raises(CallError):
