@@ -170,4 +170,4 @@ def _array(file: str) -> NDArray[Any]:
         raise CallError(
             f"{file} is no .npy file of one array of numbers", hint="numpy.save writes one"
         ) from None
-    return value
+    return value.astype(value.dtype.newbyteorder("="), copy=False)

@@ -237,6 +237,10 @@ class State:
         """A variable as it was created, which costs less; the value is gone once it was changed."""
         return self._created.get(uuid)
 
+    def record(self, client_id: str, seq: int) -> CallRecord | None:
+        """The record of a call."""
+        return self.records.get(client_id, {}).get(seq)
+
     def create(self, variable: StoredVariable) -> None:
         """Adds a variable."""
         if variable.uuid in self._created:

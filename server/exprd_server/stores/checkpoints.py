@@ -26,6 +26,7 @@ import numpy as np
 from exprd_compiler.errors import CallError, Conflict, DamagedFile, LimitExceeded, UnknownHandle
 from exprd_compiler.ir.dtype import is_complex, numpy_dtype
 from exprd_compiler.ir.type import TensorType
+from exprd_server.checksums import crc32
 from exprd_server.store import StoredVariable
 from exprd_server.stores.faults import plain
 from exprd_server.stores.folder import make_folder, sync_directory
@@ -81,7 +82,8 @@ class Checkpoints:
             raise Conflict(f"there is a checkpoint {name!r}", hint="choose another name")
         unfinished = self._folder / f"{_UNFINISHED}{name}"
         try:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            for left in self._folder.glob(f"{_UNFINISHED}*"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
             make_folder(self._folder)
             unfinished.mkdir(mode=0o700)
             info = _write_files(unfinished, name, variables)
@@ -102,12 +104,27 @@ class Checkpoints:
         return tuple(info.name for info in self.all())
 
     def all(self) -> tuple[CheckpointInfo, ...]:
-        """All checkpoints, oldest first."""
+        """All checkpoints, oldest first.
+
+        Raises:
+            DamagedFile: one of them is not what was written.
+        """
+        return _by_age(info for info in map(self._still, self.present()) if info is not None)
+
+    def sound(self) -> tuple[CheckpointInfo, ...]:
+        """The checkpoints whose manifests are what was written, oldest first."""
+        found: list[CheckpointInfo] = []
+        for name in self.present():
+            with contextlib.suppress(DamagedFile, UnknownHandle):
+                found.append(self._info(name))
+        return _by_age(found)
+
+    def present(self) -> tuple[str, ...]:
+        """The names of all checkpoints, damaged ones too, in alphabetical order."""
         if not self._folder.is_dir():
             return ()
-        found = [p.name for p in self._folder.iterdir() if _NAME.fullmatch(p.name)]
-        present = [info for info in map(self._still, found) if info is not None]
-        return tuple(sorted(present, key=lambda info: (info.created, info.name)))
+        found = (p.name for p in self._folder.iterdir() if p.is_dir())
+        return tuple(sorted(name for name in found if _NAME.fullmatch(name)))
 
     def read(self, name: str) -> tuple[StoredVariable, ...]:
         """The variables of a checkpoint.
@@ -118,12 +135,12 @@ class Checkpoints:
         """
         facts = self._manifest(name)
         values = self._place(name) / _VALUES
-        if _crc_of(values) != facts["crc32"]:
-            raise _damaged(name, f"{_VALUES} has another checksum")
-        arrays = read_safetensors(values)
         try:
+            if _crc_of(values) != facts["crc32"]:
+                raise _damaged(name, f"{_VALUES} has another checksum")
+            arrays = read_safetensors(values)
             return tuple(_variable(x, arrays[x["tensor"]]) for x in facts["variables"])
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OSError) as error:
             raise _damaged(name, str(error)) from None
 
     def remove(self, names: Iterable[str]) -> None:
@@ -138,9 +155,14 @@ class Checkpoints:
             shutil.rmtree(gone, ignore_errors=True)
 
     def prune(self, keep: int) -> None:
-        """Removes all scheduled checkpoints but the newest few."""
-        scheduled = [name for name in self.names() if name.startswith(SCHEDULED)]
-        self.remove(scheduled[:-keep])
+        """Removes all scheduled checkpoints but the newest few, damaged or not.
+
+        Those of a time that is yet to come are the first to go: they were made before somebody put
+        the clock back, and would outlast all that is made from then on.
+        """
+        now = scheduled_name(time.time())
+        scheduled = [name for name in self.present() if name.startswith(SCHEDULED)]
+        self.remove(sorted(scheduled, key=lambda name: (name <= now, name))[:-keep])
 
     def _still(self, name: str) -> CheckpointInfo | None:
         """A checkpoint that was seen a moment ago; None if it was removed since."""
@@ -174,7 +196,7 @@ class Checkpoints:
             raise UnknownHandle(
                 f"there is no checkpoint {name!r}", hint=f"there are: {known}"
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
             raise _damaged(name, f"{_MANIFEST}: {error}") from None
         return facts
 
@@ -191,6 +213,10 @@ def scheduled_name(now: float) -> str:
     """The name of a scheduled checkpoint; names sort by time."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
     return f"{SCHEDULED}{stamp}.{int(now % 1 * 1000):03}"
+
+
+def _by_age(found: Iterable[CheckpointInfo]) -> tuple[CheckpointInfo, ...]:
+    return tuple(sorted(found, key=lambda info: (info.created, info.name)))
 
 
 def _write_files(folder: Path, name: str, variables: Sequence[StoredVariable]) -> CheckpointInfo:
@@ -265,7 +291,7 @@ def _crc_of(path: Path) -> int:
     try:
         with path.open("rb") as file:
             while piece := file.read(_PIECE):
-                crc = zlib.crc32(piece, crc)
+                crc = crc32(piece, crc)
     except FileNotFoundError:
         return -1
     return crc

@@ -25,13 +25,13 @@ from exprd_server.stores.chunks import (
     chunk,
     chunk_count,
 )
-from exprd_server.stores.faults import FAULTS, fault_of, is_fatal
+from exprd_server.stores.faults import FAULTS, fault_of, is_fatal, used_elsewhere
 from exprd_server.stores.journal import patch_crc
-from exprd_server.stores.rows import Head, Progress, Row, Run
+from exprd_server.stores.rows import NUMBERS, Head, Progress, Row, Run
 from exprd_server.stores.schema import PATCH_BITS, POSITION_BITS, prepare, row_crc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from exprd_server.store import Incarnation, StoredVariable
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _KEPT_RUNS: Final = 100
 _MANY: Final = 16  # chunks of a value that is read and verified side by side
 _AHEAD: Final = 4
+_BUSY_SECONDS = 5.0  # for a program that knows nothing of our lock
 _LOG_BYTES: Final = 32 << 20  # before it is folded in; fewer and longer pauses are worse
 _PRAGMAS: Final = (
     "PRAGMA locking_mode=EXCLUSIVE",  # no shared-memory file; the folder has a lock of its own
@@ -61,8 +62,11 @@ def connect(path: Path) -> sqlite3.Connection:
         DamagedFile: it is none, or not readable at all.
         UnsupportedVersion: it is of a later version.
         LimitExceeded: it cannot be written.
+        CallError: another program has it open.
     """
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
     connection.text_factory = text_of
     try:
         for pragma in _PRAGMAS:
@@ -151,7 +155,8 @@ class Database:
         # Rows to be changed, collected: one statement for all costs less than one for each.
         self._updated: list[tuple[int, str, int, int]] = []
         self._rewritten: list[tuple[bytes, Bytes, int]] = []
-        self._next = 1
+        self._last = 0  # the highest number of a variable that was found
+        self._numbers = self._free_numbers()
         self._run: Run | None = None
         self._progress: Progress | None = None
         self._durable = 0
@@ -163,11 +168,15 @@ class Database:
         """Notes that the file has this variable, with so many patches."""
         self._rows[variable.uuid] = Row(Head(number, variable), variable.value, patches)
         self._patches += patches
-        self._next = max(self._next, number + 1)
+        self._last = max(self._last, number)
 
     def adopt_keys(self, calls: set[CallKey], floors: set[str], entries: set[EntryKey]) -> None:
         """Notes that the file has these rows."""
         self._calls, self._floors, self._entries = calls, floors, entries
+
+    def has_call(self, key: CallKey) -> bool:
+        """Whether the file has the record of a call; any thread may ask."""
+        return key in self._calls
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -221,6 +230,19 @@ class Database:
             keys.settle()
         self._patches += staged.patches
         self._durable = batch.sequence
+
+    def fold(self) -> None:
+        """Folds the log in and brings the file to the disk; `close` would not tell if that fails.
+
+        Raises:
+            LimitExceeded: the disk takes no more.
+        """
+        try:
+            busy, _, _ = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            raise fault_of(error, self._path) from error
+        if busy:
+            raise used_elsewhere(self._path)
 
     def close(self) -> None:
         """Closes the file; its log is folded in."""
@@ -299,16 +321,24 @@ class Database:
             head = row.head
             self._updated.append((*head.rest(rows.version, rows.value.shape), head.number))
             return head
-        if row is None:
-            number, self._next = self._next, self._next + 1  # never given out again
-        else:
-            number = row.head.number
+        number = next(self._numbers) if row is None else row.head.number
         head = Head(number, variable)
         self._execute(
             "INSERT OR REPLACE INTO variables VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*head.columns, *head.rest(rows.version, rows.value.shape)),
         )
         return head
+
+    def _free_numbers(self) -> Iterator[int]:
+        """Numbers of no variable, ascending; from 1 again when the ids of chunks end.
+
+        So that of one which has gone is not given again in the same transaction.
+        """
+        first = self._last + 1
+        while True:
+            used = {row.head.number for row in self._rows.values()}
+            yield from (number for number in range(first, NUMBERS) if number not in used)
+            first = 1
 
     def _drop_patches(self, number: int, first: int, stop: int) -> None:
         base = number << PATCH_BITS

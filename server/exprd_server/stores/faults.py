@@ -17,6 +17,7 @@ _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _DISK: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}
 )
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _PRIMARY: Final = 0xFF  # the low byte of SQLite's extended codes
 _CHECK: Final = "`exprd state check` tells what is damaged, `exprd state repair` saves the rest"
 
@@ -24,6 +25,8 @@ _CHECK: Final = "`exprd state check` tells what is damaged, `exprd state repair`
 def fault_of(error: SqliteFault, path: Path, *, reading: bool = False) -> ExprdError:
     """The error of the tree for one of SQLite's; when `reading`, an odd answer is damage too."""
     code = code_of(error)
+    if code in _BUSY:
+        return used_elsewhere(path)
     if code in _DAMAGE or (reading and code not in _DISK):
         return DamagedFile(f"{path} is damaged: {plain(str(error))}", hint=_CHECK)
     if code == sqlite3.SQLITE_FULL:
@@ -37,6 +40,14 @@ def fault_of(error: SqliteFault, path: Path, *, reading: bool = False) -> ExprdE
         hint="mend the disk and start the server again, which tells whether it was written after"
         " all; reads and volatile variables go on",
         fields={"limit": "state_bytes"},
+    )
+
+
+def used_elsewhere(path: Path) -> CallError:
+    """The error of a file that a program has open which knows nothing of our lock."""
+    return CallError(
+        f"another program has {path} open",
+        hint="end it, such as a backup or SQLite's own shell, and try again",
     )
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _HEAD: Final = struct.Struct("<q")  # how many ranges; then their starts, stops and bytes
 # A chunk that holds less than a fourth of what is written is not worth writing.
 _NARROW: Final = 4
+# A patch is one row, and those end at 1e9 bytes; what is larger is written as chunks.
+_WIDEST: Final = 64 << 20
 # A pass begins when the patches have a fourth of the value's size, or this many bytes.
 _SHARE: Final = 4
 _LEAST: Final = 4 << 20
@@ -89,7 +91,7 @@ def is_narrow(ranges: Ranges, nbytes: int) -> bool:
     """Whether a patch of these ranges costs less than the chunks of a value that it touches."""
     written = sum(stop - start for start, stop in ranges)
     whole = min(len(chunks_of(ranges)) * CHUNK_BYTES, nbytes)
-    return written * _NARROW <= whole
+    return written * _NARROW <= whole and written <= _WIDEST
 
 
 class Due(NamedTuple):

@@ -12,6 +12,8 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Final
 
+from exprd_compiler.errors import LimitExceeded
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,22 +23,54 @@ _MAGIC: Final = b"exprdack"
 
 
 class Marker:
-    """The marker of one run."""
+    """The marker of one run.
 
-    def __init__(self, path: Path, incarnation: str) -> None:
+    Args:
+        path: of the file.
+        incarnation: the id of the run.
+        sequence: of the last commit before it; so the file has its room on the disk from the start.
+
+    Raises:
+        LimitExceeded: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, incarnation: str, sequence: int) -> None:
+        self._path = path
         self._id = incarnation.encode()
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = -1
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self.write(sequence)
+        except OSError as error:
+            raise self._refused(error) from error
+        except BaseException:
+            self.close()
+            raise
 
     def write(self, sequence: int) -> None:
-        """Says that a commit is answered."""
+        """Says that a commit is answered.
+
+        Raises:
+            LimitExceeded: the file cannot be written.
+        """
         data = _FORM.pack(_MAGIC, self._id, sequence)
-        os.pwrite(self._file, data + _CRC.pack(zlib.crc32(data)), 0)
+        try:
+            os.pwrite(self._file, data + _CRC.pack(zlib.crc32(data)), 0)
+        except OSError as error:
+            raise self._refused(error) from error
 
     def close(self) -> None:
         """Closes the file."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+    def _refused(self, error: OSError) -> LimitExceeded:
+        return LimitExceeded(
+            f"{self._path} cannot be written: {error.strerror}; nothing has changed",
+            hint="mend the disk; without this file the loss of an answer could not be told",
+            fields={"limit": "state_bytes"},
+        )
 
 
 def read_marker(path: Path, incarnation: str) -> int:

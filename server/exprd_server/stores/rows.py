@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_NUMBERS: Final = 1 << (63 - PATCH_BITS)
+NUMBERS: Final = 1 << (63 - PATCH_BITS)  # of variables are below
 _AXES: Final = 32  # as on the wire
 _LARGEST: Final = CHUNK_BYTES << POSITION_BITS  # what the ids of chunks can count
 
@@ -146,7 +146,7 @@ def _described(
         shape=tuple(json.loads(shape)),
     )
     sound = all(type(extent) is int and extent >= 0 for extent in found.shape)
-    if not sound or not 0 < number < _NUMBERS or found.type.ndim != len(found.shape):
+    if not sound or not 0 < number < NUMBERS or found.type.ndim != len(found.shape):
         raise ValueError("no such variable")
     # No extent of 0 excuses an absurd one beside it, which numpy would refuse.
     whole = math.prod(max(extent, 1) for extent in found.shape)

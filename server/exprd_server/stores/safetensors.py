@@ -94,7 +94,7 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
         found = {k: _array(body, facts) for k, facts in header.items() if k != "__metadata__"}
         if sum(array.nbytes for array in found.values()) != body.nbytes:
             raise ValueError("the arrays do not fill the file")
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise DamagedFile(f"{path} is no safetensors file: {error}") from None
     return found
 

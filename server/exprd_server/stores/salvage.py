@@ -18,6 +18,7 @@ from exprd_server.store import Incarnation, State
 from exprd_server.stores.batch import Batch, VariableRows, call_row
 from exprd_server.stores.checkpoints import Checkpoints
 from exprd_server.stores.database import Database, connect
+from exprd_server.stores.faults import unusable
 from exprd_server.stores.folder import MARKER, log_of, sync_directory
 from exprd_server.stores.marker import read_marker
 from exprd_server.stores.reading import Found, last_run, read_state
@@ -51,11 +52,7 @@ def check_state(folder: StateFolder) -> tuple[ExprdError, ...]:
     found = _examine(folder.database)
     checkpoints = Checkpoints(folder.checkpoints)
     out = list(found.damage)
-    try:
-        names = checkpoints.names()
-    except ExprdError as error:
-        return (*out, error)
-    for name in names:
+    for name in checkpoints.present():
         try:
             checkpoints.read(name)
         except ExprdError as error:
@@ -68,6 +65,7 @@ def repair_state(folder: StateFolder) -> Repaired:
 
     Raises:
         Conflict: an earlier damaged file is still there.
+        LimitExceeded: the disk has no room for another file; nothing has changed.
     """
     found = _examine(folder.database)
     kept = len(found.numbers)
@@ -86,7 +84,10 @@ def repair_state(folder: StateFolder) -> Repaired:
         found.state.place(variable)
     saved = {variable.uuid for variable, _ in restored}
     lost = tuple(error for error in found.damage if error.fields.get("uuid") not in saved)
-    _replace(folder, found, aside)
+    try:
+        _replace(folder, found, aside)
+    except OSError as error:
+        raise unusable(folder.path, error) from None
     return Repaired(kept=kept, restored=restored, lost=lost, damaged=aside)
 
 
@@ -121,7 +122,8 @@ def _from_checkpoints(folder: StateFolder, found: Found) -> dict[str, tuple[Stor
     """The newest sound copies of variables that the file has not; the first of each wins."""
     out: dict[str, tuple[StoredVariable, str]] = {}
     checkpoints = Checkpoints(folder.checkpoints)
-    for name in reversed(checkpoints.names()):
+    for info in reversed(checkpoints.sound()):
+        name = info.name
         try:
             variables = checkpoints.read(name)
         except DamagedFile:  # an older one may have them too
@@ -134,8 +136,12 @@ def _from_checkpoints(folder: StateFolder, found: Found) -> dict[str, tuple[Stor
 
 def _replace(folder: StateFolder, found: Found, aside: Path) -> None:
     fresh = folder.database.with_name(f"{folder.database.name}.repaired")
-    fresh.unlink(missing_ok=True)
-    _write(fresh, folder, found)
+    _discard(fresh)
+    try:
+        _write(fresh, folder, found)
+    except BaseException:
+        _discard(fresh)
+        raise
     os.link(folder.database, aside)
     sync_directory(folder.path)
     log = log_of(folder.database)
@@ -146,6 +152,11 @@ def _replace(folder: StateFolder, found: Found, aside: Path) -> None:
     sync_directory(folder.path)
 
 
+def _discard(database: Path) -> None:
+    for file in (log_of(database), database):
+        file.unlink(missing_ok=True)
+
+
 def _write(path: Path, folder: StateFolder, found: Found) -> None:
     last = found.runs[-1].facts.id if found.runs else ""
     run = last_run(found, read_marker(folder.path / MARKER, last))
@@ -154,6 +165,7 @@ def _write(path: Path, folder: StateFolder, found: Found) -> None:
     try:
         database.begin_run(facts, 1 if run is None else run.number, None)
         database.write(_everything(found.state, facts.durable))
+        database.fold()  # the log stays behind when the file takes its place
     finally:
         database.close()
 

@@ -126,7 +126,8 @@ def _upgrade(
         connection.execute(f"PRAGMA user_version={steps.stop}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # an error of the disk may have ended it
+            connection.execute("ROLLBACK")
         raise
 
 

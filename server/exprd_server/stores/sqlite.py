@@ -14,7 +14,9 @@ import math
 import secrets
 import threading
 import time
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from exprd_compiler.errors import CompilerBug, ExprdError, LimitExceeded
@@ -27,6 +29,7 @@ from exprd_server.stores.folder import MARKER, StateFolder
 from exprd_server.stores.journal import Journal, is_narrow, pack_patch
 from exprd_server.stores.marker import Marker, read_marker
 from exprd_server.stores.reading import last_run, load
+from exprd_server.stores.waiting import Waiting, again, tried
 from exprd_server.values import Durability
 
 if TYPE_CHECKING:
@@ -44,15 +47,6 @@ _PENDING_BYTES = 64 << 20
 # Records that nobody asks for any more leave the file so many at a time: to remove one with every
 # commit costs as much as to add one.
 _FORGOTTEN = 16
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """A commit whose answer waits for the disk, and how to undo it."""
-
-    undo: Callable[[], None]
-    done: threading.Event = field(default_factory=threading.Event)
-    error: ExprdError | None = None
 
 
 class SqliteStore:
@@ -78,7 +72,7 @@ class SqliteStore:
         self._dirty = Dirty()
         self._flying = Dirty()  # what is being written
         self._forgotten = Dirty()  # records in the file that may go whenever it suits
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         self._due = math.inf
         self._fault: ExprdError | None = None
         self._closing = False
@@ -117,7 +111,7 @@ class SqliteStore:
         )
         number = 1 if last is None else last.number + 1
         self._database.begin_run(run, number, None if last is None else (last.facts, last.number))
-        self._marker = Marker(marker, run.id)
+        self._marker = Marker(marker, run.id, first)
         before = [r.facts for r in found.runs[:-1]] + ([] if last is None else [last.facts])
         return [*before, run]
 
@@ -202,6 +196,7 @@ class SqliteStore:
                 return self._sequence
             row = None if record is None else call_row(record)
             old = [(c.uuid, now) for c in changes if (now := self._state.current(c.uuid))]
+            before = None if record is None else self._state.record(record.client_id, record.seq)
             patched = {c.uuid for c in lasting if c.value is self._state.value(c.uuid)}
             self._state.commit(changes, record)
             number = self._sequence + 1
@@ -213,7 +208,7 @@ class SqliteStore:
             full = self._dirty.nbytes > _PENDING_BYTES
             waiting = self._schedule(
                 ALWAYS if full else policy or self._policy,
-                lambda: self._undo(old, record, number),
+                lambda: self._undo(old, record, before, number),
             )
         self._finish(waiting)
         return number
@@ -318,19 +313,22 @@ class SqliteStore:
         chunks = tuple([chunk(value, index).copy() for index in due.chunks])
         self._dirty.patch(uuid, number, Patch(packed, due, chunks))
 
-    def _schedule(self, policy: Policy, undo: Callable[[], None]) -> _Waiting | None:
+    def _schedule(self, policy: Policy, undo: Callable[[], None]) -> Waiting | None:
         """Numbers a commit and sees to it that it is written in time."""
-        if self._closing or (self._fault is not None and not policy.waits):
+        try:
+            if self._closing or (self._fault is not None and not policy.waits):
+                raise again(self._fault) if self._fault else CompilerBug("the store is closed")
+            if not policy.waits:
+                self._acknowledge(self._sequence + 1)
+        except ExprdError:
             undo()
-            raise self._fault or CompilerBug("the store is closed")
+            raise
         self._sequence += 1
-        if not policy.waits:
-            self._acknowledge(self._sequence)
         return self._enqueue(policy, undo)
 
-    def _enqueue(self, policy: Policy, undo: Callable[[], None]) -> _Waiting | None:
+    def _enqueue(self, policy: Policy, undo: Callable[[], None]) -> Waiting | None:
         if policy.waits:
-            waiting = _Waiting(undo)
+            waiting = Waiting(undo)
             self._waiting.append(waiting)
             return waiting
         due = time.monotonic() + policy.seconds
@@ -341,8 +339,8 @@ class SqliteStore:
 
     def _acknowledge(self, sequence: int) -> None:
         if sequence > self._acknowledged:
-            self._acknowledged = sequence
             self._marker.write(sequence)
+            self._acknowledged = sequence
 
     def _place(self, variables: Iterable[StoredVariable]) -> None:
         for variable in variables:
@@ -352,6 +350,7 @@ class SqliteStore:
         self,
         old: Iterable[tuple[str, tuple[int, NDArray[Any]]]],
         record: CallRecord | None,
+        before: CallRecord | None,
         number: int,
     ) -> None:
         for uuid, (version, value) in old:
@@ -361,8 +360,16 @@ class SqliteStore:
             if patch is not None and journal is not None:
                 journal.put_back(patch.due)
         if record is not None:
-            self._state.records.get(record.client_id, {}).pop(record.seq, None)
-            self._dirty.calls[record.client_id, record.seq] = None
+            self._undo_record(record, before)
+
+    def _undo_record(self, record: CallRecord, before: CallRecord | None) -> None:
+        """Puts back what was known of the call: of a repetition, that earlier steps are done."""
+        kept = self._state.records.get(record.client_id, {})
+        known = kept.pop(record.seq, None) is not None  # else the client has gone meanwhile
+        if known and before is not None:
+            kept[record.seq] = before
+        row = call_row(before) if known and before is not None else None
+        self._dirty.calls[record.client_id, record.seq] = row
 
     def _set_entry(self, kind: str, key: str, data: bytes | None) -> None:
         entries = self._state.entries.setdefault(kind, {})
@@ -380,7 +387,7 @@ class SqliteStore:
             if key in self._dirty.calls:  # it never comes into the file, but its floor does
                 self._dirty.calls[key] = None
                 self._dirty.floors.add(client_id)
-            else:
+            elif key in self._flying.calls or self._database.has_call(key):
                 self._forgotten.calls[key] = None
 
     def _drop_forgotten(self) -> None:
@@ -390,7 +397,7 @@ class SqliteStore:
 
     # -- the writer
 
-    def _finish(self, waiting: _Waiting | None) -> None:
+    def _finish(self, waiting: Waiting | None) -> None:
         if waiting is None:
             return
         if self._writing.acquire(blocking=False):
@@ -403,7 +410,7 @@ class SqliteStore:
                     self._changed.notify()
         waiting.done.wait()
         if waiting.error is not None:
-            raise waiting.error
+            raise again(waiting.error)
 
     def _work(self) -> None:
         while self._await_work():
@@ -432,30 +439,31 @@ class SqliteStore:
             self._due = math.inf
             if not dirty and not waiting:
                 return
-            batch = dirty.batch(self._state, self._sequence, self._journals)
             self._flying = dirty
-        error: ExprdError | None = None
+            batch = tried(lambda: dirty.batch(self._state, self._sequence, self._journals))
+        done = batch if isinstance(batch, ExprdError) else tried(partial(self._bring, batch))
+        error = done if isinstance(done, ExprdError) else None
         try:
-            self._database.write(batch)
-        except ExprdError as fault:
-            error = fault
-        except Exception as bug:  # whoever waits must be told, whatever it is
-            error = CompilerBug(f"the store failed with {type(bug).__name__}: {bug}")
-        with self._changed:
-            self._flying = Dirty()
-            if error is None:
-                self._fault = None
-                self._settle(batch, dirty)
-                self._durable = batch.sequence
-                self._acknowledge(batch.sequence)
-            else:
-                self._give_back(dirty, waiting, error)
-        for each in waiting:
-            each.error = error
-            each.done.set()
+            with self._changed:
+                self._flying = Dirty()
+                if isinstance(done, ExprdError):
+                    self._give_back(dirty, waiting, done)
+                else:
+                    self._settle(done, dirty)
+        finally:
+            for each in waiting:
+                each.tell(error)
+
+    def _bring(self, batch: Batch) -> Batch:
+        self._database.write(batch)
+        return batch
 
     def _settle(self, batch: Batch, dirty: Dirty) -> None:
-        """Notes in the journals what has been written."""
+        """Notes what has been written."""
+        self._fault = None
+        self._durable = batch.sequence
+        with suppress(LimitExceeded):  # what is on disk is not lost, whatever the marker says
+            self._acknowledge(batch.sequence)
         for rows in batch.variables:
             if rows.whole or rows.variable is None:
                 self._journals.pop(rows.uuid, None)
@@ -467,7 +475,7 @@ class SqliteStore:
             if any(patch.due.last for patch in dirty.variables[rows.uuid].patches.values()):
                 journal.end_pass()
 
-    def _give_back(self, dirty: Dirty, waiting: Sequence[_Waiting], error: ExprdError) -> None:
+    def _give_back(self, dirty: Dirty, waiting: Sequence[Waiting], error: ExprdError) -> None:
         """Undoes what waits, and keeps the rest for another attempt."""
         self._fault = error
         self._dirty.absorb(dirty)

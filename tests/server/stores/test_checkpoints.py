@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import threading
+import time
 from dataclasses import replace
 
 import grpc
@@ -96,6 +97,14 @@ def test_an_unfinished_checkpoint_is_none(checkpoints, tmp_path):
     assert not half.exists()
 
 
+def test_what_a_killed_process_has_left_is_removed_by_the_next_checkpoint(checkpoints, tmp_path):
+    half = tmp_path / "checkpoints" / ".unfinished-auto-20260101T000000.000"
+    half.mkdir(parents=True)
+    (half / "variables.safetensors").write_bytes(bytes(1000))
+    checkpoints.write("a", [variable("w")])
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["a"]
+
+
 def test_only_scheduled_ones_are_pruned(checkpoints):
     checkpoints.write("mine", [])
     for second in range(5):
@@ -106,6 +115,28 @@ def test_only_scheduled_ones_are_pruned(checkpoints):
         "auto-19700101T000003.500",
         "auto-19700101T000004.500",
     )
+
+
+def test_a_clock_that_is_put_back_keeps_what_is_made_from_then_on(checkpoints):
+    later = [scheduled_name(time.time() + 10_000 + k) for k in range(3)]
+    for name in later:
+        checkpoints.write(name, [])
+    now = scheduled_name(time.time())
+    checkpoints.write(now, [])
+    checkpoints.prune(3)
+    assert set(checkpoints.names()) == {now, *later[1:]}
+
+
+def test_damage_and_strangers_keep_nobody_from_pruning(checkpoints, tmp_path):
+    for second in range(4):
+        checkpoints.write(scheduled_name(second), [])
+    oldest, *others = checkpoints.names()
+    (tmp_path / "checkpoints" / oldest / "manifest.json").write_text("{}")
+    (tmp_path / "checkpoints" / "notes.txt").write_text("not ours")
+    with pytest.raises(DamagedFile, match=oldest):
+        checkpoints.names()
+    checkpoints.prune(2)
+    assert checkpoints.names() == tuple(others[1:])
 
 
 def test_every_flipped_bit_is_found(checkpoints, tmp_path, rng):
@@ -132,6 +163,7 @@ def test_every_flipped_bit_is_found(checkpoints, tmp_path, rng):
     [
         b"{",
         b"[]",
+        b"[" * 100_000,
         b'{"a": {"dtype": "F64", "shape": [1], "data_offsets": [0, 9]}}',
         b'{"a": {"dtype": "F64", "shape": [1], "data_offsets": [-8, 0]}}',
         b'{"a": {"dtype": "F64", "shape": [9], "data_offsets": [0, 72]}}',

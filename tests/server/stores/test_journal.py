@@ -263,6 +263,7 @@ def test_a_patch_is_narrow_if_its_chunks_would_cost_more():
     assert is_narrow((), 100)
     assert is_narrow(((0, 10),), 100)
     assert not is_narrow(((0, 50),), 100)
+    assert not is_narrow(((0, 1 << 30),), 4 << 30)  # beyond the size of a row
     assert is_narrow(((0, 1000), (CHUNK_BYTES, CHUNK_BYTES + 1000)), 2 * CHUNK_BYTES)
 
 

@@ -14,6 +14,7 @@ from exprd_compiler.errors import CallError, Conflict, DamagedFile, UnsupportedV
 from exprd_compiler.ir.counts import EventCount
 from exprd_server.policy import ALWAYS, OFF, Policy, parse_policy
 from exprd_server.store import CallRecord
+from exprd_server.stores import database
 from exprd_server.stores.chunks import CHUNK_BYTES, changed_chunks, checksum
 from exprd_server.stores.folder import StateFolder
 from exprd_server.stores.schema import VERSION, prepare
@@ -328,6 +329,13 @@ def test_a_later_format_is_refused_and_an_earlier_one_migrates(tmp_path):
 
     with pytest.raises(ValueError, match="half way"):
         prepare(connection, path, version=VERSION + 1, migrations={VERSION: fails})
+
+    def full(at: sqlite3.Connection) -> None:
+        at.execute("ROLLBACK")  # as SQLite does by itself when the disk takes no more
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with pytest.raises(sqlite3.OperationalError, match="is full"):
+        prepare(connection, path, version=VERSION + 1, migrations={VERSION: full})
     prepare(connection, path)  # as it was
     prepare(connection, path, version=VERSION + 1, migrations={VERSION: step})
     assert connection.execute("SELECT note FROM entries").fetchall() == []
@@ -365,3 +373,18 @@ def test_a_large_value_comes_back_whole_and_its_damaged_chunks_are_named(open_st
     connection.close()
     with pytest.raises(DamagedFile, match="chunk 5, 39 of its value"):
         open_store(path=tmp_path / "harmed")
+
+
+def test_numbers_of_variables_begin_anew_and_none_is_given_twice(open_store, monkeypatch):
+    """The ids of chunks have no room for more, and what has gone makes room."""
+    monkeypatch.setattr(database, "NUMBERS", 6)
+    store = open_store()
+    for k in range(5):
+        store.create(variable(f"{k}", float(k)))
+    for k in range(5, 30):
+        store.delete([f"{k - 2}"])
+        store.create(variable(f"{k}", float(k)))
+    expected = content(store)
+    assert len(expected) == 5
+    store.close()
+    assert content(open_store()) == expected

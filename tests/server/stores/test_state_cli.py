@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from exprd_server.cli import main
 from exprd_server.probe import info
+from exprd_server.stores import database
 from exprd_server.stores.checkpoints import Checkpoints
 from tests.server.stores.facts import content, record, variable
 from tests.server.stores.test_faults import flip
@@ -55,6 +58,25 @@ def test_a_directory_is_listed_read_and_changed(state, place, tmp_path):
     assert "checkpoint before" in state("ls", *where)[1]
     assert state("check", *where) == (0, "sound\n")
     assert state("repair", *where) == (0, "2 variables sound\n")
+
+
+def test_a_file_of_the_other_byte_order_means_its_numbers(state, place, open_store, tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(3, dtype=np.dtype("float64").newbyteorder()))
+    assert state("set", "alpha", str(tmp_path / "x.npy"), "--state", str(place))[0] == 0
+    assert content(open_store())["alpha"] == (2, [0.0, 1.0, 2.0])
+
+
+def test_a_file_that_another_program_has_open_is_not_damaged(state, place, monkeypatch):
+    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.05)
+    other = sqlite3.connect(place / "state.db", isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT * FROM variables").fetchall()
+    for command in ("check", "repair", "ls"):
+        status, said = state(command, "--state", str(place))
+        assert (status, "another program has" in said) == (1, True)
+    assert not (place / "state.db.damaged").exists()
+    other.close()
+    assert state("check", "--state", str(place)) == (0, "sound\n")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +184,20 @@ def test_repair_takes_damaged_variables_from_the_newest_checkpoint(state, place,
         0, "1 variables sound\nbeta: version 1 of good\n"
     )  # fmt: skip
     assert content(open_store(path=place)) == whole
+
+
+def test_a_damaged_checkpoint_is_named_and_a_repair_takes_another(state, place, open_store):
+    store = open_store(path=place)
+    for name in ("one", "two"):
+        Checkpoints(place / "checkpoints").write(name, store.variables())
+    store.close()
+    (place / "checkpoints" / "two" / "manifest.json").write_text("{}")
+    damage(place, open_store, "beta")
+    where = ("--state", str(place))
+    status, said = state("check", *where)
+    assert (status, "checkpoint 'two' is damaged" in said, "'beta'" in said) == (1, True, True)
+    assert state("repair", *where) == (0, "1 variables sound\nbeta: version 1 of one\n")
+    assert content(open_store(path=place))["alpha"] == (1, [0.0, 1.0, 2.0])
 
 
 def test_a_file_that_cannot_be_opened_is_rebuilt_from_a_checkpoint(state, place, open_store):
