@@ -155,7 +155,13 @@ class RemoteTransport:
     ) -> tuple[Sequence[OutputValue], Sequence[EventCount]]:
         """The outputs and events of an answer."""
         met = [_event(warning) for warning in response.warnings] if response.warnings else ()
-        return [self._output(x, keep) for x in response.outputs], met
+        try:
+            return [self._output(x, keep) for x in response.outputs], met
+        except BaseException:  # of one that was to be fetched: nobody asks for the others any more
+            if not keep:
+                named = [x.buffer.handle for x in response.outputs if x.HasField("buffer")]
+                self._connection.free(named)
+            raise
 
     def _output(self, message: wire.ExecuteOutput, keep: bool) -> OutputValue:
         if message.HasField("array"):
@@ -326,6 +332,17 @@ class _Sending:
     def __enter__(self) -> Sequence[InputValue]:
         if not self._handles:
             return self._values
+        try:
+            return self._uploaded()
+        except BaseException:
+            self._free()
+            raise
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self._handles:
+            self._free()
+
+    def _uploaded(self) -> Sequence[InputValue]:
         out = list(self._values)
         for place, handle in self._handles.items():
             value = self._values[place]
@@ -334,9 +351,8 @@ class _Sending:
             out[place] = BufferRef(handle)
         return out
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if self._handles:
-            self._connection.free(tuple(self._handles.values()))
+    def _free(self) -> None:
+        self._connection.free(tuple(self._handles.values()))
 
 
 def _drawn_handle() -> str:

@@ -17,6 +17,7 @@ import grpc
 
 from exprd.statuses import error_of
 from exprd_compiler.errors import ConnectionLost, ExprdError, LimitExceeded
+from exprd_proto.arrays import WireError
 
 __all__ = ["Rider"]
 
@@ -95,6 +96,11 @@ class Rider:
                 return attempt(max(end - time.monotonic(), 0.0))
             except grpc.RpcError as failure:
                 error = error_of(failure, self._target)
+            except WireError as failure:
+                raise ConnectionLost(
+                    f"what {self._target} sent cannot be read: {failure}",
+                    hint="something between changes it, or the server is no exprd",
+                ) from failure
             except ValueError as failure:  # what grpc raises on a closed channel
                 raise ConnectionLost(f"the connection to {self._target} is closed") from failure
             wait = _pause_before_next(error, pause)

@@ -18,8 +18,8 @@ import exprd_proto as wire
 from exprd import function
 from exprd.session import current_session
 from exprd.transfer import uploading
-from exprd_compiler.errors import Cancelled
-from exprd_proto.arrays import Assembler, chunks_of, header_of
+from exprd_compiler.errors import Cancelled, ConnectionLost, LimitExceeded
+from exprd_proto.arrays import Assembler, WireError, chunks_of, header_of
 from exprd_server.compilers import InProcessCompiler
 from exprd_server.engine import LocalEngine
 from exprd_server.log import make_logger
@@ -32,6 +32,51 @@ MIB = 1 << 20
 CHUNKS = 6
 HANDLE = "buf-" + 32 * "0"
 VALUE = np.random.default_rng(7).standard_normal(CHUNKS * MIB // 8)
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, name: str, after: int) -> list[str]:
+    """Has a method of the connection in use refuse after so many calls; the handles it was for."""
+    connection, asked = current_session().transport._connection, []
+    method = getattr(connection, name)
+
+    def refuse(handle: str, *given: object) -> object:
+        asked.append(handle)
+        if len(asked) > after:
+            raise LimitExceeded("there is no room")
+        return method(handle, *given)
+
+    monkeypatch.setattr(connection, name, refuse)
+    return asked
+
+
+def test_what_a_refused_call_has_sent_is_given_back(proxy: Proxy, monkeypatch) -> None:
+    x, y = T.vector("x"), T.vector("y")
+    f, session = function([x, y], x[0] + y[0]), current_session()
+    before = session.info()["buffers"]
+    asked = refusing(monkeypatch, "upload", after=1)
+    with pytest.raises(LimitExceeded, match="no room"):
+        f(VALUE, VALUE)
+    assert len(asked) == 2
+    assert session.info()["buffers"] == before
+
+
+def test_results_that_are_not_fetched_are_given_back(proxy: Proxy, monkeypatch) -> None:
+    n = T.lscalar("n")
+    f, session = function([n], [T.zeros(n), T.ones(n), n + 1]), current_session()
+    before = session.info()["buffers"]
+    asked = refusing(monkeypatch, "download", after=0)
+    with pytest.raises(LimitExceeded, match="no room"):
+        f(MIB)
+    assert len(asked) == 1
+    assert session.info()["buffers"] == before
+
+
+def test_what_cannot_be_read_is_no_closed_connection(proxy: Proxy) -> None:
+    def damaged(_: float) -> None:
+        raise WireError("the checksum of a chunk is wrong")
+
+    with pytest.raises(ConnectionLost, match=r"cannot be read: the checksum"):
+        current_session().transport._connection.rider.call(damaged)
 
 
 def test_a_broken_upload_goes_on_where_it_was(proxy: Proxy, server: str) -> None:
