@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -17,8 +18,17 @@ LONG = 3600.0
 
 def pollers() -> list[int]:
     """The threads of this process that have the lowest priority."""
-    threads = [int(path.name) for path in Path("/proc/self/task").iterdir()]
-    return [thread for thread in threads if os.sched_getscheduler(thread) == os.SCHED_IDLE]
+    found: list[int] = []
+    for path in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            if os.sched_getscheduler(int(path.name)) == os.SCHED_IDLE:
+                found.append(int(path.name))
+    return found
+
+
+def gone() -> None:
+    """Returns when there are none: the kernel lists a thread for a moment after it was joined."""
+    until(lambda: not pollers())
 
 
 def until(happened: object) -> None:
@@ -39,7 +49,7 @@ def started(request: pytest.FixtureRequest) -> Iterator[IdlePoll]:
     until(lambda: len(pollers()) == min(4, len(os.sched_getaffinity(0))))
     yield poll
     poll.close()
-    assert not pollers()
+    gone()
 
 
 @pytest.mark.parametrize("started", [0.001], indirect=True)
@@ -57,10 +67,11 @@ def test_threads_are_awake_after_a_call_and_end_when_told(started: IdlePoll) -> 
     before = threading.active_count()
     started.touch()
     until(lambda: all(state(thread) == "R" for thread in threads))
-    assert threading.active_count() == before  # the interpreter does not know them
+    assert threading.active_count() <= before  # the interpreter does not know them
 
 
 def test_without_time_there_are_no_threads() -> None:
+    gone()
     poll = IdlePoll(0)
     poll.start()
     poll.touch()
