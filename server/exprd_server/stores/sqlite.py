@@ -73,6 +73,7 @@ class SqliteStore:
         self._flying = Dirty()  # what is being written
         self._forgotten = Dirty()  # records in the file that may go whenever it suits
         self._waiting: list[Waiting] = []
+        self._leaving: dict[str, StoredVariable] = {}  # until their removal is on the disk
         self._due = math.inf
         self._fault: ExprdError | None = None
         self._closing = False
@@ -173,17 +174,16 @@ class SqliteStore:
 
     def delete(self, uuids: Iterable[str]) -> None:
         """Removes variables."""
-        with self._changed:
-            gone = [v for uuid in uuids if (v := self._state.variable(uuid)) is not None]
-            for variable in gone:
-                self._state.delete(variable.uuid)
-            lasting = [v for v in gone if v.durability is not Durability.VOLATILE]
-            for variable in lasting:
-                self._dirty.touch(variable.uuid, None)
-            if not lasting:
-                return
-            waiting = self._schedule(self._policy, lambda: self._place(gone))
-        self._finish(waiting)
+        gone: list[StoredVariable] = []
+        try:
+            with self._changed:
+                gone += [v for uuid in uuids if (v := self._state.variable(uuid)) is not None]
+                waiting = self._remove(gone)
+            self._finish(waiting)
+        finally:
+            with self._changed:
+                for variable in gone:
+                    self._leaving.pop(variable.uuid, None)
 
     def commit(
         self, changes: Sequence[Change], record: CallRecord | None, policy: Policy | None = None
@@ -342,9 +342,20 @@ class SqliteStore:
             self._marker.write(sequence)
             self._acknowledged = sequence
 
-    def _place(self, variables: Iterable[StoredVariable]) -> None:
-        for variable in variables:
-            self._state.place(variable)
+    def _remove(self, gone: Iterable[StoredVariable]) -> Waiting | None:
+        for variable in gone:
+            self._state.delete(variable.uuid)
+        lasting = [v.uuid for v in gone if v.durability is not Durability.VOLATILE]
+        for uuid in lasting:
+            self._dirty.touch(uuid, None)
+        if not lasting:
+            return None
+        self._leaving.update((variable.uuid, variable) for variable in gone)
+        return self._schedule(self._policy, lambda: self._bring_back(gone))
+
+    def _bring_back(self, gone: Iterable[StoredVariable]) -> None:
+        for variable in gone:
+            self._state.place(self._leaving[variable.uuid])
 
     def _undo(
         self,
@@ -354,6 +365,8 @@ class SqliteStore:
         number: int,
     ) -> None:
         for uuid, (version, value) in old:
+            if (leaving := self._leaving.get(uuid)) is not None:
+                self._leaving[uuid] = replace(leaving, version=version, value=value)
             self._state.put_back(uuid, version, value)
             patch = self._dirty.retract(uuid, number)
             journal = self._journals.get(uuid)

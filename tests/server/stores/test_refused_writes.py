@@ -149,3 +149,40 @@ def test_records_of_volatile_calls_leave_nothing_behind(open_store):
         store.forget("c", seq - 1)
     assert keys(store) == [("c", 199)]
     assert len(store._dirty.calls) + len(store._forgotten.calls) == 0
+
+
+def test_a_removal_that_is_refused_brings_back_what_was_answered(open_store, monkeypatch):
+    """Not the value of a commit that was on its way when it came, and was refused before it."""
+    store = open_store()
+    store.create(variable("a"))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def refuse(batch):
+        begun.set()
+        assert go_on.wait(20)
+        raise LimitExceeded("no room")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store._database, "write", refuse)
+        errors: list[Exception | None] = []
+        works = [
+            lambda: store.commit([change("a", 1, 1.0)], None),
+            lambda: store.delete(["a"]),
+        ]
+        threads = [
+            threading.Thread(target=lambda work=work: errors.append(told(work))) for work in works
+        ]
+        threads[0].start()
+        assert begun.wait(20)
+        threads[1].start()
+        while not store._waiting:
+            pass
+        go_on.set()
+        for thread in threads:
+            thread.join()
+    assert [str(error) for error in errors] == ["no room", "no room"]
+    assert content(store) == {"a": (1, 0.0)}
+    store.commit([change("a", 1, 3.0)], None)
+    store.delete(["a"])
+    store.close()
+    assert content(open_store()) == {}
