@@ -67,8 +67,7 @@ def run_server(settings: Settings, log: Logger, announce: Callable[[str], None])
             return engine
 
         def beside(namespace: str, own: Settings) -> LocalEngine:
-            folder = None if own.state is None else own.state / _NAMESPACES / namespace
-            return engine_of(replace(own, state=folder))
+            return engine_of(replace(own, state=own.state and own.state / _NAMESPACES / namespace))
 
         server = Server(
             settings,
