@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import grpc
 
@@ -17,9 +18,16 @@ from exprd_compiler.errors import CallError
 from exprd_server.auth import stamp_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from exprd_server.log import Logger
     from exprd_server.settings import TlsFiles
 
+
+# To look at the files takes an eighth of a handshake that is refused, on a thread of gRPC and with
+# the interpreter's lock. Whoever opens connections without end does not have them looked at again.
+_LOOKS: Final = 10
+_SPAN: Final = 0.1  # seconds
 
 _Stamps: TypeAlias = tuple[tuple[int, int, int], ...]
 
@@ -36,13 +44,24 @@ class _Pem:
 class TlsReloader:
     """Gives gRPC the certificate at each handshake, anew when the files have changed.
 
+    Of many handshakes within a tenth of a second, the first ten look at the files.
+
+    Args:
+        files: where the certificate, its key and the clients' authority lie.
+        log: is told of changes.
+        clock: in seconds.
+
     Raises:
         CallError: at start, when the files cannot be read or do not fit together.
     """
 
-    def __init__(self, files: TlsFiles, log: Logger) -> None:
+    def __init__(
+        self, files: TlsFiles, log: Logger, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._files = files
         self._log = log
+        self._clock = clock
+        self._looks, self._since = 0, 0.0
         self._lock = threading.Lock()
         self._stamp: _Stamps | None = _stamps(files)
         self._refused: _Stamps | None = None  # the last state that did not fit
@@ -51,6 +70,8 @@ class TlsReloader:
     def __call__(self) -> grpc.ServerCertificateConfiguration | None:
         """The new configuration, or None while it stays."""
         with self._lock:
+            if not self._may_look():
+                return None
             stamp = self._now()
             if stamp in (None, self._stamp, self._refused):
                 return None
@@ -65,6 +86,13 @@ class TlsReloader:
             self._stamp = stamp
         self._log.info("certificates reloaded")
         return _configuration(pem)
+
+    def _may_look(self) -> bool:
+        now = self._clock()
+        if now - self._since >= _SPAN:
+            self._looks, self._since = 0, now
+        self._looks += 1
+        return self._looks <= _LOOKS
 
     def _now(self) -> _Stamps | None:
         """The state of the files; None between the removal of one and its replacement."""

@@ -175,6 +175,17 @@ def test_the_reloader_tells_of_a_change_once(pki):
     assert log.events == ["certificates reloaded"]
 
 
+def test_a_storm_of_handshakes_has_the_files_looked_at_now_and_then(pki):
+    files = pki.issue("server")
+    now = 0.0
+    reloader = TlsReloader(files, Log(), lambda: now)
+    assert [reloader() for _ in range(10)] == [None] * 10
+    pki.issue("server")
+    assert reloader() is None
+    now = 0.1
+    assert reloader() is not None
+
+
 def test_files_that_are_replaced_while_they_are_read_are_not_served(pki, monkeypatch):
     files = pki.issue("server")
     reloader = TlsReloader(files, Log())
