@@ -104,20 +104,11 @@ class LocalEngine:
         self.checkpoints = Checkpointer(self._variables, settings.state)
         self._at_start = StartVersions(store)
         self._compiling = CompilerTurns()
-        self._functions = FunctionTable(
-            limits,
-            store if store.lasting else None,
-            self._revive,
-            Revivals(self._compiling, settings.compile_seconds),
-        )
-        self.published = Publisher(
-            PublishedTable(store, limits),
-            self._functions,
-            self._variables,
-            self._leases,
-            self.compile,
-            self._read,
-        )
+        kept = store if store.lasting else None
+        revivals = Revivals(self._compiling, settings.compile_seconds)
+        self._functions = FunctionTable(limits, kept, self._revive, revivals)
+        names, holds = PublishedTable(store, limits), (self._functions, self._variables)
+        self.published = Publisher(names, *holds, self._leases, self.compile, self._read)
         self._window = ReplayWindow(store, limits)
         self._flight: SingleFlight[Compiled] = SingleFlight()
         self._runner = Runner(self._variables, self._buffers, self._window, limits)
