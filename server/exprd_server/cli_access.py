@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from exprd_compiler.errors import ExprdError
+from exprd_proto.arrays import WireError
 from exprd_proto.channels import Access
 
 _KEYS = ("token", "token_file", "ca", "cert", "key", "insecure")
@@ -35,6 +36,8 @@ def asks_a_server(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, access=access, **given)
         except ExprdError as error:
             raise click.ClickException(str(error)) from None
+        except WireError as error:
+            raise click.ClickException(f"the answer of the server is damaged: {error}") from None
         except UnicodeEncodeError as error:  # of bytes that the command line passed on as they are
             raise click.ClickException(f"{error.object!r} is not UTF-8") from None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 
 import exprd_proto as wire
+from exprd_compiler.errors import UnsupportedVersion
 from exprd_proto.arrays import Assembler, array_from_wire, chunks_of, header_of, write_array
 from exprd_proto.decode import OwnLimits, decode_type
 from exprd_server.probe import ask, talk
@@ -129,11 +130,14 @@ class Online:
     def _got(self, data: wire.DataServiceStub, handle: str) -> NDArray[Any]:
         request = wire.DataServiceGetRequest(client_id=self._client, handle=handle)
         messages = data.Get(request, timeout=_SECONDS)
-        assembler = Assembler(next(messages).header)
-        for message in messages:
-            assembler.add(message.chunk)
-        self._end()
-        return assembler.finish()
+        try:
+            first = next(messages, wire.DataServiceGetResponse())
+            assembler = Assembler(first.header)
+            for message in messages:
+                assembler.add(message.chunk)
+            return assembler.finish()
+        finally:
+            self._end()
 
     def _talk(self, work: Callable[[wire.DataServiceStub], T]) -> T:
         def question(channel: Any, _: float) -> T:
@@ -155,11 +159,17 @@ class Online:
 
 
 def _remote(info: wire.VariableInfo, value: NDArray[Any] | None = None) -> Remote:
+    durability = _DURABILITIES.get(info.durability)
+    if durability is None:
+        raise UnsupportedVersion(
+            f"shared variable {info.name or info.uuid!r} has a durability that is not known here",
+            hint="use the commands of the server's own version",
+        )
     return Remote(
         uuid=info.uuid,
         name=info.name,
         type=decode_type(info.type, _LIMITS),
-        durability=_DURABILITIES[info.durability],
+        durability=durability,
         version=info.version,
         value=np.empty(0) if value is None else value,
     )

@@ -5,19 +5,27 @@ Invariant: reads only; used by `exprd health`, `exprd info` and container checks
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import exprd_proto as wire
-from exprd_compiler.errors import ConnectionLost, ExprdError, by_kind
+from exprd_compiler.errors import ConnectionLost, ExprdError, UnsupportedVersion, by_kind
 from exprd_proto.channels import NO_ACCESS, Access, advice, open_channel
 from exprd_server.statuses import TRAILER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_SILENT: Final = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.CANCELLED,
+)
 
 
 def health(target: str, seconds: float, access: Access = NO_ACCESS) -> str:
@@ -94,10 +102,18 @@ def _error_of(error: grpc.RpcError, target: str) -> ExprdError:
     told: Any = error  # every error of a call has what the stubs do not know
     for key, value in told.trailing_metadata() or ():
         if key == TRAILER:
-            detail = wire.ErrorDetail.FromString(value)
-            return by_kind().get(detail.kind, ExprdError)(detail.message, hint=detail.hint)
-    details = str(told.details())
-    return ConnectionLost(f"{target} does not answer: {details}", hint=advice(details))
+            with contextlib.suppress(DecodeError):  # then it is not ours, and the status has to do
+                detail = wire.ErrorDetail.FromString(value)
+                return by_kind().get(detail.kind, ExprdError)(detail.message, hint=detail.hint)
+    code, details = told.code(), str(told.details())
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return UnsupportedVersion(
+            f"{target} does not know this question: {details}",
+            hint="upgrade it, or ask a server of exprd",
+        )
+    if code in _SILENT:
+        return ConnectionLost(f"{target} does not answer: {details}", hint=advice(details))
+    return ExprdError(f"{target} answered {code.name}: {details}")
 
 
 def _check_health(channel: grpc.Channel, seconds: float) -> Any:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
 import pytest
 from click.testing import CliRunner
 
+import exprd_proto as wire
 from exprd_compiler.errors import CallError
 from exprd_proto.patience import SECONDS
 from exprd_server.cli import main, serve, settings_of
@@ -70,6 +75,44 @@ def test_settings_with_which_no_server_starts(flags: tuple[str, ...], said: str)
 def test_questions_that_mean_nothing(words: tuple[str, ...], status: int, said: str) -> None:
     done = CliRunner().invoke(main, words)
     assert (done.exit_code, said in done.output) == (status, True), done.output
+
+
+class Another(wire.StateServiceServicer):
+    """A server of another version: it knows few methods, and answers what nobody knows here."""
+
+    def List(self, request: object, context: object) -> object:  # noqa: N802
+        info = wire.VariableInfo(uuid="w", durability=99, type=wire.TensorType(dtype=11))
+        return wire.StateServiceListResponse(variables=[info])
+
+
+@pytest.fixture(scope="module")
+def another(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    target = f"unix://{tmp_path_factory.mktemp('another')}/s.sock"
+    with ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool)
+        wire.add_StateServiceServicer_to_server(Another(), server)
+        server.add_insecure_port(target)
+        server.start()
+        yield target
+        server.stop(None).wait()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("functions", "ls"), "does not know this question"),
+        (("functions", "ls", "--held"), "does not know this question"),
+        (("state", "restore", "x"), "does not know this question"),
+        (("state", "ls"), "durability that is not known here"),
+    ],
+)
+def test_a_server_of_another_version_is_told(
+    another: str, words: tuple[str, ...], said: str
+) -> None:
+    done = CliRunner().invoke(main, [*words, "--target", another])
+    assert (done.exit_code, said in done.output) == (1, True), done.output
+    asked = CliRunner().invoke(main, ["info", another])
+    assert (asked.exit_code, "does not know" in asked.output) == (1, True), asked.output
 
 
 def test_a_share_for_everybody() -> None:
