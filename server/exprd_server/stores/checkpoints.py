@@ -221,9 +221,9 @@ def _by_age(found: Iterable[CheckpointInfo]) -> tuple[CheckpointInfo, ...]:
 
 def _write_files(folder: Path, name: str, variables: Sequence[StoredVariable]) -> CheckpointInfo:
     count = Counter(v.name for v in variables)
+    others = {"", "__metadata__", *(v.uuid for v in variables)}
     tensors = {
-        (v.name if v.name and v.name != "__metadata__" and count[v.name] == 1 else v.uuid): v
-        for v in variables
+        (v.name if v.name not in others and count[v.name] == 1 else v.uuid): v for v in variables
     }
     values = folder / _VALUES
     with values.open("wb") as file:

@@ -70,12 +70,14 @@ class Offline:
         """Gives variables the values of a checkpoint; how many were assigned, and how many made."""
         stored = self._checkpoints.read(name)
         now = {v.uuid: v.version for v in self._store.variables()}
-        made = [v for v in stored if v.uuid not in now]
+        # Volatile ones would be gone with this process.
+        lasting = [v for v in stored if v.durability is not Durability.VOLATILE]
+        made = [v for v in lasting if v.uuid not in now]
         for variable in made:
             self._store.create(variable)
         changes = [
             Change(v.uuid, now[v.uuid], v.value)
-            for v in stored
+            for v in lasting
             if v.uuid in now and v.durability is not Durability.CONSTANT
         ]
         self._store.commit(changes, None)

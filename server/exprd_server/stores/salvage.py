@@ -22,6 +22,7 @@ from exprd_server.stores.faults import unusable
 from exprd_server.stores.folder import MARKER, log_of, sync_directory
 from exprd_server.stores.marker import read_marker
 from exprd_server.stores.reading import Found, last_run, read_state
+from exprd_server.values import Durability
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,7 +130,8 @@ def _from_checkpoints(folder: StateFolder, found: Found) -> dict[str, tuple[Stor
         except DamagedFile:  # an older one may have them too
             continue
         for variable in variables:
-            if variable.uuid not in found.numbers:
+            lasting = variable.durability is not Durability.VOLATILE
+            if lasting and variable.uuid not in found.numbers:
                 out.setdefault(variable.uuid, (variable, name))
     return out
 

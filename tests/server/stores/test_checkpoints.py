@@ -76,6 +76,11 @@ def test_variables_of_one_name_are_told_apart_by_their_uuids(checkpoints, tmp_pa
     assert {k: float(v) for k, v in found.items()} == {"1": 1.0, "2": 2.0}
 
 
+def test_a_variable_called_like_the_uuid_of_another_takes_nobodys_place(checkpoints):
+    checkpoints.write("a", [variable("1", 1.0, name=""), variable("2", 2.0, name="1")])
+    assert {v.uuid: float(v.value) for v in checkpoints.read("a")} == {"1": 1.0, "2": 2.0}
+
+
 def test_names_are_unique_and_plain(checkpoints):
     checkpoints.write("a", [])
     with pytest.raises(Conflict):

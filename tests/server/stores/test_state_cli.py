@@ -12,6 +12,7 @@ from exprd_server.cli import main
 from exprd_server.probe import info
 from exprd_server.stores import database
 from exprd_server.stores.checkpoints import Checkpoints
+from exprd_server.values import Durability
 from tests.server.stores.facts import content, record, variable
 from tests.server.stores.test_faults import flip
 
@@ -203,8 +204,12 @@ def test_a_damaged_checkpoint_is_named_and_a_repair_takes_another(state, place, 
 def test_a_file_that_cannot_be_opened_is_rebuilt_from_a_checkpoint(state, place, open_store):
     store = open_store(path=place)
     whole = content(store)
-    Checkpoints(place / "checkpoints").write("good", store.variables())
+    passing = variable("v", 1.0, Durability.VOLATILE)
+    Checkpoints(place / "checkpoints").write("good", [*store.variables(), passing])
     store.close()
+    assert state("restore", "good", "--state", str(place)) == (
+        0, "2 variables assigned, 0 made\n"
+    )  # fmt: skip
     (place / "state.db").write_bytes(b"nothing that SQLite knows" * 1000)
     status, said = state("repair", "--state", str(place))
     assert (status, "lost" in said) == (1, True)  # the calls on record, for one
