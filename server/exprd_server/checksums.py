@@ -23,7 +23,6 @@ import numpy as np
 from exprd_compiler.backends.addresses import data_address
 from exprd_compiler.backends.llvm.jit import Linked, compile_ir
 from exprd_compiler.backends.llvm.target import host_features, host_level
-from exprd_proto import checksums
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,6 +89,8 @@ def crc32(data: Any, start: int = 0) -> int:
 
 def install() -> None:
     """Has arrays on the wire checked this way as well; the native code is made now, in 20 ms."""
+    from exprd_proto import checksums  # an engine within a client's process does without the wire
+
     _folding()
     checksums.compute_by(crc32)
 
