@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exprd_compiler.errors import CompilerBug
@@ -29,7 +29,13 @@ def judge_drawn(name: str, count: int) -> int:
     accepted = 0
     judge(name, b"")  # what is made once takes longer than any input
 
-    @settings(max_examples=count, deadline=None, derandomize=True, database=None)
+    @settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
     @given(INPUTS)
     def run(data: bytes) -> None:
         nonlocal accepted

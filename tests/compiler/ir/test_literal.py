@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -41,6 +41,9 @@ def read(text: str) -> Any:
     return value
 
 
+@settings(
+    deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(VALUES)
 def test_values_come_back(value: Any) -> None:
     text = write_value(value)
