@@ -15,6 +15,7 @@ import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -164,7 +165,8 @@ class Bell:
                 key += (value.dtype, value.shape)
         ready = self._calls.get(tuple(key)) or self._prepared(tuple(key), inputs, seconds)
         head = doorbell.ASK.pack(doorbell.CALL, ready.number, ready.nbytes, seq, acked, seconds)
-        parts = [head, *[_handle_bytes(inputs[i]) for i in ready.buffers]]
+        named: Sequence[Any] = inputs
+        parts = [head, *[_handle_bytes(named[i].handle) for i in ready.buffers]]
         if ready.places:
             self._write(ready, inputs)
         else:
@@ -405,10 +407,10 @@ def _pads(places: Sequence[int], sizes: Sequence[int], start: int) -> list[bytes
     return [bytes(max(0, place - end)) for place, end in zip(places, ends, strict=False)]
 
 
-def _handle_bytes(value: InputValue) -> bytes:
-    assert isinstance(value, BufferRef)
+@lru_cache(maxsize=1024)
+def _handle_bytes(handle: str) -> bytes:
     try:
-        return doorbell.handle_bytes(value.handle)
+        return doorbell.handle_bytes(handle)
     except ValueError as error:
         raise Unfit(str(error)) from None
 
