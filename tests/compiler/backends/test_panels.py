@@ -88,4 +88,4 @@ def test_a_long_product_is_stopped(
         function.run(arrays, guard)
     seconds = stopped[1] - stopped[0]
     figure("cancel and deadline", product=str(sizes), stopped_after_ms=round(seconds * 1e3, 1))
-    assert seconds < 1  # 20 ms on a core of its own
+    assert seconds < 5  # 20 ms on a core of its own
