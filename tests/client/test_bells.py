@@ -37,8 +37,8 @@ def opened(session: exprd.Session) -> set[Bell]:
 
 
 def ringing(session: exprd.Session) -> Bell:
-    """The one connection of a session that has made a call."""
-    if not opened(session):
+    """The one connection of a session that has made calls; a busy server opens it in its time."""
+    while not opened(session):
         function([], T.constant(1.0) + 1)()
     (bell,) = opened(session)
     return bell
@@ -227,7 +227,8 @@ pairs = T.exp(x.dimshuffle(0, "x") * x.dimshuffle("x", 0)).sum()
 total = exprd.shared(0.0)
 for f in (exprd.function([x], pairs), exprd.function([x], pairs, updates=[(total, total + pairs)])):
     f(np.zeros(2)), f(np.zeros(2))
-    bells = exprd.session.current_session().transport.bells.open
+    while not (bells := exprd.session.current_session().transport.bells.open):
+        f(np.zeros(0))
     (bell,) = bells
     sent = bell.sent
 
@@ -267,7 +268,8 @@ x = T.dvector("x")
 f = exprd.function([x], x + 1)
 f(np.zeros(2)), f(np.zeros(2))
 bells = exprd.session.current_session().transport.bells
-assert len(bells.open) == 1
+while not bells.open:
+    f(np.zeros(2))
 child = os.fork()
 if not child:
     os._exit(0 if not bells.open and not bells._idle and not bells._path else 1)
@@ -293,8 +295,7 @@ def test_it_can_be_turned_off(server: str) -> None:
         assert [float(f()) for _ in range(3)] == [2, 2, 2]
         assert not opened(session)
         with exprd.config.change_flags(doorbell="auto"):
-            f()
-            (bell,) = opened(session)
+            bell = ringing(session)
         f()
         assert bell.closed
 
@@ -311,7 +312,7 @@ def test_it_comes_back_with_a_restarted_server(tmp_path: Path, child_env: dict[s
             for turn in range(2):
                 assert [int(add()) for _ in range(5)] == list(range(5 * turn, 5 * turn + 5))
                 assert f(kept) == 400_000
-                (bell,) = opened(session)
+                bell = ringing(session)
                 assert counted(bell, add) > 0
                 total.set_value(5 * turn + 5)
                 own.restart()
