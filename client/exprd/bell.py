@@ -235,7 +235,7 @@ class Bell:
             self.room(total, seconds)
             places, end = (start,) * len(sizes), start
         number = self._number()
-        self.ask(doorbell.PREPARE, number, text=request.SerializeToString())
+        self.ask(doorbell.PREPARE, number, text=request.SerializeToString(), seconds=seconds)
         answer = wire.DoorbellReady.FromString(self.told(0, seconds))
         dtypes = [carried_dtype(x.dtype) for x in answer.outputs]
         ranks = [len(x.shape) for x in answer.outputs]
@@ -284,10 +284,17 @@ class Bell:
 
     # ---- frames
     def ask(
-        self, kind: int, number: int = 0, *, seq: int = 0, acked: int = 0, text: bytes = b""
+        self,
+        kind: int,
+        number: int = 0,
+        *,
+        seq: int = 0,
+        acked: int = 0,
+        text: bytes = b"",
+        seconds: float = 0.0,
     ) -> None:
-        """Sends a frame that is no call."""
-        self.send(doorbell.ASK.pack(kind, number, len(text), seq, acked, 0.0) + text)
+        """Sends a frame that is no call; without seconds the server takes its own time."""
+        self.send(doorbell.ASK.pack(kind, number, len(text), seq, acked, seconds) + text)
 
     def told(self, seq: int, seconds: float) -> bytes:
         """The message that answers a frame which is no call."""

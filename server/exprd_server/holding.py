@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from exprd_server.functions import Holding
 
-_PUBLISHED: Final = "@"  # begins the names under which published versions hold their functions
+PUBLISHED: Final = "@"  # begins the names under which published versions hold their functions
 SHOWN: Final = 8  # of the characters of a client's id
 
 
@@ -68,9 +68,9 @@ def held_page(
 
 
 def _shown(held: Holding, left: Callable[[str], float]) -> HeldFunction:
-    clients = [name for name in held.holders if not name.startswith(_PUBLISHED)]
+    clients = [name for name in held.holders if not name.startswith(PUBLISHED)]
     holders = [Holder(client=name[:SHOWN], seconds=left(name)) for name in clients]
-    versions = [name.removeprefix(_PUBLISHED) for name in held.holders if name not in clients]
+    versions = [name.removeprefix(PUBLISHED) for name in held.holders if name not in clients]
     return HeldFunction(
         handle=held.handle,
         name=held.name,

@@ -6,10 +6,11 @@ of the publisher's lease, both stay until the version is taken away.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
-from exprd_compiler.errors import CallError, DamagedFile, UnknownHandle
-from exprd_server.holding import held_page
+from exprd_compiler.errors import CallError, DamagedFile, LimitExceeded, UnknownHandle
+from exprd_server.holding import PUBLISHED, held_page
 from exprd_server.leases import check_client_id
 from exprd_server.published import PublishedTable
 from exprd_server.values import CompileCall
@@ -51,6 +52,7 @@ class Publisher:
         self._read = read
         for version in table.versions():
             variables.pin(version.bindings)
+        self._let_go()
 
     def __len__(self) -> int:
         return len(self._table)
@@ -116,9 +118,11 @@ class Publisher:
         for number in versions or self._table.numbers(name):
             version = self._table.remove(name, number)
             if version is not None:
-                self._functions.release((version.handle,), version.holder)
-                self._variables.unpin(version.bindings)
                 count += 1
+                try:
+                    self._functions.release((version.handle,), version.holder)
+                finally:
+                    self._variables.unpin(version.bindings)
         return count
 
     def page(
@@ -133,6 +137,15 @@ class Publisher:
         """A page of compiled functions, published or not, and where the next one starts, or ""."""
         functions, left = self._functions.each(), self._leases.left
         return held_page(functions, left, prefix=prefix, size=_page_size(size), after=after)
+
+    def _let_go(self) -> None:
+        """Takes the holds of versions away that are gone: an end may lie between the two."""
+        there = {version.holder for version in self._table.versions()}
+        for one in self._functions.each():
+            for name in one.holders - there:
+                if name.startswith(PUBLISHED):
+                    with contextlib.suppress(LimitExceeded):  # a full disk: the next start does it
+                        self._functions.release((one.handle,), name)
 
     def _link(self, version: Version, client_id: str, deadline: Deadline | None) -> None:
         """Makes sure that the function exists and is held; compiles it after a restart."""

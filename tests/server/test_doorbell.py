@@ -18,6 +18,8 @@ from exprd_proto import doorbell
 from exprd_server.bell import connection, listener, turns
 from exprd_server.bell.counting import DoorbellMetrics
 from exprd_server.bell.turns import Turn, Watch
+from exprd_server.deadline import Deadline
+from exprd_server.functions import Function
 from exprd_server.values import CompileCall
 from exprd_server.variables import NewVariable
 from tests.server import graphs
@@ -154,6 +156,24 @@ def test_a_prepared_call_is_made_by_its_number(tower):
         kind, _, text = speaker.asked(doorbell.CALL, 7, seq=1, text=in_frame(value))
         assert kind == doorbell.RESULT
         assert np.frombuffer(text[-32:]).tolist() == (2 * value).tolist()
+    speaker.close()
+
+
+def test_a_call_is_prepared_in_the_time_of_its_caller(tower, monkeypatch):
+    speaker, given = tower.connected(), []
+    text = described(compiled(tower, doubled()), ("float64", (1,)))
+    function = tower.engine.function
+
+    def noted(handle: str, client_id: str = "", deadline: Deadline | None = None) -> Function:
+        given.append(None if deadline is None else deadline.remaining())
+        return function(handle, client_id, deadline)
+
+    monkeypatch.setattr(tower.engine, "function", noted)
+    for seconds in (0.5, 0.0, -1.0, float("nan"), 1e9):
+        assert speaker.asked(doorbell.PREPARE, text=text, seconds=seconds)[0] == doorbell.DONE
+    bounds = [left for left in given if left is not None]
+    assert [left <= 0.5 for left in bounds] == [True, False, False, False, False]
+    assert max(bounds) <= tower.settings.execute_seconds
     speaker.close()
 
 

@@ -191,6 +191,18 @@ def test_a_published_version_mends_its_damaged_function(place):
     place.execute(handle, [1])
 
 
+def test_a_version_that_was_taken_away_holds_nothing_after_a_restart(place):
+    handle = place.compile(graphs.chain(1))
+    facts = {"client_id": "c", "inputs": 1, "outputs": 1}
+    for name in ("gone", "there"):
+        place.engine.published.publish(PublishCall(handle=handle, name=name, **facts))
+    place.engine._functions.release = lambda *_: 0  # the server ends before it is written down
+    assert place.engine.published.unpublish("c", "gone") == 1
+    place.restart()
+    ((one,), _) = place.engine.published.held()
+    assert one.published == ("there@1",)
+
+
 def test_a_store_without_a_future_keeps_no_functions():
     store = MemoryStore()
     engine = LocalEngine(Settings(), InProcessCompiler(), store)

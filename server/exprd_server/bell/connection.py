@@ -85,6 +85,7 @@ class BellConnection:
         self._watch = watch
         self._touched = 0.0
         self._throttle = engine.throttle
+        self._seconds = self._longest = settings.execute_seconds
         self._unspent = 0.0
         self._spent = 0.0  # when that was told last
         self._ends = time.monotonic() + _TOKEN_SECONDS if settings.tokens is not None else 0.0
@@ -129,9 +130,12 @@ class BellConnection:
                     )
                 if self._ends and time.monotonic() > self._ends:
                     return
+                if not 0 < seconds < self._longest:
+                    seconds = self._longest
                 if kind == doorbell.CALL:
                     self._call(number, nbytes, seq, acked, seconds)
                 else:
+                    self._seconds = seconds
                     self._other(kind, number, nbytes, seq, acked)
         finally:
             self._engine.running.part(self._turn)
@@ -144,9 +148,6 @@ class BellConnection:
     # ---- calls
     def _call(self, number: int, nbytes: int, seq: int, acked: int, seconds: float) -> None:
         start = time.monotonic()
-        longest = self._settings.execute_seconds
-        if not 0 < seconds < longest:
-            seconds = longest
         try:
             prepared = self._prepared.get(number)
             if prepared is None or prepared.nbytes != nbytes:
@@ -332,7 +333,7 @@ class BellConnection:
         if number >= PREPARED:
             raise CallError(f"call {number} is prepared, numbers go up to {PREPARED - 1}")
         request = _parsed(wire.DoorbellCall(), text)
-        deadline = Deadline(self._settings.execute_seconds)
+        deadline = Deadline(self._seconds)
         self._engine.function(request.handle, self.client_id, deadline)  # made again if need be
         lent = self._lending
         self._prepared.pop(number, None)
