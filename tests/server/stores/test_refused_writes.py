@@ -12,6 +12,7 @@ import pytest
 from exprd_compiler.errors import CompilerBug, LimitExceeded
 from exprd_server.policy import ALWAYS, OFF, Policy
 from exprd_server.store import CallRecord
+from exprd_server.stores import sqlite
 from exprd_server.stores.batch import Dirty
 from exprd_server.stores.checkpoints import Checkpoints
 from exprd_server.stores.folder import StateFolder
@@ -127,8 +128,9 @@ def test_whoever_waits_is_told_whatever_happens(open_store, monkeypatch, policy)
     assert content(open_store()) == {"a": (2, 1.0)}
 
 
-def test_everybody_is_refused_by_an_error_of_his_own(open_store):
+def test_everybody_is_refused_by_an_error_of_his_own(open_store, monkeypatch):
     """One for all would keep the frames of each refused call, and what they refer to."""
+    monkeypatch.setattr(sqlite, "_RETRY_SECONDS", 1000.0)  # which might be accepted meanwhile
     store = open_store(OFF)
     store.create(variable("a"))
     store.flush()
