@@ -325,14 +325,18 @@ def test_where_tokens_are_asked_for_they_are_asked_again(tmp_path, monkeypatch):
 # ---- turns
 def _guarded(turn, seconds=30.0, watch=None):
     """What a guarded call gives that lasts until it is told to stop."""
-    stopped = threading.Event()
     turn.begin(5, seconds)
     if watch is not None and watch.sleeps:  # as a connection does, after the begin of its call
         watch.wake()
     try:
-        return turn.guard(None, lambda: int(stopped.wait(20)), stopped.set)
+        return _until_stopped(turn)
     finally:
         turn.over()
+
+
+def _until_stopped(turn):
+    stopped = threading.Event()
+    return turn.guard(None, lambda: int(stopped.wait(20)), stopped.set)
 
 
 def test_a_turn_ends_with_its_time_and_with_its_caller():
@@ -342,7 +346,8 @@ def test_a_turn_ends_with_its_time_and_with_its_caller():
         watch.add(turn)
         if leave:
             there.close()
-        assert _guarded(turn, 30.0 if leave else 0.05) == 1
+        turn.begin(5, 30.0 if leave else 0.05)
+        assert _until_stopped(turn) == 1
         with pytest.raises(Cancelled if leave else DeadlineExceeded):
             turn.check("anything")
         watch.close()
@@ -362,6 +367,21 @@ def test_a_wish_meets_its_own_call_alone():
         turn.over()
         assert not turn.cancel_if(lambda *_: True)
         turn.begin(6, 10.0)
+        turn.check("anything")
+
+
+def test_a_wish_does_not_meet_a_call_that_begins_meanwhile():
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with here, there:
+        turn = Turn("tester", here)
+        turn.begin(5, 10.0)
+
+        def judged(_: str, seq: int) -> bool:
+            turn.over()
+            turn.begin(6, 10.0)
+            return seq == 5
+
+        assert turn.cancel_if(judged)
         turn.check("anything")
 
 

@@ -86,8 +86,7 @@ class BellConnection:
         self._touched = 0.0
         self._throttle = engine.throttle
         self._seconds = self._longest = settings.execute_seconds
-        self._unspent = 0.0
-        self._spent = 0.0  # when that was told last
+        self._unspent = self._spent = 0.0  # what was used since it was told last, and when that was
         self._ends = time.monotonic() + _TOKEN_SECONDS if settings.tokens is not None else 0.0
         self.counts = Counts()
         self.client_id = client_id

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS: Final = 0.02
 _IDLE_LOOKS: Final = 50  # without any call; then the thread sleeps until there is one
+_NONE: Final = -1
 
 
 class Turn(Deadline):
@@ -44,7 +45,8 @@ class Turn(Deadline):
         self._client_id = client_id
         self._guarding = threading.Lock()
         self._stop: Callable[[], None] | None = None
-        self._unwanted = self._outlives = False
+        self._unwanted = _NONE  # the number of the call that nobody wants
+        self._outlives = False
         self._poll = select.poll()
         self._poll.register(end, 0)  # reports the hangup alone
 
@@ -53,7 +55,8 @@ class Turn(Deadline):
         now = time.monotonic()
         self._seconds = seconds
         self._end = now + seconds
-        self._unwanted = self._outlives = False
+        self._unwanted = _NONE
+        self._outlives = False
         self.seq = seq
         return now
 
@@ -64,7 +67,7 @@ class Turn(Deadline):
     def cancel(self) -> None:
         """Notes that nobody wants the answer; running native code stops."""
         with self._guarding:
-            self._cancel()
+            self._cancel(self.seq)
 
     def leave(self) -> None:
         """Notes that the caller has gone."""
@@ -77,7 +80,7 @@ class Turn(Deadline):
 
     def check(self, stage: str) -> None:
         """As `Deadline.check`."""
-        if self._unwanted:
+        if self._unwanted == self.seq:
             raise Cancelled(f"cancelled before {stage}; nothing has changed")
         if self._clock() >= self._end:
             raise self.lapsed(stage)
@@ -86,7 +89,7 @@ class Turn(Deadline):
         """What `native()` gives; `stop()` is called if that must end while it runs."""
         del alarm
         self._stop = stop
-        if self._unwanted:
+        if self._unwanted == self.seq:
             stop()
         try:
             return native()
@@ -97,24 +100,26 @@ class Turn(Deadline):
     def cancel_if(self, meant: Callable[[str, int], bool]) -> bool:
         """Cancels the call if it is meant."""
         with self._guarding:
-            found = self.seq > 0 and meant(self._client_id, self.seq)
+            seq = self.seq  # which ends without this lock
+            found = seq > 0 and meant(self._client_id, seq)
             if found:
-                self._cancel()
+                self._cancel(seq)
             return found
 
     def look(self) -> None:
         """Stops the call if its time is up, or if its caller has gone."""
         with self._guarding:
+            seq = self.seq
             if self._stop is None:
                 return
             if self._clock() >= self._end:
                 self._stop()
             elif not self._outlives and self._poll.poll(0):
-                self._cancel()
+                self._cancel(seq)
 
-    def _cancel(self) -> None:
-        self._unwanted = True
-        if self._stop is not None:
+    def _cancel(self, seq: int) -> None:
+        self._unwanted = seq
+        if self._stop is not None and self.seq == seq:
             self._stop()
 
 
