@@ -50,16 +50,18 @@ class Stream(Protocol):
 class _Session:
     """One open stream; `deadline` is that of the call it runs at the moment."""
 
-    __slots__ = ("busy", "client_id", "deadline", "stream")
+    __slots__ = ("busy", "client_id", "deadline", "gone", "stream")
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.client_id = ""  # of its first frame, which is still to come
         self.busy = True
+        self.gone = False
         self.deadline: Deadline | None = None
 
     def left(self) -> None:
         """Notes that the caller has gone."""
+        self.gone = True
         if self.deadline is not None:
             self.deadline.leave()
 
@@ -164,6 +166,8 @@ class SessionTable:
         lap = Lap(engine.throttle, client_id)
         answers, flushed = session_frame(engine.incarnation), time.monotonic()
         for request in calls:
+            if session.gone:  # the call before may have been stopped by that: none overtakes it
+                break
             session.deadline = deadline = Deadline(seconds)
             seq = request.call_id.seq
             try:
