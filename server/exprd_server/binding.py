@@ -94,7 +94,8 @@ def _check_updated(outline: Outline, slot: int, variable: Variable) -> None:
     wanted = outline.shared[slot].type
     if variable.durability is Durability.CONSTANT:
         raise GraphError(
-            f"shared slot {slot} is bound to a constant, which has no updates",
+            f"{variable.name or variable.uuid} is a constant, which has no updates",
+            hint='make it with durability="volatile", or "durable"',
             fields={"uuid": variable.uuid},
         )
     if wanted != variable.type:
