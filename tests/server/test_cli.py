@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import pytest
@@ -15,6 +17,7 @@ from exprd_proto.patience import SECONDS
 from exprd_server.cli import main, serve, settings_of
 from exprd_server.memory import wanted_bytes
 from exprd_server.settings import Settings
+from exprd_server.stores.database import connect
 
 
 @pytest.mark.parametrize(
@@ -75,6 +78,21 @@ def test_settings_with_which_no_server_starts(flags: tuple[str, ...], said: str)
 def test_questions_that_mean_nothing(words: tuple[str, ...], status: int, said: str) -> None:
     done = CliRunner().invoke(main, words)
     assert (done.exit_code, said in done.output) == (status, True), done.output
+
+
+@pytest.mark.parametrize("command", ["ls", "check", "repair"])
+def test_a_state_directory_that_cannot_be_looked_at(command: str, monkeypatch, tmp_path) -> None:
+    def denied(_: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    done = CliRunner().invoke(main, ["state", command, "--state", str(tmp_path)])
+    assert (done.exit_code, "cannot be used" in done.output) == (1, True), done.output
+
+
+def test_a_state_that_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(CallError, match="cannot be opened"):
+        connect(tmp_path)
 
 
 class Another(wire.StateServiceServicer):

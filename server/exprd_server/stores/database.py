@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from exprd_compiler.errors import LimitExceeded
+from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_server.stores.chunks import (
     bytes_of,
     changed_chunks,
@@ -62,11 +62,17 @@ def connect(path: Path) -> sqlite3.Connection:
         DamagedFile: it is none, or not readable at all.
         UnsupportedVersion: it is of a later version.
         LimitExceeded: it cannot be written.
-        CallError: another program has it open.
+        CallError: another program has it open, or it is none that this user may open.
     """
-    connection = sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
+    try:
+        connection = sqlite3.connect(
+            path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+    except sqlite3.Error as error:
+        raise CallError(
+            f"{path} cannot be opened: {error}",
+            hint="it must be a file that this user may read and write",
+        ) from None
     connection.text_factory = text_of
     try:
         for pragma in _PRAGMAS:

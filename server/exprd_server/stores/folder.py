@@ -34,11 +34,12 @@ class StateFolder:
     def __init__(self, path: Path, *, must_exist: bool = False) -> None:
         self.path = path.absolute()
         self._lock = -1
-        if must_exist and not self.database.is_file():
-            raise CallError(
-                f"{self.path} holds no state", hint="name the directory of `exprd serve --state`"
-            )
         try:
+            if must_exist and not self.database.is_file():
+                raise CallError(
+                    f"{self.path} holds no state",
+                    hint="name the directory of `exprd serve --state`",
+                )
             make_folder(self.path)
             self._take()
             self._undo_repair()
