@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 import numpy as np
+from click.core import ParameterSource
 
 from exprd_compiler.errors import CallError, ExprdError
 from exprd_proto.arrays import dtype_to_wire
@@ -46,7 +47,10 @@ def _command(work: Callable[..., None]) -> click.Command:
 
     @functools.wraps(work)  # with the parameters that click has noted
     def run(*, state: str, target: str, access: Access, **given: Any) -> None:
-        with _place(state, target, access) as place:
+        source = click.get_current_context().get_parameter_source("state")
+        # What a server is started with is in its surroundings; what is said here counts.
+        directory = "" if target and source is ParameterSource.ENVIRONMENT else state
+        with _place(directory, target, access) as place:
             work(place, **given)
 
     return state.command()(_DIRECTORY(_TARGET(asks_a_server(run))))

@@ -98,6 +98,13 @@ def test_what_cannot_be_done_is_said(state, place, arguments, why):
     assert why in said
 
 
+def test_a_server_that_is_named_counts_more_than_the_environment(state, place, monkeypatch):
+    monkeypatch.setenv("EXPRD_SERVE_STATE", str(place))
+    assert state("ls")[0] == 0
+    assert "does not answer" in state("ls", "--target", "unix:///nobody")[1]
+    assert "say either" in state("ls", "--target", "unix:///nobody", "--state", str(place))[1]
+
+
 def empty(path):
     path.touch()
 
