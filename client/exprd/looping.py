@@ -118,10 +118,11 @@ def check_job(job: RepeatJob) -> None:
     Raises:
         CallError: they do not.
     """
-    if job.steps < 1 or job.every < 0:
+    if job.steps < 1:
+        raise CallError(f"repeat {job.steps} steps", hint="a repetition has at least 1")
+    if job.every < 0:
         raise CallError(
-            f"repeat {job.steps} times and tell every {job.every}",
-            hint="both are counts: at least 1 step, and 0 tells of none",
+            f"repeat with every={job.every}", hint="it counts steps: 1 tells of each, 0 of none"
         )
 
 

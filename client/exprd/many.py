@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from exprd.futures import Future
 from exprd.looping import Progress
 from exprd.runs import Ready, batched, made, repeated, submitted
+from exprd_compiler.errors import CallError
 
 __all__ = ["batch", "expecting", "keep", "repeat", "submit", "submit_keep"]
 
@@ -117,10 +118,23 @@ def expecting(self: Callee, versions: Mapping[Any, int]) -> Callable[..., Any]:
     Returns:
         What is called like the function; it raises `Conflict` when a variable is at another
         version, and nothing has changed then.
+
+    Raises:
+        CallError: a key is no shared variable.
     """
-    expected = tuple((variable.uuid, version) for variable, version in versions.items())
+    expected = tuple((_uuid(variable), version) for variable, version in versions.items())
 
     def call(*args: Any, **kwargs: Any) -> Any:
         return made(self._ready(args, kwargs), keep=False, expected=expected)
 
     return call
+
+
+def _uuid(variable: object) -> str:
+    uuid = getattr(variable, "uuid", None)
+    if not isinstance(uuid, str):
+        raise CallError(
+            f"a version is expected of {variable!r}, which is no shared variable",
+            hint="the keys are shared variables of the function, not their names",
+        )
+    return uuid

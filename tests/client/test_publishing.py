@@ -278,6 +278,8 @@ def test_calls_may_expect_versions(mode, name):
     f = exprd.lookup(name)
     (total,) = f.shared
     assert f.expecting({total: total.version})(4.0) == 1
+    with pytest.raises(CallError, match="'total', which is no shared variable"):
+        f.expecting({"total": 1})
     seen = total.version
     total.set_value(9.0, expected_version=seen)
     with pytest.raises(Conflict):
