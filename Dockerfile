@@ -19,6 +19,7 @@ COPY --from=build /opt/exprd /opt/exprd
 ENV PATH=/opt/exprd/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    GRPC_VERBOSITY=ERROR \
     EXPRD_CACHE_DIR=/tmp/exprd-cache
 # For a volume: a new one takes its owner from here. There is no VOLUME line, since that would hide what is mounted there
 # from some tools, and keep state where nobody looks for it.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -158,8 +157,6 @@ def serve(**flags: Any) -> None:
     """Serve until SIGTERM. The first line on stdout says where."""
     from exprd_server.start import run_server
 
-    # Else gRPC remarks on every failed handshake in lines that are no JSON.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     log = make_logger(sys.stderr, flags["log_level"])
     try:
         run_server(settings_of(flags), log, announce)

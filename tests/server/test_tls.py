@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import socket
 import ssl
 import subprocess
@@ -107,7 +108,8 @@ def test_a_server_that_cannot_be_trusted_is_not_talked_to(pki, start_tls, tmp_pa
 
 
 def test_calls_in_the_clear_and_old_protocols_are_refused(pki, start_tls):
-    target = start_tls(pki.issue("server")).target
+    server = start_tls(pki.issue("server"))
+    target = server.target
     with grpc.insecure_channel(target) as channel, pytest.raises(grpc.RpcError) as caught:
         wire.AdminServiceStub(channel).GetInfo(wire.GetInfoRequest(), timeout=2)
     assert caught.value.code() in {
@@ -127,6 +129,8 @@ def test_calls_in_the_clear_and_old_protocols_are_refused(pki, start_tls):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     with socket.create_connection((host, int(port)), 10) as plain, pytest.raises(ssl.SSLError):
         context.wrap_socket(plain, server_hostname="localhost")
+    # Strangers add nothing to the log, least of all what is no JSON.
+    assert json.loads(server.log.splitlines()[-1])["event"] == "serving"
 
 
 def test_clients_are_asked_for_a_certificate(pki, start_tls, tmp_path):
