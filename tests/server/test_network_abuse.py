@@ -75,8 +75,9 @@ def p99_ms(times: list[float]) -> float:
 def bare(env: dict[str, str], *files: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server of gRPC alone, as a process of its own, and its target."""
     command = [sys.executable, "-m", "tests.server.bare", *files]
+    quiet = {**env, "GRPC_VERBOSITY": "ERROR"}
     with subprocess.Popen(
-        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=quiet, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         yield process, process.stdout.readline().removeprefix("serving on ").strip()
         process.stdin.close()
