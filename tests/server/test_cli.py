@@ -129,7 +129,7 @@ def test_a_server_of_another_version_is_told(
 ) -> None:
     done = CliRunner().invoke(main, [*words, "--target", another])
     assert (done.exit_code, said in done.output) == (1, True), done.output
-    asked = CliRunner().invoke(main, ["info", another])
+    asked = CliRunner().invoke(main, ["info", another, "--seconds", "20"])
     assert (asked.exit_code, "does not know" in asked.output) == (1, True), asked.output
 
 
