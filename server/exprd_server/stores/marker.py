@@ -75,13 +75,22 @@ class Marker:
 
 def read_marker(path: Path, incarnation: str) -> int:
     """The last answered commit of a run as far as a file tells; 0 when it tells nothing."""
+    name, sequence = _told(path)
+    return sequence if name == incarnation.encode() else 0
+
+
+def answered(path: Path) -> int:
+    """The last answered commit of whatever run a file speaks of; 0 when it tells nothing."""
+    return _told(path)[1]
+
+
+def _told(path: Path) -> tuple[bytes, int]:
     try:
         found = path.read_bytes()
     except FileNotFoundError:
-        return 0
+        return b"", 0
     data, rest = found[: _FORM.size], found[_FORM.size :]
     if len(data) != _FORM.size or rest != _CRC.pack(zlib.crc32(data)):
-        return 0
+        return b"", 0
     magic, name, sequence = _FORM.unpack(data)
-    same = magic == _MAGIC and name == incarnation.encode()
-    return int(sequence) if same else 0
+    return (name, int(sequence)) if magic == _MAGIC else (b"", 0)

@@ -219,6 +219,17 @@ def _check_strays(connection: sqlite3.Connection, found: Found) -> None:
             found.damage.append(damaged_table(f"{table} of no variable ({sorted(strays)[:10]})"))
 
 
+def emptied(found: Found, database: Path, commits: int) -> DamagedFile | None:
+    """The damage of a file without any run, if commits on it were answered once."""
+    if found.runs or found.damage or not commits:
+        return None
+    return DamagedFile(
+        f"{database} is empty, but up to {commits} commits on it were answered",
+        hint="bring the file back; or have `exprd state repair` take what checkpoints hold; or, to"
+        " begin with nothing, remove the file `acknowledged` as well",
+    )
+
+
 def last_run(found: Found, acknowledged: int) -> Run | None:
     """The run before this one, with what the marker has told of it."""
     if not found.runs:

@@ -20,8 +20,8 @@ from exprd_server.stores.checkpoints import Checkpoints
 from exprd_server.stores.database import Database, connect
 from exprd_server.stores.faults import unusable
 from exprd_server.stores.folder import MARKER, log_of, sync_directory
-from exprd_server.stores.marker import read_marker
-from exprd_server.stores.reading import Found, last_run, read_state
+from exprd_server.stores.marker import answered, read_marker
+from exprd_server.stores.reading import Found, emptied, last_run, read_state
 from exprd_server.values import Durability
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Repaired:
 
 def check_state(folder: StateFolder) -> tuple[ExprdError, ...]:
     """Everything that is damaged: the file, its rows and chunks, the checkpoints."""
-    found = _examine(folder.database)
+    found = _examine(folder)
     checkpoints = Checkpoints(folder.checkpoints)
     out = list(found.damage)
     for name in checkpoints.present():
@@ -68,7 +68,7 @@ def repair_state(folder: StateFolder) -> Repaired:
         Conflict: an earlier damaged file is still there.
         LimitExceeded: the disk has no room for another file; nothing has changed.
     """
-    found = _examine(folder.database)
+    found = _examine(folder)
     kept = len(found.numbers)
     if not found.damage:
         return Repaired(kept=kept)
@@ -97,7 +97,8 @@ def _all_are_named(found: Found, named: int) -> bool:
     return bool(found.runs) and found.runs[-1].counts[0] == len(found.numbers) + named
 
 
-def _examine(path: Path) -> Found:
+def _examine(folder: StateFolder) -> Found:
+    path = folder.database
     try:
         connection = connect(path)
     except DamagedFile as error:
@@ -105,6 +106,8 @@ def _examine(path: Path) -> Found:
     try:
         found = read_state(connection, path)
         found.damage.extend(_structure(connection))
+        if empty := emptied(found, path, answered(folder.path / MARKER)):
+            found.damage.append(empty)
     finally:
         connection.close()
     return found

@@ -27,8 +27,8 @@ from exprd_server.stores.chunks import bytes_of, chunk, chunks_of
 from exprd_server.stores.database import Database, connect
 from exprd_server.stores.folder import MARKER, StateFolder
 from exprd_server.stores.journal import Journal, is_narrow, pack_patch
-from exprd_server.stores.marker import Marker, read_marker
-from exprd_server.stores.reading import last_run, load
+from exprd_server.stores.marker import Marker, answered, read_marker
+from exprd_server.stores.reading import emptied, last_run, load
 from exprd_server.stores.waiting import Waiting, again, tried
 from exprd_server.values import Durability
 
@@ -97,6 +97,8 @@ class SqliteStore:
         self._state = found.state
         self._journals = found.journals
         marker = self._folder.path / MARKER
+        if error := emptied(found, self._folder.database, answered(marker)):
+            raise error
         earlier = found.runs[-1].facts.id if found.runs else ""
         last = last_run(found, read_marker(marker, earlier))
         first = 0 if last is None else max(last.facts.durable, last.facts.acknowledged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 import sqlite3
@@ -15,8 +16,10 @@ from exprd_compiler.ir.counts import EventCount
 from exprd_server.policy import ALWAYS, OFF, Policy, parse_policy
 from exprd_server.store import CallRecord
 from exprd_server.stores import database
+from exprd_server.stores.checkpoints import Checkpoints
 from exprd_server.stores.chunks import CHUNK_BYTES, changed_chunks, checksum
 from exprd_server.stores.folder import StateFolder
+from exprd_server.stores.salvage import check_state, repair_state
 from exprd_server.stores.schema import VERSION, prepare
 from exprd_server.values import BufferInfo, Durability, ExecuteReply, SetReply
 from exprd_server.variables import Variable, info_of
@@ -356,6 +359,29 @@ def test_another_programs_file_is_refused(open_store, tmp_path):
     (folder / "state.db").write_bytes(b"no database at all " * 1000)
     with pytest.raises(DamagedFile):
         open_store()
+
+
+def test_a_file_that_was_emptied_is_no_new_state(open_store, tmp_path):
+    place = tmp_path / "state"
+    store = open_store()
+    store.create(variable("a", 5.0))
+    Checkpoints(place / "checkpoints").write("good", store.variables())
+    store.close()
+    for empty in (lambda: (place / "state.db").write_bytes(b""), (place / "state.db").unlink):
+        empty()
+        with pytest.raises(DamagedFile, match=r"state\.db is empty, but up to 1 commits"):
+            open_store()
+    with contextlib.closing(StateFolder(place)) as folder:
+        assert "is empty" in check_state(folder)[0].message
+        done = repair_state(folder)
+        assert [v.uuid for v, _ in done.restored] == ["a"]
+        assert check_state(folder) == ()
+    store = open_store()
+    assert content(store) == {"a": (1, 5.0)}
+    store.close()
+    for name in ("state.db", "acknowledged"):  # who wants to begin anew says so
+        (place / name).unlink()
+    assert content(open_store()) == {}
 
 
 def test_a_large_value_comes_back_whole_and_its_damaged_chunks_are_named(open_store, tmp_path, rng):
