@@ -29,7 +29,7 @@ from exprd_server.fairness import client_of
 from exprd_server.inplace import in_place
 from exprd_server.log import Shed
 from exprd_server.statuses import RETRY_FIELD, TRAILER, Status, status_of
-from exprd_server.throttle import MOST
+from exprd_server.throttle import BESIDE, MOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -176,7 +176,7 @@ class Boundary(grpc.ServerInterceptor):
                 try:
                     return inner(request, context)
                 finally:
-                    throttle.spend(client_id, min(clock() - start, MOST))
+                    throttle.spend(client_id, min(clock() - start, MOST) + BESIDE)
             finally:
                 share.end(client_id, begun)
 

@@ -20,7 +20,7 @@ from exprd_server.deadline import Deadline
 from exprd_server.leases import check_client_id
 from exprd_server.outcomes import failure_of
 from exprd_server.statuses import RETRY_FIELD
-from exprd_server.throttle import Lap
+from exprd_server.throttle import BESIDE, Lap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -160,6 +160,7 @@ class SessionTable:
                 fields={"limit": "session_calls"},
             )
         self._engine.renew(client_id)
+        self._engine.throttle.spend(client_id, BESIDE)
         longest = self._settings.execute_seconds
         seconds = min(longest, frame.seconds) if frame.seconds > 0 else longest
         engine, acked = self._engine, frame.acked_through

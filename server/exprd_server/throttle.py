@@ -8,7 +8,7 @@ until that is so. A client that is alone never rests.
 It is the generic cell rate algorithm (ITU-T I.371, annex A): of each client a point in time is kept
 up to which its share is used. Time of the processor counts, since time on the clock would count the
 waiting for others as well; and of a call a millisecond at most, since what takes longer is native
-code, during which others have the interpreter.
+code, during which others have the interpreter. What gRPC takes for it besides is a constant.
 
 Invariant: nobody rests for longer than `_LONGEST` at a time, or with a lock in its hands.
 """
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LEAST_SHARE: Final = 0.25
 MOST: Final = 0.001  # seconds that count of one call, of one step, of one item of a batch
+BESIDE: Final = 0.0001  # what gRPC takes for a call or a frame of them, on threads of its own
 _GRAIN: Final = 0.001  # shorter rests are put off; to fall asleep and wake takes 0.1 ms
 _LONGEST: Final = 0.05
 _WINDOW: Final = 0.1  # seconds for which a client that has called counts as one that calls
