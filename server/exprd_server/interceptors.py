@@ -210,7 +210,10 @@ class Boundary(grpc.ServerInterceptor):
             start = time.perf_counter()
             try:
                 checked = _checked(request, method)
-                with self._share.place(client_of(checked)), self._time_limit(context):
+                client_id = client_of(checked)
+                with self._share.place(client_id), self._time_limit(context):
+                    self._throttle.rest(client_id)
+                    self._throttle.spend(client_id, BESIDE)
                     yield from inner(checked, context)
             except Exception as error:
                 self._abort(error, method, start, context)

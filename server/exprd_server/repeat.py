@@ -284,6 +284,7 @@ class _Loop:
                 lap.rest()
             if job.every and (step % job.every == 0 or reply is not None):
                 yield Progress(step, tuple(outputs[i] for i in job.watched))
+        lap.end()
         yield reply
 
     def _step(self, step: int) -> tuple[Sequence[Array], ExecuteReply | None]:

@@ -9,7 +9,7 @@ import pytest
 
 import exprd
 import exprd.tensor as T
-from exprd_server.throttle import MOST, Lap, Throttle
+from exprd_server.throttle import BESIDE, MOST, Lap, Throttle
 from tests.server.bells import belfry
 
 CALLS = 3_000  # far more than it takes
@@ -139,6 +139,21 @@ def test_a_lap_tells_what_it_used_now_and_then():
         parts += 1
     lap.end()
     assert len(throttle.spent) == 4 < parts
+
+
+def test_a_short_repetition_counts(tmp_path, monkeypatch):
+    with belfry(tmp_path) as tower, exprd.connect(tower.target):
+        x = T.dvector()
+        function = exprd.function([x], x + 1)
+        spent: list[float] = []
+
+        def note(_: str, seconds: float) -> None:
+            spent.append(seconds)
+
+        monkeypatch.setattr(tower.engine.throttle, "spend", note)
+        function.repeat(2, np.ones(4))
+        assert spent[0] == BESIDE
+        assert 0 < spent[1] <= 2 * MOST
 
 
 # ---- every way of calling
