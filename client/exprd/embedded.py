@@ -376,10 +376,3 @@ def _array(value: values.OutputValue) -> Array:
 
 def _buffer(info: values.BufferInfo) -> RemoteBuffer:
     return RemoteBuffer(handle=info.handle, dtype=info.dtype, shape=info.shape)
-
-
-def run_command() -> None:
-    """Runs the server's command line on the arguments of this process."""
-    from exprd_server.cli import main  # not at the top: only the command line needs it
-
-    main(prog_name="exprd")

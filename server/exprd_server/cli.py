@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from exprd_proto.patience import SECONDS
 from exprd_server.cli_access import asks_a_server
 from exprd_server.cli_functions import functions
 from exprd_server.cli_state import state
+from exprd_server.console import installed_version
 from exprd_server.log import LEVELS, make_logger
 from exprd_server.policy import Policy, parse_policy
 from exprd_server.settings import Settings, TlsFiles, WorkerSettings, user_cache
@@ -253,14 +253,6 @@ def tls_files(cert: str, key: str, client_ca: str) -> TlsFiles | None:
     if not (cert and key):
         raise click.UsageError("TLS needs both --tls-cert and --tls-key")
     return TlsFiles(cert=Path(cert), key=Path(key), client_ca=_path(client_ca))
-
-
-def installed_version() -> str:
-    """The version of the distribution; "source" when it runs from a checkout."""
-    try:
-        return metadata.version("exprd")
-    except metadata.PackageNotFoundError:
-        return "source"
 
 
 def announce(target: str) -> None:

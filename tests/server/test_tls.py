@@ -248,7 +248,12 @@ def test_what_is_guarded_may_be_reached_by_others(pki, start_tls):
     files = pki.issue("server")
     server = start_tls(files, "--listen", "0.0.0.0:0")
     port = server.target.rpartition(":")[2]
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as stranger:
+        stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert stranger.recv(1) == b""  # of which gRPC would remark something
     assert incarnation(f"127.0.0.1:{port}", ca=pki.ca)
+    server.stop()
+    assert all(json.loads(line) for line in server.log.splitlines())
 
 
 def test_a_token_does_not_travel_in_the_clear(tmp_path):
