@@ -16,7 +16,7 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
-from exprd_compiler.errors import CallError, ExprdError
+from exprd_compiler.errors import CallError, ExprdError, PermissionDenied
 from exprd_proto.arrays import dtype_to_wire
 from exprd_server.cli_access import asks_a_server
 from exprd_server.online import Online
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from exprd_proto.channels import Access
+    from exprd_server.stores.checkpoints import CheckpointInfo
 
 _DIRECTORY: Final = click.option(
     "--state", default="", envvar="EXPRD_SERVE_STATE", help="a directory that no server uses"
 )
-_TARGET: Final = click.option("--target", default="", help="a running server, instead of --state")
+_TARGET: Final = click.option(
+    "--target", default="", envvar="EXPRD_TARGET", help="a running server, instead of --state"
+)
 
 
 @click.group()
@@ -47,13 +50,31 @@ def _command(work: Callable[..., None]) -> click.Command:
 
     @functools.wraps(work)  # with the parameters that click has noted
     def run(*, state: str, target: str, access: Access, **given: Any) -> None:
-        source = click.get_current_context().get_parameter_source("state")
-        # What a server is started with is in its surroundings; what is said here counts.
-        directory = "" if target and source is ParameterSource.ENVIRONMENT else state
-        with _place(directory, target, access) as place:
+        with _place(*_said(state, target), access) as place:
             work(place, **given)
 
     return state.command()(_DIRECTORY(_TARGET(asks_a_server(run))))
+
+
+def _said(directory: str, target: str) -> tuple[str, str]:
+    """The directory and the server that are meant.
+
+    What is said here counts before what servers and clients find in their surroundings.
+    """
+    source = click.get_current_context().get_parameter_source
+    around = [source(name) is ParameterSource.ENVIRONMENT for name in ("state", "target")]
+    match around:
+        case [True, False] if target:
+            return "", target
+        case [False, True] if directory:
+            return directory, ""
+        case [True, True]:
+            raise CallError(
+                "EXPRD_SERVE_STATE names a directory and EXPRD_TARGET a server",
+                hint="say which is meant, --state DIRECTORY or --target SERVER",
+            )
+        case _:
+            return directory, target
 
 
 @contextmanager
@@ -92,11 +113,20 @@ def ls(place: Offline | Online) -> None:
     for x in place.variables():
         label = x.name or "-"
         click.echo(f"{x.uuid}  {label}  {x.type}  v{x.version}  {x.durability.value}")
-    for info in place.checkpoints():
+    for info in _checkpoints(place):
         made = datetime.fromtimestamp(info.created, UTC).strftime("%Y-%m-%d %H:%M:%S")
         click.echo(
             f"checkpoint {info.name}  {made} UTC  {info.variables} variables  {info.nbytes} bytes"
         )
+
+
+def _checkpoints(place: Offline | Online) -> tuple[CheckpointInfo, ...]:
+    """All checkpoints; none, and why, where the token shows variables only."""
+    try:
+        return place.checkpoints()
+    except PermissionDenied as error:
+        click.echo(f"checkpoints are not shown: {error.message}", err=True)
+        return ()
 
 
 @_command

@@ -8,6 +8,7 @@ import uuid
 import grpc
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import exprd_proto as wire
@@ -16,6 +17,7 @@ from exprd_proto.arrays import array_to_wire
 from exprd_proto.channels import Access, open_channel
 from exprd_server import auth
 from exprd_server.auth import ANY, METHODS, OPEN, SCOPES, Grant, TokenFile, read_tokens
+from exprd_server.cli import main
 from exprd_server.settings import Limits
 from tests.server import graphs
 from tests.server.conftest import Client
@@ -339,6 +341,8 @@ def test_an_array_of_another_namespace_is_no_input(tenants):
 
 def test_a_namespace_keeps_its_state(start_server, tmp_path):
     text = FILE.format(bob=hashlib.sha256(BOB.encode()).hexdigest())
+    reader = 'namespace = "alice"\nscopes = ["state"]\n'
+    text += f'[[token]]\ntoken = "alice-may-read-and-write"\n{reader}'
     flags = ("--listen", f"unix://{tmp_path}/s.sock", "--state", str(tmp_path / "state"))
     flags += ("--tokens", str(file_of(tmp_path, text)))
     first = start_server(*flags)
@@ -352,3 +356,11 @@ def test_a_namespace_keeps_its_state(start_server, tmp_path):
         assert Client(channel).value(name) == 5.0
     with open_channel(second.target, Access(token="everything-in-default")) as channel:
         assert not_found(Client(channel).value, name)
+    listed = ["state", "ls", "--target", second.target, "--token"]
+    done = CliRunner().invoke(main, [*listed, "alice-may-read-and-write"])
+    assert (done.exit_code, "  kept  " in done.stdout) == (0, True), done.output
+    assert done.stderr == (
+        "checkpoints are not shown: this token does not allow ListCheckpoints;"
+        " it needs the scope admin\n"
+    )
+    assert CliRunner().invoke(main, [*listed, "everything-in-default"]).output == ""

@@ -18,8 +18,10 @@ from tests.server.stores.test_faults import flip
 
 
 @pytest.fixture
-def state():
+def state(monkeypatch):
     """A function that runs `exprd state`; its exit status and what it said."""
+    for name in ("EXPRD_SERVE_STATE", "EXPRD_TARGET"):
+        monkeypatch.delenv(name, raising=False)
 
     def run(*arguments: str) -> tuple[int, str]:
         done = CliRunner().invoke(main, ["state", *arguments])
@@ -103,6 +105,12 @@ def test_a_server_that_is_named_counts_more_than_the_environment(state, place, m
     assert state("ls")[0] == 0
     assert "does not answer" in state("ls", "--target", "unix:///nobody")[1]
     assert "say either" in state("ls", "--target", "unix:///nobody", "--state", str(place))[1]
+    monkeypatch.setenv("EXPRD_TARGET", "unix:///nobody")
+    assert state("ls", "--state", str(place))[0] == 0
+    assert "does not answer" in state("ls", "--target", "unix:///somebody")[1]
+    assert "say which is meant" in state("ls")[1]
+    monkeypatch.delenv("EXPRD_SERVE_STATE")
+    assert "unix:///nobody does not answer" in state("ls")[1]
 
 
 def empty(path):
