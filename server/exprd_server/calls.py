@@ -416,11 +416,12 @@ def check_expected_versions(function: Function, call: ExecuteCall, snapshot: Sna
     if not call.expected:
         return
     current = {
-        variable.uuid: version
+        variable.uuid: (version, variable.name)
         for variable, version in zip(function.variables, snapshot.versions, strict=False)
     }
     for uuid, version in call.expected:
         if uuid not in current:
             raise CallError(f"a version is expected of {uuid[:64]!r}, which is not bound here")
-        if current[uuid] != version:
-            raise version_conflict(uuid, version, current[uuid])
+        found, name = current[uuid]
+        if found != version:
+            raise version_conflict(uuid, name, version, found)

@@ -76,5 +76,5 @@ def check_attachable(variable: Variable, wanted: TensorType) -> None:
         raise Conflict(
             f"the durable shared variable {variable.name!r} is {variable.type}, not {wanted}",
             hint="attach to it without a default, or use another name",
-            fields={"uuid": variable.uuid},
+            fields={"uuid": variable.uuid, "name": variable.name},
         )

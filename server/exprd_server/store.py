@@ -55,8 +55,7 @@ class Change(NamedTuple):
     dirty: Sequence[tuple[int, int]] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRecord:
+class CallRecord(NamedTuple):
     """The memory of a committed call; `reply` is None when it was too large to keep.
 
     `nbytes` is the size of the arrays in the reply.
@@ -244,7 +243,8 @@ class State:
     def create(self, variable: StoredVariable) -> None:
         """Adds a variable."""
         if variable.uuid in self._created:
-            raise Conflict(f"a variable {variable.uuid} exists already")
+            label = label_of(variable.uuid, variable.name)
+            raise Conflict(f"a shared variable {label} exists already", hint="draw a new uuid")
         self.place(variable)
 
     def place(self, variable: StoredVariable) -> None:
@@ -262,7 +262,7 @@ class State:
         for uuid, expected, _, _ in changes:
             now = self._current.get(uuid)
             if now is None or now[0] != expected:
-                raise _refusal(uuid, expected, now)
+                raise self._refusal(uuid, expected)
         for uuid, expected, value, _ in changes:
             self._current[uuid] = (expected + 1, value)
             if self._created[uuid].value is not _GONE:
@@ -288,6 +288,11 @@ class State:
         if not calls:
             self.records.pop(client_id, None)
         return old
+
+    def _refusal(self, uuid: str, expected: int) -> ExprdError:
+        if uuid not in self._current:
+            return UnknownHandle(f"no shared variable {uuid}; it was deleted meanwhile")
+        return version_conflict(uuid, self._created[uuid].name, expected, self._current[uuid][0])
 
     def _now(self, uuid: str) -> StoredVariable:
         version, value = self._current[uuid]
@@ -406,16 +411,16 @@ class MemoryStore:
         """Does nothing."""
 
 
-def _refusal(uuid: str, expected: int, now: tuple[int, NDArray[Any]] | None) -> ExprdError:
-    if now is None:
-        return UnknownHandle(f"no shared variable {uuid}; it was deleted meanwhile")
-    return version_conflict(uuid, expected, now[0])
+def label_of(uuid: str, name: str) -> str:
+    """A variable as errors call it: by its name, where it has one, and its uuid."""
+    return f"{name!r} ({uuid})" if name else uuid
 
 
-def version_conflict(uuid: str, expected: int, actual: int) -> Conflict:
+def version_conflict(uuid: str, name: str, expected: int, actual: int) -> Conflict:
     """The error of a call that expected another version of a variable."""
     return Conflict(
-        f"shared variable {uuid} is at version {actual}, not at the expected {expected}",
+        f"shared variable {label_of(uuid, name)} is at version {actual},"
+        f" not at the expected {expected}",
         hint="read it again and repeat the call",
-        fields={"uuid": uuid, "version": str(actual), "expected": str(expected)},
+        fields={"uuid": uuid, "name": name, "version": str(actual), "expected": str(expected)},
     )

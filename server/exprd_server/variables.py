@@ -29,7 +29,7 @@ from exprd_server.creation import (
 )
 from exprd_server.locks import Hold, ReadWriteLock, in_order
 from exprd_server.patches import Patched, Patching, Settling
-from exprd_server.store import Change, StoredVariable, version_conflict
+from exprd_server.store import Change, StoredVariable, label_of, version_conflict
 from exprd_server.values import Durability, VariableInfo
 
 if TYPE_CHECKING:
@@ -138,9 +138,10 @@ class VariableTable:
             check_attachable(existing, variable.type)
         elif not same_creation(existing, variable):
             raise Conflict(
-                f"shared variable {variable.uuid} exists already with other content",
+                f"shared variable {label_of(existing.uuid, existing.name)} exists already"
+                " with other content",
                 hint="draw a new uuid",
-                fields={"uuid": variable.uuid},
+                fields={"uuid": existing.uuid, "name": existing.name},
             )
         return info_of(existing)
 
@@ -395,7 +396,7 @@ class VariableTable:
             raise Conflict(
                 f"{len(found)} durable shared variables are called {name!r}",
                 hint="delete or rename all but one",
-                fields={"uuids": " ".join(v.uuid for v in found)},
+                fields={"name": name, "uuids": " ".join(v.uuid for v in found)},
             )
         return found[0] if found else None
 
@@ -453,14 +454,15 @@ def info_of(variable: Variable) -> VariableInfo:
 def check_expected(variable: Variable, expected: int) -> None:
     """Returns if the variable is at the expected version."""
     if variable.version != expected:
-        raise version_conflict(variable.uuid, expected, variable.version)
+        raise version_conflict(variable.uuid, variable.name, expected, variable.version)
 
 
 def _check_alive(variables: Iterable[Variable]) -> None:
     for variable in variables:
         if variable.deleted:
             raise UnknownHandle(
-                f"shared variable {variable.uuid} was deleted", fields={"uuid": variable.uuid}
+                f"shared variable {label_of(variable.uuid, variable.name)} was deleted",
+                fields={"uuid": variable.uuid, "name": variable.name},
             )
 
 

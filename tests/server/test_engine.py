@@ -238,11 +238,13 @@ def test_variables_are_inputs_too(bench):
 
 
 def test_expected_versions_guard_a_call(bench):
-    total = bench.variable(0)
+    total = bench.variable(0, name="total")
     function = bench.compile(graphs.counter(), total)
     bench.execute(function, 1, expected=((total, 1),))
-    with pytest.raises(Conflict, match="version 2, not at the expected 1"):
+    said = rf"shared variable 'total' \({total}\) is at version 2, not at the expected 1"
+    with pytest.raises(Conflict, match=said) as caught:
         bench.execute(function, 1, expected=((total, 1),))
+    assert caught.value.fields == {"uuid": total, "name": "total", "version": "2", "expected": "1"}
     assert bench.value(total) == 1
 
 
@@ -254,7 +256,7 @@ def test_assignments(bench):
     assert set_(call).variable.version == 2
     assert set_(call).replayed
     assert set_(SetCall(uuid=w, value=BufferRef(buffer.handle))).variable.shape == (1,)
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match=f"shared variable {w} is at version 3"):
         set_(SetCall(uuid=w, value=np.zeros(3), expected_version=1))
     with pytest.raises(ShapeError):
         set_(SetCall(uuid=w, value=np.zeros((3, 3))))
