@@ -14,7 +14,7 @@ from exprd_compiler.ir.lowering import Library
 from exprd_compiler.kernel.form import Kernel
 from exprd_compiler.kernel.plan import make_plan
 from exprd_compiler.ops.arithmetic import add, cast, mul, sub
-from exprd_compiler.ops.index import NEXT, gather, scatter, subtensor
+from exprd_compiler.ops.index import NEXT, assign, gather, scatter, subtensor
 from exprd_compiler.ops.leaves import const
 from exprd_compiler.ops.logic import lt, maximum
 from exprd_compiler.ops.movement import dimshuffle
@@ -89,6 +89,25 @@ def test_a_sum_of_singles_is_accumulated_in_double() -> None:
     (got,) = native([x], sum_(x, axes=(0,)))([value])
     assert got.dtype == "float32"
     assert got == np.float32(value.astype("float64").sum())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int16", "bool", "float16", "complex64"])
+def test_rows_that_indexes_choose_are_complete(dtype: str, rng: np.random.Generator) -> None:
+    """Neighbours in memory of every length, read, set and added to; equal indexes too."""
+    x, y, index = leaf(2, dtype), leaf(2, dtype), leaf(1, "int64")
+    outputs = [
+        gather(x, index),
+        scatter(x, y, index, mode="set"),
+        scatter(x, y, index, mode="inc"),
+        assign(x, y, index=(("slice", 2, 14, None),), mode="inc"),
+    ]
+    function = native([x, y, index], *outputs)
+    for n in EDGES:
+        values = [rng.integers(-2, 3, (rows, n)).astype(dtype) for rows in (20, 12)]
+        values.append(rng.integers(-20, 20, 12))
+        wanted = numpys([x, y, index], outputs, values)
+        for got, want in zip(function(values), wanted, strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 def test_equal_indexes_are_written_in_order(rng: np.random.Generator) -> None:

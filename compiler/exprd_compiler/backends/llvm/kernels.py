@@ -236,7 +236,7 @@ class _KernelWriter:
         """Emit values in order, contiguous loads of a vector iteration together, then stores."""
         together = [ref for ref in refs if self._contiguous_load(ref)]
         loads = [self.kernel.values[ref] for ref in together]
-        wanted = [(self.bases[v.access], v.dtype) for v in loads if isinstance(v, Load)]
+        wanted = [(self._address(v.access), v.dtype) for v in loads if isinstance(v, Load)]
         if self.inside is not None:
             self.known.update(
                 zip(together, memory.load_many(self.many, wanted, self.inside), strict=True)
@@ -248,13 +248,21 @@ class _KernelWriter:
 
     def _contiguous_load(self, ref: int) -> bool:
         value = self.kernel.values[ref]
+        return isinstance(value, Load) and self._contiguous(value.access)
+
+    def _contiguous(self, access: Access) -> bool:
+        """Whether the lanes of a vector are neighbours; indexes that all share choose a row."""
         vector = self.kernel.vector
         return (
-            isinstance(value, Load)
-            and vector >= 0
-            and not value.access.indexes
-            and value.access.strides[vector].known == 1
+            vector >= 0
+            and access.strides[vector].known == 1
+            and not any(self.facts.varies(index.ref, vector) for index in access.indexes)
+            and all(index.ref in self.known for index in access.indexes)
         )
+
+    def _address(self, access: Access) -> Value:
+        """The address of the iteration, behind the indexes, which do not differ between lanes."""
+        return self._shifted(self.bases[access], access, self._indexed(self.one, access, None))
 
     def _value(self, ref: int) -> Value:
         value = self.kernel.values[ref]
@@ -333,22 +341,24 @@ class _KernelWriter:
 
     # ---- memory
     def _load(self, ref: int, value: Load) -> Value:
-        access, base = value.access, self.bases[value.access]
+        access = value.access
         if self._lanes_for(ref) == 1:
-            offset = self._indexed(self.one, access, None)
-            return memory.load_one(self.one, self._shifted(base, access, offset), value.dtype)
+            return memory.load_one(self.one, self._address(access), value.dtype)
         offsets = self._lane_offsets(access)
-        return memory.gather(self.many, base, value.dtype, offsets, self._mask())
+        return memory.gather(self.many, self.bases[access], value.dtype, offsets, self._mask())
 
     def _shifted(self, base: Value, access: Access, offset: Value | None) -> Value:
         if offset is None:
             return base
         return memory.element_pointer(self.one, base, access.buffer.dtype, offset)
 
-    def _mask(self) -> Value:
+    def _lanes(self) -> Lanes:
         if self.inside is None:
             raise CompilerBug("a vector outside its loop")
-        return self.inside.mask
+        return self.inside
+
+    def _mask(self) -> Value:
+        return self._lanes().mask
 
     def _lane_offsets(self, access: Access) -> Value:
         """Per lane, the distance in elements from the address of the iteration."""
@@ -402,17 +412,23 @@ class _KernelWriter:
             access, value = store.access, self.known[store.ref]
             if not self.facts.store_varies(store, vector):
                 self._store_one(store, value)
-            elif not access.indexes and access.strides[vector].known == 1 and store.mode == "set":
-                together.append((self.many.broadcast(value), self.bases[access]))
+            elif self._contiguous(access):
+                together.append(self._placed(store, self.many.broadcast(value)))
             else:
                 self._store_lanes(store, self.many.broadcast(value))
         if self.inside is not None:
             memory.store_many(self.many, together, self.inside)
 
+    def _placed(self, store: Store, value: Value) -> tuple[Value, Value]:
+        """What a store writes to neighbours, and the address of the first."""
+        pointer = self._address(store.access)
+        if store.mode == "inc":
+            (old,) = memory.load_many(self.many, [(pointer, value.dtype)], self._lanes())
+            value = sum_of(self.many, old, value)
+        return value, pointer
+
     def _store_one(self, store: Store, value: Value) -> None:
-        access = store.access
-        offset = self._indexed(self.one, access, None)
-        pointer = self._shifted(self.bases[access], access, offset)
+        pointer = self._address(store.access)
         if store.mode == "inc":
             old = memory.load_one(self.one, pointer, value.dtype)
             value = sum_of(self.one, old, value)
