@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from exprd_compiler.errors import CallError, ExprdError
 from exprd_server.locks import Hold, in_order
-from exprd_server.stores.checkpoints import Checkpoints, scheduled_name
+from exprd_server.stores.checkpoints import SCHEDULED, Checkpoints, scheduled_name
 from exprd_server.stores.folder import CHECKPOINTS
 from exprd_server.values import Durability
 
@@ -55,6 +55,14 @@ class Checkpointer:
         """All checkpoints, oldest first."""
         return self._found().all()
 
+    def last_scheduled(self, now: float) -> float | None:
+        """When the newest sound checkpoint was made that is pruned; None without any.
+
+        One of a time that is yet to come was made before somebody put the clock back, and is none.
+        """
+        made = [x.created for x in self._found().sound() if x.name.startswith(SCHEDULED)]
+        return max((created for created in made if created <= now), default=None)
+
     def restore(self, name: str, deadline: Deadline | None = None) -> tuple[int, int]:
         """Gives variables the values of a checkpoint, all at once.
 
@@ -88,11 +96,15 @@ class Checkpointer:
 
 
 class CheckpointSchedule:
-    """A thread that writes a checkpoint every so many seconds, until `close`."""
+    """A thread that writes a checkpoint every so many seconds, until `close`.
+
+    The time counts from the newest scheduled checkpoint, whichever process made it, so that a
+    server that is often started anew makes them, too.
+    """
 
     def __init__(self, checkpointer: Checkpointer, seconds: float, keep: int, log: Logger) -> None:
         self._checkpointer = checkpointer
-        self._seconds = seconds
+        self._seconds = min(seconds, threading.TIMEOUT_MAX)
         self._keep = keep
         self._log = log
         self._ended = threading.Event()
@@ -105,10 +117,28 @@ class CheckpointSchedule:
         self._thread.join()
 
     def _work(self) -> None:
-        while not self._ended.wait(self._seconds):
-            try:
-                info = self._checkpointer.write_scheduled(self._keep)
-            except (ExprdError, OSError, MemoryError) as error:  # the next one may succeed
-                self._log.error("no checkpoint", reason=str(error) or type(error).__name__)
-            else:
-                self._log.info("checkpoint", name=info.name, nbytes=info.nbytes)
+        pause = self._first_pause()
+        while not self._ended.wait(pause):
+            self._write()
+            pause = self._seconds  # after a failure as well: the disk may have room by then
+
+    def _first_pause(self) -> float:
+        now = time.time()
+        try:
+            return until_due(self._checkpointer.last_scheduled(now), now, self._seconds)
+        except OSError as error:
+            self._log.error("no checkpoint", reason=str(error))
+            return self._seconds
+
+    def _write(self) -> None:
+        try:
+            info = self._checkpointer.write_scheduled(self._keep)
+        except (ExprdError, OSError, MemoryError) as error:  # the next one may succeed
+            self._log.error("no checkpoint", reason=str(error) or type(error).__name__)
+        else:
+            self._log.info("checkpoint", name=info.name, nbytes=info.nbytes)
+
+
+def until_due(made: float | None, now: float, seconds: float) -> float:
+    """The seconds until a checkpoint is due, after one that was made at some time; 0 without."""
+    return 0.0 if made is None else max(0.0, made + seconds - now)

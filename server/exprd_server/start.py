@@ -117,9 +117,9 @@ def open_store(settings: Settings, log: Logger) -> Store:
         variables=len(store.variables()),
         seconds=round(time.perf_counter() - start, 3),
     )
-    lost = [run for run in store.incarnations()[:-1] if run.lost][-1:]
-    for run in lost:
-        log.warning("answered updates are gone", incarnation=run.id, commits=run.lost)
+    for run in store.incarnations()[-2:-1]:  # of what an older one lost, the log has told already
+        if run.lost:
+            log.warning("answered updates are gone", incarnation=run.id, commits=run.lost)
     return store
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import struct
 import threading
 import time
@@ -14,9 +15,13 @@ import pytest
 
 import exprd_proto as wire
 from exprd_compiler.errors import CallError, Conflict, DamagedFile, UnknownHandle
+from exprd_server.checkpointing import Checkpointer, CheckpointSchedule, until_due
+from exprd_server.leases import LeaseTable
+from exprd_server.settings import Limits
 from exprd_server.stores.checkpoints import Checkpoints, scheduled_name
 from exprd_server.stores.safetensors import read_safetensors
 from exprd_server.values import Durability
+from exprd_server.variables import VariableTable
 from tests.server import graphs
 from tests.server.conftest import Client
 from tests.server.stores.facts import variable
@@ -258,6 +263,63 @@ def test_scheduled_checkpoints_come_and_go(durable):
         names |= {info.name for info in found}
     assert all(name.startswith("auto-") for name in names)
     assert server.stop() == 0
+
+
+@pytest.fixture
+def scheduled(open_store, tmp_path):
+    """A function that starts a schedule of an hour, and gives it what its log will say."""
+    opened = []
+
+    def schedule() -> tuple[CheckpointSchedule, queue.Queue]:
+        log = Log()
+        checkpointer = Checkpointer(table, tmp_path / "state")
+        opened.append(CheckpointSchedule(checkpointer, 3600.0, 2, log))
+        return opened[-1], log.said
+
+    limits = Limits()
+    table = VariableTable(open_store(), LeaseTable(60.0, limits, time.monotonic), limits)
+    yield schedule
+    for one in opened:
+        one.close()
+
+
+class Log:
+    """A logger that keeps what it is told."""
+
+    def __init__(self):
+        self.said = queue.Queue()
+
+    def info(self, event, **facts):
+        self.said.put(event)
+
+    error = info
+
+
+def test_a_server_that_is_often_started_anew_makes_checkpoints(scheduled, tmp_path, monkeypatch):
+    def made() -> int:
+        return len(list((tmp_path / "state" / "checkpoints").glob("auto-*")))
+
+    first, said = scheduled()
+    assert said.get(timeout=60) == "checkpoint"  # there was none
+    first.close()
+    second, _ = scheduled()
+    second.close()
+    assert (made(), second._first_pause() > 3500) == (1, True)
+    late = time.time() + 4000.0
+    monkeypatch.setattr("time.time", lambda: late)
+    _, said = scheduled()
+    assert (said.get(timeout=60), made()) == ("checkpoint", 2)
+
+
+def test_when_a_checkpoint_is_due(checkpoints, tmp_path):
+    checkpointer = Checkpointer(None, tmp_path)
+    checkpoints.write("mine", [])
+    assert checkpointer.last_scheduled(time.time()) is None
+    checkpoints.write(scheduled_name(time.time()), [])
+    made = checkpointer.last_scheduled(time.time())
+    assert [until_due(made, made + age, 60.0) for age in (0.0, 50.0, 70.0)] == [60.0, 10.0, 0.0]
+    assert checkpointer.last_scheduled(made - 1.0) is None  # somebody has put the clock back
+    assert until_due(None, made, 60.0) == 0.0
 
 
 def test_a_server_without_a_directory_says_so(client):

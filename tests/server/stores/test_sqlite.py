@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import math
 import shutil
 import sqlite3
@@ -13,7 +15,10 @@ import pytest
 
 from exprd_compiler.errors import CallError, Conflict, DamagedFile, UnsupportedVersion
 from exprd_compiler.ir.counts import EventCount
+from exprd_server import start
+from exprd_server.log import make_logger
 from exprd_server.policy import ALWAYS, OFF, Policy, parse_policy
+from exprd_server.settings import Settings
 from exprd_server.store import CallRecord
 from exprd_server.stores import database
 from exprd_server.stores.checkpoints import Checkpoints
@@ -236,6 +241,19 @@ def test_it_is_known_what_a_crash_has_taken(open_store, tmp_path, policy, kept):
     assert (run.acknowledged, run.lost) == (last, 3 - kept)
     # Numbers that were told are not given out again.
     assert crashed.commit([change("a", kept, 9.0)], None) > last
+
+
+def test_what_is_gone_is_told_by_the_next_start_alone(open_store, tmp_path):
+    store = open_store(OFF)
+    store.create(variable("a"))
+    store.flush()
+    store.commit([change("a", 1, 1.0)], None)
+    crashed = copied(tmp_path / "state", tmp_path / "crashed")
+    lines = io.StringIO()
+    for _ in range(3):
+        start.open_store(Settings(state=crashed), make_logger(lines, "info")).close()
+    told = [json.loads(line)["event"] for line in lines.getvalue().splitlines()]
+    assert told == ["state opened", "answered updates are gone", "state opened", "state opened"]
 
 
 def test_a_run_that_ended_in_order_lost_nothing(open_store):
