@@ -48,6 +48,13 @@ def check_value(variable: Variable, value: Array) -> None:
         )
 
 
+def frozen(value: Array) -> Array:
+    """A read-only view, so that no reader of a snapshot can change it by mistake."""
+    view = value.view()
+    view.setflags(write=False)
+    return view
+
+
 def same_creation(a: Variable, b: Variable) -> bool:
     """Whether creating `b` is creating `a` again."""
     same = (a.name, a.type, a.durability, a.owner) == (b.name, b.type, b.durability, b.owner)

@@ -63,7 +63,7 @@ class DirectCall:
             values = self._variables.snapshot(self._shared, held=False).values
             return self._run([*inputs, *values], deadline)
         with SHIELD, Hold(self._order, deadline):
-            values = self._variables.snapshot(self._shared, held=True).values
+            values = self._variables.held(self._shared)
             results, met = self._run([*inputs, *values], deadline)
             check(deadline, "its results were committed")
             new = results[self._count :]
@@ -86,7 +86,7 @@ class DirectCall:
             carrier: takes the outputs before anything has changed.
         """
         with Hold(self._order, deadline):
-            values = self._variables.snapshot(self._shared, held=True).values
+            values = self._variables.held(self._shared)
             check(deadline, "the function ran")
             start = time.perf_counter()
             results, met = self._run([*inputs, *values], deadline)

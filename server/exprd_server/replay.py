@@ -8,7 +8,7 @@ known. A failed attempt leaves no trace, because it changed nothing.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from exprd_compiler.errors import CallError, ResultExpired
@@ -31,9 +31,13 @@ _LAST: Final = (1 << 63) - 1  # what a store can keep
 
 @dataclass(slots=True)
 class _Client:
-    """What is known of one client's calls; everything up to `floor` is forgotten."""
+    """What is known of one client's calls.
+
+    Nothing up to `floor` is run any more; its records up to `forgotten` are gone.
+    """
 
     floor: int = 0
+    forgotten: int = 0
     nbytes: int = 0
     done: dict[int, CallRecord] = field(default_factory=dict[int, CallRecord])
     running: dict[int, bytes] = field(default_factory=dict[int, bytes])
@@ -74,19 +78,19 @@ class Attempt:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.settle()
+
+    def settle(self) -> None:
+        """Ends the attempt; its record, if it has one, answers whoever asks again."""
         if self.replay is None or _is_unfinished(self.replay):
             self._settle(self)
 
     def record_of(self, reply: Reply, nbytes: int) -> CallRecord:
         """The record that goes into the commit of this attempt; `nbytes` is the answer's size."""
-        kept = nbytes <= self._limits.replay_bytes
-        return CallRecord(
-            client_id=self.call_id.client_id,
-            seq=self.call_id.seq,
-            digest=self.digest,
-            reply=reply if kept else None,
-            nbytes=nbytes if kept else 0,
-        )
+        client_id, seq, _ = self.call_id
+        if nbytes > self._limits.replay_bytes:
+            return CallRecord(client_id, seq, self.digest, None)
+        return CallRecord(client_id, seq, self.digest, reply, nbytes)
 
     def committed(self, record: CallRecord) -> None:
         """Notes that the commit with this record has succeeded."""
@@ -108,7 +112,8 @@ class ReplayWindow:
             client.done[record.seq] = kept = _of_earlier_process(record)
             client.nbytes += kept.nbytes
         for client_id, floor in store.floors().items():
-            self._client(client_id).floor = floor
+            client = self._client(client_id)
+            client.floor = client.forgotten = floor
         for client_id, client in self._clients.items():
             self._trim(client_id, client)
 
@@ -141,8 +146,8 @@ class ReplayWindow:
     ) -> tuple[_Client, Reply | None]:
         with self._lock:
             client = self._client(call_id.client_id)
-            if call_id.acked_through > client.floor:
-                self._raise_floor(call_id.client_id, client, call_id.acked_through)
+            # The records of what is acknowledged go when this call is settled: that can wait.
+            client.floor = max(client.floor, call_id.acked_through)
             if call_id.seq in client.running:
                 self._await(call_id, client, deadline)
             record = client.done.get(call_id.seq)
@@ -177,29 +182,32 @@ class ReplayWindow:
             raise deadline.lapsed("the first attempt of this call finished")
 
     def _settle(self, attempt: Attempt) -> None:
-        record, client, client_id = attempt.record, attempt.client, attempt.call_id.client_id
+        record, client, call_id = attempt.record, attempt.client, attempt.call_id
         with self._lock:
-            client.running.pop(attempt.call_id.seq, None)
+            client.running.pop(call_id.seq, None)
+            now = self._clients.get(call_id.client_id)
+            if call_id.acked_through > client.forgotten and now is client:
+                self._forget(call_id.client_id, client, call_id.acked_through)
             if record is not None:
                 client.done[record.seq] = record
                 client.nbytes += record.nbytes
-                now = self._clients.get(client_id)
                 if now is client:
-                    self._trim(client_id, client)
+                    self._trim(call_id.client_id, client)
                 elif now is None:  # it was forgotten meanwhile, and nobody would do it again
-                    self._store.drop_client(client_id)
+                    self._store.drop_client(call_id.client_id)
             if self._waiting:
                 self._changed.notify_all()
 
     def _trim(self, client_id: str, client: _Client) -> None:
         while self._is_full(client):
-            self._raise_floor(client_id, client, min(client.done))
+            self._forget(client_id, client, min(client.done))
 
-    def _raise_floor(self, client_id: str, client: _Client, floor: int) -> None:
-        client.floor = max(client.floor, floor)
-        for seq in [seq for seq in client.done if seq <= floor]:
+    def _forget(self, client_id: str, client: _Client, through: int) -> None:
+        client.floor = max(client.floor, through)
+        client.forgotten = max(client.forgotten, through)
+        for seq in [seq for seq in client.done if seq <= through]:
             client.nbytes -= client.done.pop(seq).nbytes
-        self._store.forget(client_id, floor)
+        self._store.forget(client_id, through)
 
     def _is_full(self, client: _Client) -> bool:
         return (
@@ -220,7 +228,7 @@ def _of_earlier_process(record: CallRecord) -> CallRecord:
     lost = isinstance(reply, ExecuteReply) and any(
         isinstance(value, BufferInfo) for value in reply.outputs
     )
-    return replace(record, reply=None, nbytes=0) if lost else record
+    return record._replace(reply=None, nbytes=0) if lost else record
 
 
 def _is_unfinished(reply: Reply) -> bool:

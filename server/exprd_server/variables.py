@@ -24,11 +24,12 @@ from exprd_server.creation import (
     check_attachable,
     check_names,
     check_value,
+    frozen,
     same_creation,
     stored_of,
 )
 from exprd_server.locks import Hold, ReadWriteLock, in_order
-from exprd_server.patches import Patched, Patching, Settling
+from exprd_server.patches import Patching, Settling
 from exprd_server.store import Change, StoredVariable, label_of, version_conflict
 from exprd_server.values import Durability, VariableInfo
 
@@ -174,6 +175,12 @@ class VariableTable:
             _check_alive(variables)
             return Snapshot([_readable(v) for v in variables], [v.version for v in variables])
 
+    def held(self, variables: Sequence[Variable]) -> list[NDArray[Any]]:
+        """The values of a snapshot with `held`, alone."""
+        if True in [v.deleted for v in variables]:
+            _check_alive(variables)
+        return [v.value for v in variables]
+
     def describe(self, uuid: str) -> tuple[VariableInfo, NDArray[Any]]:
         """A consistent description and value."""
         with self._lock:
@@ -218,33 +225,38 @@ class VariableTable:
 
         Record and policy are those of `Store.commit`.
         """
-        whole: list[Patched] = []
+        changes: list[Change] = []
+        written: list[Variable] = []
         patches: list[tuple[Variable, Patch]] = []
         for variable, value in new:
             if isinstance(value, Patch):
                 patches.append((variable, value))
-            else:
-                check_value(variable, value)
-                whole.append(Patched(variable, _frozen(value), None))
+                continue
+            check_value(variable, value)
+            written.append(variable)
+            changes.append(Change(variable.uuid, variable.version, frozen(value), None))
         if not patches:
-            self._publish(whole, record, policy)
-        else:
-            with Patching(self._settling, patches, self._store) as patched:
-                made = [
-                    p if p.value is p.variable.value else p._replace(value=_frozen(p.value))
-                    for p in patched
-                ]
-                self._publish([*whole, *made], record, policy)
+            self._publish(written, changes, record, policy)
+            return
+        with Patching(self._settling, patches, self._store) as patched:
+            for variable, value, dirty in patched:
+                made = value if value is variable.value else frozen(value)
+                written.append(variable)
+                changes.append(Change(variable.uuid, variable.version, made, dirty))
+            self._publish(written, changes, record, policy)
 
     def _publish(
-        self, new: Sequence[Patched], record: CallRecord | None, policy: Policy | None
+        self,
+        written: Sequence[Variable],
+        changes: Sequence[Change],
+        record: CallRecord | None,
+        policy: Policy | None,
     ) -> None:
-        changes: list[Change] = []
-        grown: list[tuple[Variable, NDArray[Any]]] = []
-        for variable, value, dirty in new:
-            changes.append(Change(variable.uuid, variable.version, value, dirty))
-            if value.nbytes != variable.value.nbytes:
-                grown.append((variable, value))
+        grown = [
+            (variable, change.value)
+            for variable, change in zip(written, changes, strict=True)
+            if change.value.nbytes != variable.value.nbytes
+        ]
         self._charge(grown)
         try:
             self._store.commit(changes, record, policy)
@@ -252,8 +264,8 @@ class VariableTable:
             self._refund(grown)
             raise
         with self._lock:
-            for variable, value, _ in new:
-                variable.value = value
+            for variable, change in zip(written, changes, strict=True):
+                variable.value = change.value
                 variable.version += 1
 
     def delete(self, names: Iterable[str]) -> int:
@@ -381,7 +393,7 @@ class VariableTable:
             durability=new.durability,
             owner=client_id,
             version=1,
-            value=_frozen(value),
+            value=frozen(value),
         )
         check_value(variable, variable.value)
         return variable
@@ -466,13 +478,6 @@ def _check_alive(variables: Iterable[Variable]) -> None:
             )
 
 
-def _frozen(value: NDArray[Any]) -> NDArray[Any]:
-    """A read-only view, so that no reader of a snapshot can change it by mistake."""
-    view = value.view()
-    view.setflags(write=False)
-    return view
-
-
 def _readable(variable: Variable) -> NDArray[Any]:
     """The value for a reader without the lock; the caller has the table's."""
     fixed = variable.durability is Durability.CONSTANT
@@ -487,5 +492,5 @@ def _revived(stored: StoredVariable) -> Variable:
         durability=stored.durability,
         owner=stored.owner,
         version=stored.version,
-        value=stored.value if not stored.value.flags.writeable else _frozen(stored.value),
+        value=stored.value if not stored.value.flags.writeable else frozen(stored.value),
     )

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from exprd_server.direct import DirectCall
     from exprd_server.engine import LocalEngine
     from exprd_server.log import Logger
+    from exprd_server.replay import Attempt
     from exprd_server.settings import Settings
     from exprd_server.values import Array, OutputValue
 
@@ -98,6 +99,7 @@ class BellConnection:
         self._frame = self._memory.data
         self._prepared: dict[int, Prepared] = {}
         self._lending = Lending(end, client_id, engine, settings.limits.region_bytes)
+        self._attempt: Attempt | None = None
         self._upload: Upload | None = None
         self._download: Download | None = None
         self._room = requests.reply_bytes(settings.limits)
@@ -148,6 +150,22 @@ class BellConnection:
     def _call(self, number: int, nbytes: int, seq: int, acked: int, seconds: float) -> None:
         start = time.monotonic()
         try:
+            self._send(self._answered(number, nbytes, seq, acked, seconds))
+        finally:
+            # Not before, since the client need not wait for it; who asks again meanwhile does.
+            if self._attempt is not None:
+                self._attempt.settle()
+                self._attempt = None
+        now = time.monotonic()
+        self.counts.calls += 1
+        self.counts.seconds += now - start
+        self._unspent += min(now - start, MOST)
+        if now - self._spent > _SPEND_SECONDS:
+            self._rest(now)
+
+    def _answered(self, number: int, nbytes: int, seq: int, acked: int, seconds: float) -> bytes:
+        """The last frame of the answer to a call."""
+        try:
             prepared = self._prepared.get(number)
             if prepared is None or prepared.nbytes != nbytes:
                 raise _misfit(number, prepared)
@@ -155,18 +173,11 @@ class BellConnection:
                 found = self._directly(prepared, prepared.direct, seq, acked, seconds)
             else:
                 found = self._at_length(prepared, seq, acked, seconds)
-            answer = self._answer(prepared, found, seq)
+            return self._answer(prepared, found, seq)
         except Gone:
             raise
         except Exception as error:
-            answer = self._failure(error, seq)
-        self._send(answer)
-        now = time.monotonic()
-        self.counts.calls += 1
-        self.counts.seconds += now - start
-        self._unspent += min(now - start, MOST)
-        if now - self._spent > _SPEND_SECONDS:
-            self._rest(now)
+            return self._failure(error, seq)
 
     def _rest(self, now: float) -> None:
         """Tells what the last calls used, and rests when that is due."""
@@ -177,7 +188,10 @@ class BellConnection:
     def _directly(
         self, prepared: Prepared, direct: DirectCall, seq: int, acked: int, seconds: float
     ) -> Found:
-        """Runs a call the short way; one that changes nothing is answered with what it gave."""
+        """Runs a call the short way; one that changes nothing is answered with what it gave.
+
+        An attempt that it makes is to be settled.
+        """
         turn = self._turn
         now = turn.begin(seq, seconds)
         if self._watch.sleeps:
@@ -192,11 +206,12 @@ class BellConnection:
             if not prepared.recorded:
                 return direct(arrays, turn)
             turn.outlive_caller()
-            call_id = CallId(client_id=self.client_id, seq=seq, acked_through=acked)
-            with self._engine.attempt(call_id, prepared.digest(inputs), turn) as attempt:
-                if isinstance(attempt.replay, ExecuteReply):
-                    return replace(attempt.replay, replayed=True)
-                return direct.recorded(arrays, turn, attempt, self)
+            call_id = CallId(self.client_id, seq, acked)
+            attempt = self._engine.attempt(call_id, prepared.digest(inputs), turn)
+            self._attempt = attempt
+            if isinstance(attempt.replay, ExecuteReply):
+                return replace(attempt.replay, replayed=True)
+            return direct.recorded(arrays, turn, attempt, self)
         finally:
             turn.over()
 
