@@ -25,7 +25,7 @@ from exprd_server.stores.chunks import (
     chunk,
     chunk_count,
 )
-from exprd_server.stores.faults import FAULTS, fault_of, is_fatal, used_elsewhere
+from exprd_server.stores.faults import FAULTS, fault_of, is_fatal, is_full, used_elsewhere
 from exprd_server.stores.journal import patch_crc
 from exprd_server.stores.rows import NUMBERS, Head, Progress, Row, Run
 from exprd_server.stores.schema import PATCH_BITS, POSITION_BITS, prepare, row_crc
@@ -246,7 +246,7 @@ class Database:
         try:
             busy, _, _ = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:
-            raise fault_of(error, self._path) from error
+            raise fault_of(error, self._path, full=is_full(error, self._path)) from error
         if busy:
             raise used_elsewhere(self._path)
 
@@ -420,9 +420,10 @@ class Database:
             out = work()
             self.connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._broken = is_fatal(error)
+            full = is_full(error, self._path)
+            self._broken = not full and is_fatal(error)
             self._roll_back()
-            raise fault_of(error, self._path) from error
+            raise fault_of(error, self._path, full=full) from error
         except BaseException:
             self._roll_back()
             raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -18,20 +20,30 @@ _DISK: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR}
 )
 _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_PROBE_BYTES: Final = 1 << 16  # more than any one write of SQLite's
 _PRIMARY: Final = 0xFF  # the low byte of SQLite's extended codes
 _CHECK: Final = "`exprd state check` tells what is damaged, `exprd state repair` saves the rest"
 
 
-def fault_of(error: SqliteFault, path: Path, *, reading: bool = False) -> ExprdError:
-    """The error of the tree for one of SQLite's; when `reading`, an odd answer is damage too."""
+def fault_of(
+    error: SqliteFault, path: Path, *, reading: bool = False, full: bool = False
+) -> ExprdError:
+    """The error of the tree for one of SQLite's; when `reading`, an odd answer is damage too.
+
+    Args:
+        error: SQLite's.
+        path: of the file.
+        reading: whether nothing was to be written.
+        full: whether there is no room, as `is_full` tells.
+    """
     code = code_of(error)
     if code in _BUSY:
         return used_elsewhere(path)
     if code in _DAMAGE or (reading and code not in _DISK):
         return DamagedFile(f"{path} is damaged: {plain(str(error))}", hint=_CHECK)
-    if code == sqlite3.SQLITE_FULL:
+    if full or code == sqlite3.SQLITE_FULL:
         return LimitExceeded(
-            f"the disk of {path} is full; nothing has changed",
+            f"the disk of {path} is full, or a quota on it is used up; nothing has changed",
             hint="free some space; reads and volatile variables go on",
             fields={"limit": "state_bytes"},
         )
@@ -68,6 +80,29 @@ def is_fatal(error: sqlite3.Error) -> bool:
     tells, which a start does.
     """
     return code_of(error) not in (sqlite3.SQLITE_FULL, 0)
+
+
+def is_full(error: sqlite3.Error, path: Path) -> bool:
+    """Whether a write failed for want of room on the disk, or of what a quota leaves of it.
+
+    SQLite tells the former apart (SQLITE_FULL), the latter is an error of the disk like any other
+    to it; so another write tells.
+    """
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_WRITE:
+        return _is_over_quota(path.with_name(f"{path.name}.room"))
+    return code_of(error) == sqlite3.SQLITE_FULL
+
+
+def _is_over_quota(probe: Path) -> bool:
+    try:
+        with probe.open("wb") as file:
+            probe.unlink()
+            file.write(os.urandom(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno == errno.EDQUOT
+    return False
 
 
 def damaged_value(uuid: str, name: str, what: str) -> DamagedFile:
