@@ -84,10 +84,9 @@ class BellConnection:
         self._end = end
         self._turn = Turn(client_id, end)
         self._watch = watch
-        self._touched = 0.0
         self._throttle = engine.throttle
         self._seconds = self._longest = settings.execute_seconds
-        self._unspent = self._spent = 0.0  # what was used since it was told last, and when that was
+        self._unspent = self._spent = self._touched = 0.0  # used, since when; lease renewed when
         self._ends = time.monotonic() + _TOKEN_SECONDS if settings.tokens is not None else 0.0
         self.counts = Counts()
         self.client_id = client_id
