@@ -171,12 +171,25 @@ class Future(concurrent.futures.Future[T]):
 
     def set_result(self, result: Any) -> None:
         """Ends the future with what the transport gave."""
+        if not self.settle(result):
+            super().set_result(result)
+
+    def settle(self, result: Any) -> bool:
+        """Ends the future with what the transport gave, unless something is to be called then.
+
+        Returns:
+            Whether it has ended now. Those who wait were told; nothing of theirs runs here.
+        """
         with _GATE:
-            alone = self._own is None and not self._waiting and not self._calling
-            if alone and self._state == _RUNNING:
-                self._result, self._state = result, _FINISHED
-                return
-        super().set_result(result)
+            if self._calling or self._state != _RUNNING:
+                return False
+            self._result, self._state = result, _FINISHED
+            if self._waiting:
+                for waiter in self._waiting:
+                    waiter.add_result(self)
+            if self._own is not None:
+                self._own.notify_all()
+            return True
 
     def stopped_by(self, stop: Callable[[int], object], number: int) -> None:
         """Has `stop(number)` called when a call that was sent is no longer wanted."""

@@ -222,14 +222,30 @@ class Healer:
                 if lost:
                     raise _rolled_back(lost)
                 return
-            for uuid, version in versions:
-                known = self._variables.get(uuid)
-                if known is None:  # of a function that was looked up
-                    facts = VariableFacts(uuid=uuid, name="", type=None, durability="")
-                    self._variables[uuid] = _Variable(facts, version, None, incarnation)
-                elif version > known.version:
-                    known.version = version
-                    known.first = None
+            self._note(versions)
+
+    def saw_now(self, versions: Sequence[tuple[str, int]], incarnation: str) -> bool:
+        """The same if nothing has to be waited for; whether they are noted."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if incarnation != self.incarnation:
+                return False
+            self._note(versions)
+            return True
+        finally:
+            self._lock.release()
+
+    def _note(self, versions: Sequence[tuple[str, int]]) -> None:
+        """Notes versions of the server that is known; under the lock."""
+        for uuid, version in versions:
+            known = self._variables.get(uuid)
+            if known is None:  # of a function that was looked up
+                facts = VariableFacts(uuid=uuid, name="", type=None, durability="")
+                self._variables[uuid] = _Variable(facts, version, None, self.incarnation)
+            elif version > known.version:
+                known.version = version
+                known.first = None
 
     @property
     def untold(self) -> bool:

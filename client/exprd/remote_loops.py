@@ -120,7 +120,9 @@ class RemoteLoops:
         self._repeat: Callable[..., Any] = channel.unary_stream(
             _REPEAT, None, response_deserializer=wire.RepeatResponse.FromString
         )
-        self._stream = CallStream(connection, line.ids, line.count, self._noted, self._again)
+        self._stream = CallStream(
+            connection, line.ids, line.count, self._noted, self._noted_now, self._again
+        )
         self._gives = (self._give, self._give_kept)  # one of each for all futures
         self._lock = threading.Lock()
         self.entered = 0
@@ -207,6 +209,10 @@ class RemoteLoops:
         if reply.versions:
             seen = [(v.uuid, v.version) for v in reply.versions]
             self._line.healer.saw_aside(seen, reply.incarnation)
+
+    def _noted_now(self, reply: wire.ExecuteResponse) -> bool:
+        seen = [(v.uuid, v.version) for v in reply.versions]
+        return self._line.healer.saw_now(seen, reply.incarnation)
 
     def _again(self, request: Request, seq: int) -> wire.ExecuteResponse:
         """The answer of a call that a restarted server has refused, made again on its own."""

@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
 
 import grpc
@@ -70,6 +70,18 @@ class _Call:
     begun: bool = False
 
 
+class _Answers(NamedTuple):
+    """What has come in one frame.
+
+    Attributes:
+        rest: calls that are still to be settled, and their outcomes, the last first.
+        seqs: the numbers of all that were answered.
+    """
+
+    rest: list[tuple[_Call, wire.CallOutcome]]
+    seqs: Sequence[int]
+
+
 class CallStream:
     """The session of one client. Opened by the first call, ended after a time without any.
 
@@ -82,19 +94,15 @@ class CallStream:
         ids: CallIds,
         count: Callable[[int, int], None],
         noted: Callable[[wire.ExecuteResponse], None],
+        noted_now: Callable[[wire.ExecuteResponse], bool],
         again: Callable[[Request, int], wire.ExecuteResponse],
     ) -> None:
         self._connection = connection
         self._ids = ids
         self._count = count
         self._noted = noted
+        self._noted_now = noted_now
         self._again = again
-        self._open: Callable[..., Any]
-        self._open = connection.channel.stream_stream(
-            _METHOD,
-            request_serializer=None,
-            response_deserializer=wire.SessionResponse.FromString,
-        )
         self._lock = threading.Lock()  # entered faster than a condition
         self._changed = threading.Condition(self._lock)
         self._queued: deque[_Call] = deque()
@@ -206,8 +214,8 @@ class CallStream:
             self._healing = False
         self._progress = False
         try:
-            for response in self._open(self._frames(turn)):
-                self._take(response)
+            for answers in self._opened(turn):
+                self._take(answers)
         except grpc.RpcError as failure:
             return error_of(failure, self._connection.target)
         except ValueError:  # what grpc raises on a closed channel
@@ -220,6 +228,13 @@ class CallStream:
             if not self._sent:
                 return None
         return ConnectionLost(f"{self._connection.target} has ended the session")
+
+    def _opened(self, turn: int) -> Iterator[_Answers]:
+        """What comes on a new stream."""
+        opened: Callable[..., Iterator[_Answers]] = self._connection.channel.stream_stream(
+            _METHOD, request_serializer=None, response_deserializer=partial(self._read, turn)
+        )
+        return opened(self._frames(turn))
 
     def _frames(self, turn: int) -> Iterator[bytes]:
         """The messages of one stream; asked for by gRPC as fast as it can send."""
@@ -290,27 +305,32 @@ class CallStream:
         self._count(len(frame), 0)
         return frame
 
-    def _take(self, response: wire.SessionResponse) -> None:
-        """Hands the answers of a frame to those who wait for them."""
-        self._progress = True
-        self._count(0, response.ByteSize())
-        found = self._claimed(response)
-        seqs = [call.seq for call, _ in found]
-        while found:  # taken off, so that nothing of them is left here when others are told
-            self._settle(*found.pop())
-        self._ids.close(seqs)
-        with self._changed:
-            if self._unwanted:
-                self._unwanted.difference_update(seqs)
-            self._settling = False
-            self._healing = self._healing and bool(self._sent)
-            if self._queued or self._draining:  # else nobody waits for this
-                self._changed.notify_all()
+    def _read(self, turn: int, data: bytes) -> _Answers:
+        """A frame of answers, whose calls are settled as far as that needs nobody else.
 
-    def _claimed(self, response: wire.SessionResponse) -> list[tuple[_Call, wire.CallOutcome]]:
+        gRPC asks for this on the thread that reads from the server, so whoever waits for a result
+        is woken by that thread, and not by ours after it.
+        """
+        response = wire.SessionResponse.FromString(data)
+        self._progress = True
+        self._count(0, len(data))
+        rest = self._claimed(turn, response)
+        seqs = [call.seq for call, _ in rest]
+        # taken off, so that nothing of them is left here when others are told
+        while rest and self._settled(rest):
+            pass
+        if not rest:
+            self._ended(seqs)
+        return _Answers(rest, seqs)
+
+    def _claimed(
+        self, turn: int, response: wire.SessionResponse
+    ) -> list[tuple[_Call, wire.CallOutcome]]:
         """The calls of a frame of answers, the last first; nobody else settles them now."""
         found: list[tuple[_Call, wire.CallOutcome]] = []
         with self._changed:
+            if turn != self._turn:
+                return found
             if response.HasField("window"):
                 self._window = (response.window.calls, response.window.bytes)
             for outcome in response.outcomes:
@@ -321,6 +341,36 @@ class CallStream:
             self._settling = bool(found)
         found.reverse()
         return found
+
+    def _settled(self, rest: list[tuple[_Call, wire.CallOutcome]]) -> bool:
+        """Whether the next call was settled, which is taken off then: nothing had to wait."""
+        call, outcome = rest.pop()
+        if not outcome.HasField("failure"):
+            response = outcome.response
+            noted = not response.versions or self._noted_now(response)
+            if noted and call.future.settle(response):
+                return True
+        rest.append((call, outcome))
+        return False
+
+    def _take(self, answers: _Answers) -> None:
+        """Hands over what is left of the answers of a frame."""
+        rest = answers.rest
+        if rest:
+            while rest:
+                self._settle(*rest.pop())
+            self._ended(answers.seqs)
+
+    def _ended(self, seqs: Sequence[int]) -> None:
+        """Notes that all answers of a frame have been handed over."""
+        self._ids.close(seqs)
+        with self._changed:
+            if self._unwanted:
+                self._unwanted.difference_update(seqs)
+            self._settling = False
+            self._healing = self._healing and bool(self._sent)
+            if self._queued or self._draining:  # else nobody waits for this
+                self._changed.notify_all()
 
     def _settle(self, call: _Call, outcome: wire.CallOutcome) -> None:
         if not outcome.HasField("failure"):

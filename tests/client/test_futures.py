@@ -16,6 +16,7 @@ import exprd.tensor as T
 from exprd import function, shared
 from exprd.ahead import Ahead
 from exprd.errors import IndexOutOfRange
+from exprd.futures import Future
 from exprd.session import current_session
 from tests.client.counting import LONG, begun, counter, endless, heard
 from tests.client.proxy import Proxy
@@ -270,3 +271,40 @@ def test_a_function_that_was_awaited_is_freed_like_any_other(mode: str) -> None:
             threading.Event().wait(0.001)
     finally:
         gc.enable()
+
+
+# ---- the end of a call
+def test_a_result_is_there_at_once_unless_something_is_called_then() -> None:
+    quick, watched = Future[int](), Future[int]()
+    called: list[object] = []
+    watched.add_done_callback(called.append)
+    assert not quick.settle(1)  # of a call that was not made
+    for future in (quick, watched):
+        assert future.set_running_or_notify_cancel()
+    waiting = threading.Thread(target=quick.result)
+    waiting.start()
+    assert quick.settle(1)
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert quick.result() == 1
+    assert not quick.settle(2)
+    assert not watched.settle(3)
+    assert not called
+    watched.set_result(3)
+    assert called == [watched]
+
+
+def test_what_is_called_at_the_end_may_call_the_server(mode: str) -> None:
+    del mode
+    x = T.dscalar("x")
+    double = function([x], 2 * x)
+    found: list[float] = []
+
+    def follow(done: concurrent.futures.Future[object]) -> None:
+        found.append(float(double(done.result())))
+
+    for _ in range(50):
+        future = double.submit(1.0)
+        future.add_done_callback(follow)
+        double.submit(2.0).result()
+    assert found == [4.0] * 50

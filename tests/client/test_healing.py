@@ -187,10 +187,23 @@ def test_an_answer_that_comes_after_the_restart_is_known(table: Table, healer: H
     healer.call(Needs(), calling(table, healer))
     with pytest.raises(StateRolledBack, match="of v;"):
         healer.saw([("v", 2)], "1")
+    assert not healer.saw_now([("v", 2)], "1")
     healer.saw_aside([("v", 2)], "1")
     with pytest.raises(StateRolledBack, match="of v;"):
         healer.call(Needs(), calling(table, healer))
     assert healer.call(Needs(), calling(table, healer)) == "done"
+
+
+def test_versions_are_noted_at_once_unless_that_would_have_to_wait(
+    table: Table, healer: Healer
+) -> None:
+    seen = [("v", 2)]
+    assert healer.saw_now(seen, "1")
+    with ThreadPoolExecutor(1) as other, healer._lock:
+        assert not other.submit(healer.saw_now, seen, "1").result()
+    table.restart()
+    with pytest.raises(StateRolledBack, match="of v;"):
+        healer.call(Needs(), calling(table, healer))
 
 
 def test_variables_of_others_are_told_by_what_is_known_of_them(
