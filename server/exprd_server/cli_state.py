@@ -156,6 +156,17 @@ def set(place: Offline | Online, name: str, file: str) -> None:  # noqa: A001 - 
 
 @_command
 @click.argument("name")
+def rm(place: Offline | Online, name: str) -> None:
+    """Take the variable NAME away from a running server, whoever uses it."""
+    if not isinstance(place, Online):
+        raise CallError("only a running server knows who keeps a variable", hint="say --target")
+    gone = place.remove(name)
+    click.echo(f"{name} is gone" if gone else f"{name} stays until functions published with it go")
+    sys.exit(0 if gone else 1)
+
+
+@_command
+@click.argument("name")
 def checkpoint(place: Offline | Online, name: str) -> None:
     """Write all variables into a checkpoint NAME."""
     info = place.write_checkpoint(name)

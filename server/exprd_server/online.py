@@ -110,6 +110,12 @@ class Online:
         finally:
             self._end()
 
+    def remove(self, key: str) -> bool:
+        """Takes a variable away; False if published functions keep it until they are gone, too."""
+        uuid = the_one(key, [(v.uuid, v.name, v.uuid) for v in self.variables()])
+        self._state("Delete", wire.StateServiceDeleteRequest(client_id=self._client, uuids=[uuid]))
+        return all(v.uuid != uuid for v in self.variables())
+
     def write_checkpoint(self, name: str) -> CheckpointInfo:
         """Has the server write a checkpoint."""
         return _info(self._admin("Checkpoint", wire.CheckpointRequest(name=name)).checkpoint)

@@ -210,8 +210,11 @@ def test_the_command_line_lists_shows_rolls_back_and_removes(server, client):
     assert run("functions", "rollback", "cli", "--to", "2", *at).exit_code == 0
     assert run("functions", "rm", "cli", *at).exit_code == 2
     assert run("functions", "rm", "cli", "2", "9", *at).exit_code == 1
+    kept = run("state", "rm", w, *at)
+    assert (kept.exit_code, kept.output) == (1, f"{w} stays until functions published with it go\n")
     gone = run("functions", "rm", "cli", "--all", *at)
     assert gone.output == "1 taken away, 0 unknown\n", gone.output
+    assert "no shared variable" in run("state", "get", w, *at).output
     missing = run("functions", "show", "cli", *at)
     assert (missing.exit_code, "no such version" in missing.output) == (1, True)
 

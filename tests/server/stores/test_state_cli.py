@@ -90,6 +90,7 @@ def test_a_file_that_another_program_has_open_is_not_damaged(state, place, monke
         (("check",), "say --state"),
         (("get", "gamma"), "no shared variable 'gamma'"),
         (("restore", "never"), "no checkpoint 'never'"),
+        (("rm", "alpha"), "only a running server"),
         (("ls", "--target", "unix:///nobody"), "does not answer"),
     ],
 )
@@ -167,6 +168,8 @@ def test_a_server_is_asked_and_its_directory_left_alone(state, place, start_serv
     assert state("get", "beta", "-o", str(tmp_path / "back"), *where)[0] == 0
     np.testing.assert_array_equal(np.load(tmp_path / "back"), np.arange(600_000.0))
     assert "buffers" not in info(server.target, 10.0)
+    assert state("rm", "beta", *where) == (0, "beta is gone\n")
+    assert "beta" not in state("ls", *where)[1]
 
 
 def damage(place, open_store, name: str) -> None:
