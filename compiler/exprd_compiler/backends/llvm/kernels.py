@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from exprd_compiler.backends.llvm import folds, memory
+from exprd_compiler.backends.llvm.ahead import Ahead
 from exprd_compiler.backends.llvm.conversion import single
 from exprd_compiler.backends.llvm.counting import (
     Place,
@@ -90,6 +91,7 @@ class _KernelWriter:
         self.one = LLVMBuilder(self.function, 1)
         self.many = LLVMBuilder(self.function, self.lanes)
         self.facts = Dependence(kernel)
+        self.ahead = Ahead(self.one, kernel, self._integer)
         self.index: dict[int, Value] = {}
         self.known: dict[int, Value] = {}
         self.bases: dict[Access, Value] = {}
@@ -146,6 +148,8 @@ class _KernelWriter:
                 self.inside = lanes_at(self.many, index, extent)
             for access, base in outer_bases.items():
                 self.bases[access] = self._advanced(access, base, axis, index)
+            if axis == self.kernel.vector - 1:
+                self.ahead.fetch(self.bases, index)
             result = body(state)
             self.bases, self.inside, self.entered = outer_bases, outer_lanes, outer
             return result
