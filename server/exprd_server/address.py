@@ -6,7 +6,6 @@ silently take the path over from a running server.
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import os
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exprd_compiler.errors import CallError
+from exprd_server.exclusive import Occupied, take
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -81,18 +81,14 @@ class SocketOwner:
             CallError: no file can be made in its folder.
         """
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            self._lock = os.open(f"{self._path}.lock", flags, 0o600)
+            self._lock = take(Path(f"{self._path}.lock"))
+        except Occupied:
+            raise OSError(f"another server listens on unix://{self._path}") from None
         except OSError as error:
             raise CallError(
                 f"unix://{self._path} cannot be made: {error.strerror}",
                 hint="its folder must exist and be writable for this user",
             ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise OSError(f"another server listens on unix://{self._path}") from None
         Path(self._path).unlink(missing_ok=True)
         return self
 

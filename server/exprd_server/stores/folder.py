@@ -1,17 +1,16 @@
 """Folder: a state directory, and the exclusive right to it.
 
-Invariant: one process at a time uses a directory. The lock is the kernel's and ends with its
-process, however that ends; the file stays, and says who holds it.
+Invariant: one process at a time uses a directory.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 from typing import Final
 
 from exprd_compiler.errors import CallError
+from exprd_server.exclusive import Occupied, take
 from exprd_server.stores.faults import unusable
 
 DATABASE: Final = "state.db"
@@ -69,20 +68,14 @@ class StateFolder:
             self._lock = -1
 
     def _take(self) -> None:
-        lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(lock, 20, 0).decode(errors="replace").strip()
-            os.close(lock)
+            self._lock = take(self.path / LOCK)
+        except Occupied as error:
             raise CallError(
-                f"another process ({holder or 'unknown'}) uses the state in {self.path}",
+                f"another process ({error.holder or 'unknown'}) uses the state in {self.path}",
                 hint="stop it first, or give this one a directory of its own;"
                 " --target asks a running server",
             ) from None
-        self._lock = lock
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
     def _undo_repair(self) -> None:
         """Takes back a repair that ended before the new file was in its place."""
