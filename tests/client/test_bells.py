@@ -368,6 +368,7 @@ def test_nothing_is_left_when_clients_have_gone(
         for _ in range(3):
             with exprd.connect(own.target) as session:
                 f = function([x], x + 1)
+                ringing(session)
                 f(np.ones(10))
                 f(np.ones(300_000))
                 exprd.put(np.ones(300_000)).get()
