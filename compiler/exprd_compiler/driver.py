@@ -43,8 +43,7 @@ from exprd_compiler.kernel.writes import Write, Writer, split_writes
 from exprd_compiler.options import CompileOptions
 from exprd_compiler.passes.levels import optimize
 
-_MAGIC = b"exprd artifact 5\n"
-_WRITE_OF = {"gather": "scatter", "subtensor": "assign"}
+_MAGIC = b"exprd artifact 6\n"
 
 
 class Function(Protocol):
@@ -75,6 +74,7 @@ class CompiledWriter:
         update: the position of the update.
         argument: the position of its variable among the arguments.
         operands: where the operands come from.
+        old: where what is about to be overwritten comes from.
         writes: in order.
         artifact: the code that makes them.
     """
@@ -82,6 +82,7 @@ class CompiledWriter:
     update: int
     argument: int
     operands: tuple[int, ...]
+    old: tuple[int, ...]
     writes: tuple[Write, ...]
     artifact: Artifact
 
@@ -188,6 +189,7 @@ def _writer_to_json(writer: CompiledWriter, code: int) -> dict[str, Any]:
         "update": writer.update,
         "argument": writer.argument,
         "operands": writer.operands,
+        "old": writer.old,
         "writes": writes,
         "code": code,
     }
@@ -198,6 +200,7 @@ def _writer_from_json(item: dict[str, Any], artifact: Artifact) -> CompiledWrite
         update=item["update"],
         argument=item["argument"],
         operands=tuple(item["operands"]),
+        old=tuple(item["old"]),
         writes=tuple(_write_from_json(**write) for write in item["writes"]),
         artifact=artifact,
     )
@@ -271,15 +274,13 @@ def _compiled(
 def _compiled_writer(
     writer: Writer, options: CompileOptions, cache: Path | None, clock: _Clock
 ) -> CompiledWriter:
-    made = _compiled(writer.graph, options, cache, clock, in_place=True)
-    # what is read first is there to check the indexes of the write, under whose name it fails
-    sites = tuple(replace(s, op=_WRITE_OF.get(s.op, s.op)) for s in made.interface.sites)
     return CompiledWriter(
         update=writer.update,
         argument=writer.argument,
         operands=writer.operands,
+        old=writer.old,
         writes=writer.writes,
-        artifact=replace(made, interface=replace(made.interface, sites=sites)),
+        artifact=_compiled(writer.graph, options, cache, clock, in_place=True),
     )
 
 
@@ -289,7 +290,7 @@ def link(artifact: Artifact, room: int = 0) -> Function:
     if not artifact.writers:
         return executable
     writers = [
-        LinkedWriter(w.update, w.argument, w.operands, w.writes, link(w.artifact, room))
+        LinkedWriter(w.update, w.argument, w.operands, w.old, w.writes, link(w.artifact, room))
         for w in artifact.writers
     ]
     return PatchingExecutable(executable, writers, artifact.returned)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from exprd_compiler.backends.executable import owns_memory
-from exprd_compiler.backends.patch import restore
 from exprd_server.values import Durability
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ class Patching:
         self._settling = settling
         self._patches = patches
         self._store = store
-        self._saved: list[tuple[Array, list[tuple[Any, Array]] | None]] = []
+        self._begun: list[tuple[Array, Patch]] = []
 
     def __enter__(self) -> list[Patched]:
         try:
@@ -125,31 +124,23 @@ class Patching:
 
     def _applied(self, variable: Variable, patch: Patch) -> Patched:
         lasting = self._store.lasting and variable.durability is not Durability.VOLATILE
-        dirty = _dirty(patch, variable.value) if lasting else None
+        dirty = patch.dirty(variable.value) if lasting else None
         if dirty is not None and not self._store.may_patch(variable.uuid, dirty):
             return Patched(variable, patch.applied(variable.value), dirty)
         memory = self._settling.begin(variable)
         if memory is None:
             return Patched(variable, patch.applied(variable.value), dirty)
-        # kept before the first write, so that an interrupt at any moment finds it
-        self._saved.append((memory, patch.saved(memory)))
+        # noted before the first write, so that an interrupt at any moment finds it
+        self._begun.append((memory, patch))
         patch.write(memory)
         return Patched(variable, variable.value, dirty)
 
     def _undo(self) -> None:
-        for memory, saved in reversed(self._saved):
-            restore(memory, saved or ())
+        for memory, patch in reversed(self._begun):
+            patch.restore(memory)
 
     def _settle(self) -> None:
         self._settling.end(variable for variable, _ in self._patches)
-
-
-def _dirty(patch: Patch, value: Array) -> Sequence[tuple[int, int]]:
-    """Where a patch writes; nowhere if a position is out of range, since then it will raise."""
-    try:
-        return patch.dirty(value)
-    except IndexError:
-        return ()
 
 
 def _memory_of(variable: Variable) -> Array | None:

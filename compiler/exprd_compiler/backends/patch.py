@@ -1,7 +1,7 @@
 """Patch: a new value of a shared variable, as the writes that make it of the old one.
 
-What it costs to apply one follows what it writes, not the variable. Whoever applies it in place
-keeps what was there before, and can put it back.
+What it costs to apply one follows what it writes, not the variable. It has what was there before,
+so that whoever applies it in place can put that back.
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ class Patch:
         writer: native code that makes them in its last argument.
         writes: where they go.
         operands: the arguments of the native code.
+        old: per write, what it overwrites in the value that the patch was made for.
     """
 
     writer: Native
     writes: tuple[Write, ...]
     operands: tuple[Array, ...]
+    old: tuple[Array, ...]
 
     def keys(self) -> list[tuple[Any, ...]]:
         """Where the writes go, as numpy has it."""
@@ -50,21 +52,16 @@ class Patch:
             keys.append(places if write.index is None else (*numpy_index(write.index, places), ...))
         return keys
 
-    def saved(self, value: Array) -> list[tuple[tuple[Any, ...], Array]] | None:
-        """What the writes are about to overwrite, with its keys.
-
-        None if a position is out of range: then `write` raises, or has nothing to write.
-        """
-        try:
-            return [(key, np.array(value[key])) for key in self.keys()]
-        except IndexError:
-            return None
+    def restore(self, value: Array) -> None:
+        """Puts back what was there in a value before some of the writes, or all, or none."""
+        for key, old in zip(self.keys(), self.old, strict=True):
+            value[key] = old
 
     def write(self, value: Array) -> None:
-        """Makes the writes in a value, which is contiguous and writable.
+        """Makes the writes in a value of that shape, which is contiguous and writable.
 
         Raises:
-            IndexOutOfRange, ShapeError: a write does not fit; nothing has changed.
+            ShapeError: what is to be written does not fit; nothing has changed.
             LimitExceeded: there is not enough memory; nothing has changed.
         """
         operands = [np.array(x) if np.may_share_memory(x, value) else x for x in self.operands]
@@ -92,12 +89,6 @@ class Patch:
         first = starts[np.concatenate([[0], fresh])]
         last = stops[np.concatenate([fresh - 1, [-1]])]
         return tuple(zip(first.tolist(), last.tolist(), strict=True))
-
-
-def restore(value: Array, saved: Sequence[tuple[tuple[Any, ...], Array]]) -> None:
-    """Puts back what `Patch.saved` kept of a value."""
-    for key, old in saved:
-        value[key] = old
 
 
 def _rows(value: Array, indexes: tuple[Array, ...]) -> tuple[Array, Array]:

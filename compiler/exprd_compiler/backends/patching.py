@@ -18,6 +18,7 @@ class LinkedWriter(NamedTuple):
     update: int
     argument: int
     operands: tuple[int, ...]
+    old: tuple[int, ...]
     writes: tuple[Write, ...]
     native: Native
 
@@ -38,8 +39,8 @@ class PatchingExecutable:
         self._executable = executable
         self._writers = sorted(writers, key=lambda writer: writer.update)
         self._returned = returned
-        extra = [place for writer in writers for place in writer.operands if place < 0]
-        self._whole = len(self.interface.outputs) - len(set(extra))
+        places = [place for writer in writers for place in (*writer.operands, *writer.old)]
+        self._whole = len(self.interface.outputs) - len({x for x in places if x < 0})
 
     def __call__(self, arguments: Sequence[Array]) -> list[Array]:
         """Outputs, then new values, as fresh arrays."""
@@ -64,11 +65,15 @@ class PatchingExecutable:
     def changes(
         self, arguments: Sequence[Array], guard: Guard | None = None
     ) -> tuple[Sequence[Array | Patch], tuple[EventCount, ...]]:
-        """The same with patches, which are not yet applied and may still fail."""
+        """The same with patches, which are not yet applied.
+
+        Their indexes are within range, but their values may turn out not to fit.
+        """
         found, met = self._executable.run(arguments, guard)
         results: list[Array | Patch] = [*found[: self._whole]]
         extra = found[self._whole :]
-        for update, _, operands, writes, native in self._writers:
-            given = [arguments[x] if x >= 0 else extra[-1 - x] for x in operands]
-            results.insert(self._returned + update, Patch(native, writes, tuple(given)))
+        for update, _, operands, old, writes, native in self._writers:
+            given = tuple([arguments[x] if x >= 0 else extra[-1 - x] for x in operands])
+            before = tuple([extra[-1 - x] for x in old])
+            results.insert(self._returned + update, Patch(native, writes, given, before))
         return results, met

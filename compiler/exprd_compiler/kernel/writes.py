@@ -1,15 +1,15 @@
 """Writes: updates of a shared variable that change a part of it, split from the graph.
 
 Such an update is a chain of writes (scatter, assign) that begins at the variable itself. The graph
-that is left computes what is written and where, for old values; a graph of its own, the writer,
-makes all of a chain's writes, and its plan makes them in place. Before the first of them it reads
-what is about to be overwritten, whereby every index is checked.
+that is left computes what is written and where, for old values, and reads what is about to be
+overwritten, whereby every index is checked; a graph of its own, the writer, makes all of a chain's
+writes, and its plan makes them in place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from exprd_compiler.ir.graph import Graph, toposort
@@ -40,6 +40,7 @@ class Writer:
         argument: the position of the variable among the arguments.
         operands: where the writer's inputs come from: arguments by position, or -1 - k for the
             k-th further value of the graph that is left.
+        old: per write, where that comes from which is about to be overwritten.
         writes: in order.
         graph: inputs are the operands, the variable is its only shared leaf and update.
     """
@@ -47,6 +48,7 @@ class Writer:
     update: int
     argument: int
     operands: tuple[int, ...]
+    old: tuple[int, ...]
     writes: tuple[Write, ...]
     graph: Graph
 
@@ -84,8 +86,7 @@ def split_writes(graph: Graph) -> Split:
         return Split(graph, ())
     extra = _Extra(graph)
     writers = tuple(
-        _writer(place, len(graph.inputs) + graph.updates[place][0], chain, extra)
-        for place, chain in chains.items()
+        _writer(place, graph.updates[place][0], chain, extra) for place, chain in chains.items()
     )
     left = Graph(graph.inputs, (*graph.outputs, *whole, *extra.values), graph.shared)
     return Split(left, writers)
@@ -123,6 +124,7 @@ class _Extra:
 
     def __init__(self, graph: Graph) -> None:
         self.values: list[Node] = []
+        self.variables = len(graph.inputs)
         self._source = {node: place for place, node in enumerate(graph.inputs)}
 
     def source(self, node: Node) -> int:
@@ -150,15 +152,20 @@ class _Inputs:
         return self.sources.index(source)
 
 
-_READERS: Final = {assign: subtensor, scatter: gather}
+# What reads where another op writes; an index that is out of range is an error of the writing op.
+_READERS: Final = {
+    assign: replace(subtensor, name=assign.name),
+    scatter: replace(gather, name=scatter.name),
+}
 
 
-def _writer(update: int, argument: int, chain: Sequence[Node], extra: _Extra) -> Writer:
-    leaf = shared(type=chain[0].inputs[0].type)
-    leaf.name = chain[0].inputs[0].name
+def _writer(update: int, slot: int, chain: Sequence[Node], extra: _Extra) -> Writer:
+    variable = chain[0].inputs[0]
+    leaf = shared(type=variable.type)
+    leaf.name = variable.name
     inputs = _Inputs(extra)
     writes: list[Write] = []
-    read: list[Node] = []
+    old: list[int] = []
     new = leaf
     for node in chain:
         value, *where = node.inputs[1:]
@@ -168,14 +175,15 @@ def _writer(update: int, argument: int, chain: Sequence[Node], extra: _Extra) ->
         index = node["index"] if node.op is assign else None
         attrs = {} if index is None else {"index": index}
         writes.append(Write(places, index))
-        old = _READERS[node.op](leaf, *given, **attrs)
+        read = _READERS[node.op](variable, *where, **attrs)
         new = node.op(new, what, *given, **node.attributes)
-        old.origin = new.origin = node.origin
-        read.append(old)
+        read.origin = new.origin = node.origin
+        old.append(extra.source(read))
     return Writer(
         update=update,
-        argument=argument,
+        argument=extra.variables + slot,
         operands=tuple(inputs.sources),
+        old=tuple(old),
         writes=tuple(writes),
-        graph=Graph(tuple(inputs.nodes), tuple(read), (leaf,), ((0, new),)),
+        graph=Graph(tuple(inputs.nodes), (), (leaf,), ((0, new),)),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from exprd_compiler.backends.patch import Patch, restore
+from exprd_compiler.backends.patch import Patch
 from exprd_compiler.driver import Artifact, Function, compile_artifact, compile_graph, link
 from exprd_compiler.errors import IndexOutOfRange, ShapeError
 from exprd_compiler.interpret import evaluate
@@ -75,11 +75,9 @@ def test_rows_become_what_the_graph_means(form: str, count: int) -> None:
     np.testing.assert_array_equal(whole, want)
     np.testing.assert_array_equal(w, before)
     patch = the_patch(function, index, rows, w)
-    saved = patch.saved(w)
     patch.write(w)
     np.testing.assert_array_equal(w, want)
-    assert saved is not None
-    restore(w, saved)
+    patch.restore(w)
     np.testing.assert_array_equal(w, before)
 
 
@@ -95,9 +93,12 @@ def test_batches_become_what_the_graph_means(mode: str, start: int) -> None:
     w = np.random.default_rng(0).standard_normal((ROWS, 5))
     arguments = [np.array(start), np.array(start + 3), np.array(2.0)]
     (want,) = evaluate(graph, arguments, [w])[1]
+    before = w.copy()
     patch = the_patch(function, *arguments, w)
     patch.write(w)
     np.testing.assert_array_equal(w, want)
+    patch.restore(w)
+    np.testing.assert_array_equal(w, before)
 
 
 @pytest.mark.parametrize("bad", [ROWS, -ROWS - 1])
@@ -111,10 +112,8 @@ def test_a_bad_index_writes_nothing(bad: int) -> None:
     )
     w = np.zeros((ROWS, 5))
     good, last = np.array([1, 2]), np.array([3, bad])
-    patch = the_patch(function, good, last, np.ones((2, 5)), w)
-    assert patch.saved(w) is None
     with pytest.raises(IndexOutOfRange, match=rf"index {bad} is out of range") as caught:
-        patch.write(w)
+        the_patch(function, good, last, np.ones((2, 5)), w)
     assert caught.value.op == "scatter"
     assert not w.any()
 
@@ -228,3 +227,4 @@ def test_inputs_are_typed_leaves() -> None:
     (writer,) = split_writes(Graph((i, y), (), (w,), ((0, scatter(w, y, i, mode="set")),))).writers
     assert [x.type for x in writer.graph.inputs] == [i.type, y.type]
     assert writer.operands == (0, 1)
+    assert writer.old == (-1,)
