@@ -20,7 +20,7 @@ from exprd.gathering import Gathering, item_error
 from exprd.healing import Healer, Needs
 from exprd.looping import Given, RepeatJob, kept_of
 from exprd.streaming import CallStream, Request
-from exprd.transport import BufferRef, InputValue
+from exprd.transport import Array, BufferRef, InputValue, OutputValue, RemoteBuffer
 from exprd_compiler.errors import DeadlineExceeded, ExprdError, UnknownHandle
 from exprd_proto import framing
 from exprd_proto.arrays import array_from_wire
@@ -328,10 +328,12 @@ class RemoteLoops:
             if job.kept:
                 call.append(framing.field(3, bytes(_kept(outputs))))
 
+            told = _Told(job)
+
             def attempt() -> wire.ExecuteResponse:
                 named = framing.text_field(32, line.healer.incarnation)
                 data = facts + framing.field(1, framing.joined((*call, named)))
-                return self._connection.rider.call(lambda left: self._followed(data, job, left))
+                return self._connection.rider.call(lambda left: self._followed(data, told, left))
 
             try:
                 reply = line.healed(_needs(handle, sent), attempt)
@@ -341,9 +343,15 @@ class RemoteLoops:
             except _ToldBadlyError as error:
                 raise error.error from None
         self._noted(reply)
-        return line.given(reply, keep=job.kept)
+        given = line.given(reply, keep=job.kept)
+        try:
+            told.end(given[0], self._connection.download)
+        except BaseException:
+            self._connection.free(kept_of([given]))
+            raise
+        return given
 
-    def _followed(self, data: bytes, job: RepeatJob, timeout: float) -> wire.ExecuteResponse:
+    def _followed(self, data: bytes, told: _Told, timeout: float) -> wire.ExecuteResponse:
         """The answer at the end of a repetition; progress is told on the way."""
         self._line.count(len(data), 0)
         parts: Parts = self._repeat(data, timeout=timeout)
@@ -351,9 +359,9 @@ class RemoteLoops:
             for part in parts:
                 self._line.count(0, part.ByteSize())
                 if part.HasField("result"):
+                    told.done = part.result.steps
                     return part.result.response
-                if job.tell is not None:
-                    _tell(job.tell, part.progress)
+                told.progress(part.progress)
         finally:
             parts.cancel()  # says nothing when it has ended
         raise _Unfinished
@@ -367,12 +375,39 @@ class _ToldBadlyError(Exception):
         self.error = error
 
 
-def _tell(tell: Callable[[int, Sequence[Any]], None], progress: wire.RepeatProgress) -> None:
-    values = [array_from_wire(value) for value in progress.values]
-    try:
-        tell(progress.step, values)
-    except Exception as error:
-        raise _ToldBadlyError(error) from error
+class _Told:
+    """What was told of the progress of a repetition, over all attempts.
+
+    Attributes:
+        done: how many steps it had; known at its end.
+    """
+
+    __slots__ = ("_job", "_last", "done")
+
+    def __init__(self, job: RepeatJob) -> None:
+        self._job = job
+        self._last = 0
+        self.done = 0
+
+    def progress(self, progress: wire.RepeatProgress) -> None:
+        """Tells what has come; an error of whoever is told is none of the call."""
+        tell = self._job.tell
+        if tell is None:
+            return
+        self._last = progress.step
+        values = [array_from_wire(value) for value in progress.values]
+        try:
+            tell(progress.step, values)
+        except Exception as error:
+            raise _ToldBadlyError(error) from error
+
+    def end(self, outputs: Sequence[OutputValue], fetch: Callable[[str], Array]) -> None:
+        """Tells of the last step, if that was lost with the connection that had its result."""
+        job = self._job
+        if job.tell is None or not job.every or self._last >= self.done:
+            return
+        values = [fetch(x.handle) if isinstance(x, RemoteBuffer) else x for x in outputs]
+        job.tell(self.done, [x[-1, ...] for x in values] if job.stacked else values)
 
 
 class _Unfinished(grpc.RpcError):

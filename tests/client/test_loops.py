@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -268,6 +270,43 @@ def test_a_repetition_survives_cut_connections(proxy: Proxy) -> None:
     assert count.get_value() == 5_000
     assert told == sorted(set(told))  # no step twice; some may not have been told
     assert told[-1] == 5_000
+
+
+class Lost:
+    """The messages of a repetition that was done to its end, without the last ones."""
+
+    def __init__(self, parts: Iterator[object], lost: int) -> None:
+        self._parts = list(parts)[: -lost or None]
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(self._parts)
+
+    def cancel(self) -> None:
+        """Nothing is left to be broken off."""
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2, 4])
+@pytest.mark.parametrize("way", [{}, {"stack": True}, {"keep": True}])
+def test_the_last_step_is_told_once_whatever_is_lost(
+    server: str, monkeypatch: pytest.MonkeyPatch, lost: int, way: dict[str, bool]
+) -> None:
+    with exprd.connect(server) as session:
+        add, count = counter()
+        loops: Any = session.transport.loops
+        real, cut = loops._repeat, [lost]
+
+        def repeat(data: bytes, timeout: float) -> object:
+            parts = real(data, timeout=timeout)
+            return Lost(parts, cut.pop()) if cut else parts
+
+        monkeypatch.setattr(loops, "_repeat", repeat)
+        told: list[Progress] = []
+        add.repeat(10, 1.0, every=2, on_progress=told.append, **way)
+        steps = [p.step for p in told]
+        assert steps == sorted(set(steps))
+        assert steps[-1] == 10
+        assert [float(x) for x in told[-1].outputs] == [9.0, 1.0]
+        assert count.get_value() == 10
 
 
 @pytest.mark.parametrize(("steps", "every"), [(0, 1), (-1, 1), (1, -1)])
