@@ -16,6 +16,8 @@ from exprd import function, shared
 from exprd.errors import ResultExpired, StateRolledBack, UnknownHandle
 from tests.client.restarts import KillAt, RestartableServer
 
+pytestmark = pytest.mark.timeout(600)  # a busy machine takes long to start a server several times
+
 
 @pytest.fixture
 def start(tmp_path: Path, child_env: dict[str, str]) -> Iterator[Callable[..., RestartableServer]]:

@@ -17,6 +17,8 @@ from tests.client.restarts import KillAt, RestartableServer
 
 Start = Callable[..., RestartableServer]
 
+pytestmark = pytest.mark.timeout(600)  # a busy machine takes long to start a server three times
+
 
 @pytest.fixture
 def start(tmp_path: Path, child_env: dict[str, str]) -> Iterator[Start]:
