@@ -3,8 +3,9 @@
 The quiet ones call a small function every few milliseconds, first alone, then beside the others; of
 both the 99th percentile is told. The troublemakers: one compiles graphs of 5,000 ops, one runs
 graphs node by node with numpy, one makes calls that end only at their deadline, one submits without
-bound and opens many connections. Each client is a process of its own. Those that trouble are niced:
-they stand for other machines, and what they may cost is the server's time, not its cores.
+bound and opens many connections. Each client is a process of its own. Those that trouble run when
+nobody else wants a core (SCHED_IDLE): they stand for other machines, and what they may cost is the
+server's time, not its cores, nor those of the quiet ones. What they got done is told as well.
 
 A virtual core that halts takes a while to wake, which is most of what a call of an idle server
 takes and none of what it takes on a busy one. `--awake` has a spinner on each core, which gives way
@@ -45,7 +46,6 @@ PAUSE: Final = 0.003  # seconds between the calls of a quiet client
 OPS: Final = 5_000
 FEW: Final = 1_000
 STEPS: Final = 1_000_000_000
-TROUBLE_NICENESS: Final = "10"
 THREADS: Final = 64
 CONNECTIONS: Final = 100
 OWN: Final = (("grpc.use_local_subchannel_pool", 1),)  # channels do not share a connection
@@ -168,6 +168,8 @@ def play(role: str, target: str, peer: str) -> None:
 
     One that troubles says so once more when it has done for the first time what it does.
     """
+    if role != "quiet":
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     with exprd.connect(target):
         measured = quiet(peer) if role == "quiet" else None
         print("ready", flush=True)
@@ -191,11 +193,10 @@ class Client:
     """A process that plays a role."""
 
     def __init__(self, role: str, target: str, peer: str = "") -> None:
-        nice = () if role == "quiet" else ("nice", "-n", TROUBLE_NICENESS)
         self.role = role
         self._process = subprocess.Popen(
             [
-                *(*nice, sys.executable, "-m", "benchmarks.neighbours"),
+                *(sys.executable, "-m", "benchmarks.neighbours"),
                 *("--role", role, "--target", target, "--peer", peer),
             ],
             stdin=subprocess.PIPE,

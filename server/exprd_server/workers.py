@@ -37,6 +37,8 @@ _RETRY_MS: Final = "200"  # when the queue is full: about one small compilation
 _POLL_MS: Final = 50  # how soon a cancellation is noticed
 _REQUESTS_PER_WORKER: Final = 1_000  # then a fresh process, whatever may have leaked
 _NICEST: Final = 19
+# Of a session's share, where the kernel shares cores out by session: a third of the server's.
+_SESSION_NICENESS: Final = "5"
 _FIRST_TO_GO: Final = "500"  # for the kernel, when it is out of memory: workers before the server
 
 
@@ -68,6 +70,7 @@ class Worker:
         os.set_blocking(self._to, False)
         os.set_blocking(self._from, False)
         self._bound(settings)
+        self._behind = _put_behind(self.pid)
 
     @property
     def pid(self) -> int:
@@ -90,6 +93,8 @@ class Worker:
             Cancelled: the caller has gone; likewise.
         """
         self.served += 1
+        if not self._behind:
+            self._behind = _put_behind(self.pid)
         head = json.dumps(header).encode()
         for part in (_LENGTH.pack(len(head)), head, _LENGTH.pack(len(body)), body):
             self._write(memoryview(part), deadline)
@@ -288,6 +293,20 @@ class WorkerPool:
         status = worker.discard()
         self._add()
         return status
+
+
+def _put_behind(pid: int) -> bool:
+    """Gives the session of a process less of the cores than others; whether there is no more to do.
+
+    The kernel has others than root do so ten times a second at most, in all processes together.
+    """
+    try:
+        Path(f"/proc/{pid}/autogroup").write_text(_SESSION_NICENESS, encoding="ascii")
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # the kernel shares cores out by process alone, or the process has gone
+    return True
 
 
 def _death(how: str, status: int) -> CompilerBug:

@@ -124,6 +124,14 @@ def test_workers_come_after_the_server(pool):
     assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "500"
 
 
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="the kernel has no sessions")
+def test_the_session_of_a_worker_comes_after_the_servers(pool):
+    for _ in range(1000):  # others than root may have to ask again, at the next request
+        if Path(f"/proc/{echo(pool)}/autogroup").read_text().endswith("nice 5\n"):
+            return
+    raise AssertionError("the worker is not behind")
+
+
 def test_a_lazy_pool_starts_with_its_first_request():
     settings = WorkerSettings(count=2, memory_bytes=GIB)
     pool = WorkerPool(settings, command=COMMAND, lazy=True)
