@@ -105,6 +105,7 @@ class Session:
                 if not self._owners[kind, name]:
                     del self._owners[kind, name]
                     gone[kind].append(name)
+            # Under the lock still: who acquired meanwhile could be given a name that then goes.
             self._transport.release(gone["function"], gone["buffer"], gone["variable"])
 
     def close(self) -> None:
