@@ -36,6 +36,7 @@ _CALLS: Final = framing.key(2, 2)
 _SECONDS: Final = framing.key(4, 1)
 _DOUBLE: Final = struct.Struct("<d")
 _NUMBER: Final = framing.key(4, 2)  # call_id of a call
+_PART: Final = 4  # of the window that is free when a frame is sent before all others are answered
 _FIRST_WINDOW: Final = (1, 1 << 20)
 _METHOD: Final = "/exprd.v1.ExecutorService/Session"
 
@@ -257,9 +258,13 @@ class CallStream:
             return True
         if self._healing:
             return False
+        if not self._sent:
+            return bool(self._queued)
         calls, nbytes = self._window
-        room = len(self._sent) < calls and (self._sent_bytes < nbytes or not self._sent)
-        return room and bool(self._queued)
+        # All that waits, or a good part of the window: else each answer would make room for a
+        # frame of its size, and the frames became smaller and smaller (RFC 1122, 4.2.3.4).
+        wanted = min(len(self._queued), max(1, calls // _PART))
+        return wanted > 0 and calls - len(self._sent) >= wanted and self._sent_bytes < nbytes
 
     def _is_idle(self) -> bool:
         return not (self._queued or self._sent or self._kept)
@@ -369,7 +374,7 @@ class CallStream:
                 self._unwanted.difference_update(seqs)
             self._settling = False
             self._healing = self._healing and bool(self._sent)
-            if self._queued or self._draining:  # else nobody waits for this
+            if self._draining or self._can_send():  # else nobody waits for this
                 self._changed.notify_all()
 
     def _settle(self, call: _Call, outcome: wire.CallOutcome) -> None:

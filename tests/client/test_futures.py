@@ -18,6 +18,7 @@ from exprd.ahead import Ahead
 from exprd.errors import IndexOutOfRange
 from exprd.futures import Future
 from exprd.session import current_session
+from exprd.streaming import CallStream
 from tests.client.counting import LONG, begun, counter, endless, heard
 from tests.client.proxy import Proxy
 
@@ -308,3 +309,15 @@ def test_what_is_called_at_the_end_may_call_the_server(mode: str) -> None:
         future.add_done_callback(follow)
         double.submit(2.0).result()
     assert found == [4.0] * 50
+
+
+@pytest.mark.parametrize(
+    ("queued", "sent", "sends"),
+    [(0, 0, False), (1, 0, True), (1, 7, True), (2, 7, False), (2, 6, True), (9, 6, True)],
+)
+def test_frames_do_not_become_smaller_and_smaller(queued: int, sent: int, sends: bool) -> None:
+    stream = CallStream(*[print] * 6)  # of which nothing is asked
+    stream._window = (8, 1 << 20)
+    stream._queued.extend(range(queued))
+    stream._sent.update(dict.fromkeys(range(sent)))
+    assert stream._can_send() is sends
