@@ -43,14 +43,14 @@ def head(message: wire.GraphBundle, *gradients: wire.GradientRequest) -> wire.Co
 
 def refusal(reader: GraphReader, asked: wire.CompileHead) -> tuple[object, ...]:
     with pytest.raises(ExprdError) as caught:
-        reader.read(asked, Deadline(20))
+        reader.read(asked, Deadline(100))
     e = caught.value
     return type(e), e.message, e.op, tuple(e.nodes), e.hint, e.fields
 
 
 def test_a_worker_reads_what_this_process_reads(pool):
     asked = head(bundle(graphs.chain(LARGE)))
-    here, there = (GraphReader(Limits(), p).read(asked, Deadline(20)) for p in (None, pool))
+    here, there = (GraphReader(Limits(), p).read(asked, Deadline(100)) for p in (None, pool))
     assert pool.pids
     assert here.facts() == there.facts()
     assert here.text() == there.text() == text_of(there.graph())
@@ -61,20 +61,20 @@ def test_a_graph_that_was_written_down_is_read_by_a_worker_if_it_is_large(pool, 
     compilers = WorkerPool(WorkerSettings(), lazy=True)
     compiler = WorkerCompiler(compilers, compilers, WorkerSettings(), readers=pool)
     texts = [text_of(graphs.chain(n)) for n in (LARGE, 3)]
-    large, small = (compiler.read(text, Deadline(20)) for text in texts)
+    large, small = (compiler.read(text, Deadline(100)) for text in texts)
     assert large.facts() == outline_of(graphs.chain(LARGE)).facts()
     assert (large.text(), small.text()) == tuple(texts)
     for spoiled in (texts[0] + b"\xff", texts[0].replace(b" = neg", b" = odd")):
         with pytest.raises(UNREADABLE):
-            compiler.read(spoiled, Deadline(20))
+            compiler.read(spoiled, Deadline(100))
     monkeypatch.setattr(outline, "parse_graph", None)  # nothing of it happens in this process
-    assert compiler.read(texts[0], Deadline(20)).digest == large.digest
+    assert compiler.read(texts[0], Deadline(100)).digest == large.digest
     compiler.close()
 
 
 def test_small_graphs_are_read_here():
     pool = WorkerPool(WorkerSettings(), lazy=True)
-    read = GraphReader(Limits(), pool).read(head(bundle(graphs.step())), Deadline(20))
+    read = GraphReader(Limits(), pool).read(head(bundle(graphs.step())), Deadline(100))
     assert read.updated == (0,)
     assert [p.name for p in (*read.inputs, *read.shared)] == ["x", "w"]
     assert pool.pids == ()
@@ -85,7 +85,7 @@ def test_derivatives_are_taken_by_workers(pool):
     nodes = message.graphs[0].nodes
     cost = next(i for i, node in enumerate(nodes) if node.op == "sum")
     asked = head(message, wire.GradientRequest(cost=cost, wrt=message.graphs[0].shared))
-    here, there = (GraphReader(Limits(), p).read(asked, Deadline(20)) for p in (None, pool))
+    here, there = (GraphReader(Limits(), p).read(asked, Deadline(100)) for p in (None, pool))
     assert len(there.outputs) == 2
     assert there.text() == here.text()
 
@@ -129,16 +129,16 @@ def test_equal_bytes_are_read_once():
     pool = WorkerPool(WorkerSettings(count=2), lazy=True)
     asked, reader = head(bundle(graphs.chain(LARGE))), GraphReader(Limits(), pool)
     with ThreadPoolExecutor(4) as threads:
-        read = list(threads.map(lambda _: reader.read(asked, Deadline(20)), range(4)))
+        read = list(threads.map(lambda _: reader.read(asked, Deadline(100)), range(4)))
     assert len({id(outline) for outline in read}) == 1
     assert len(pool.pids) == 1
     pool.close()
-    assert reader.read(asked, Deadline(20)) is read[0]  # there is no worker any more
+    assert reader.read(asked, Deadline(100)) is read[0]  # there is no worker any more
 
 
 def test_a_worker_that_dies_costs_one_request(pool):
     reader, asked = GraphReader(Limits(), pool), head(bundle(graphs.chain(LARGE + 1)))
-    reader.read(head(bundle(graphs.chain(LARGE))), Deadline(20))
+    reader.read(head(bundle(graphs.chain(LARGE))), Deadline(100))
     (pid,) = pool.pids
     os.kill(pid, signal.SIGSTOP)
 
@@ -149,8 +149,8 @@ def test_a_worker_that_dies_costs_one_request(pool):
 
     threading.Thread(target=kill).start()
     with pytest.raises(CompilerBug, match="replaced"):
-        reader.read(asked, Deadline(20))
-    assert len(reader.read(asked, Deadline(20)).outputs) == 1
+        reader.read(asked, Deadline(100))
+    assert len(reader.read(asked, Deadline(100)).outputs) == 1
 
 
 def test_plans_are_bytes_of_the_wire():
