@@ -157,13 +157,14 @@ class Bell:
             DeadlineExceeded: no answer came in time; the connection has ended.
             ExprdError: whatever the call raises.
         """
-        key: list[object] = [handle, kept]
+        facts: list[object] = [handle, kept]
         for value in inputs:
             if isinstance(value, BufferRef):
-                key.append(None)
+                facts.append(None)
             else:
-                key += (value.dtype, value.shape)
-        ready = self._calls.get(tuple(key)) or self._prepared(tuple(key), inputs, seconds)
+                facts += (value.dtype, value.shape)
+        key = tuple(facts)
+        ready = self._calls.get(key) or self._prepared(key, inputs, seconds)
         head = doorbell.ASK.pack(doorbell.CALL, ready.number, ready.nbytes, seq, acked, seconds)
         named: Sequence[Any] = inputs
         parts = [head, *[_handle_bytes(named[i].handle) for i in ready.buffers]]

@@ -67,6 +67,7 @@ class Function:
             numpy_dtype(output.dtype)  # refused here rather than when a value comes back
         self._plain = not any(s.implicit or s.state is not None for s in slots)
         self._places = tuple(self._place(i) for i in range(len(slots)))
+        self._accepted: list[object] = [None] * len(slots)  # the type of the last buffer
         self._ahead = Ahead()
         if lazy:
             self._ahead.begin(partial(self._variant, _NONE))
@@ -251,8 +252,19 @@ class Function:
                 if value.dtype is dtype and len(shape) == value.ndim == shape.count(None):
                     out.append(value)
                     continue
+            elif type(value) is Buffer:
+                out.append(self._buffered(place, value))
+                continue
             out.append(self._take(place, value))
         return out
+
+    def _buffered(self, place: int, buffer: Buffer) -> InputValue:
+        """The reference of a buffer; one that was taken by the same place fits again."""
+        if buffer.type is self._accepted[place] and buffer.session is self._session:
+            return buffer.ref
+        ref = self._take(place, buffer)
+        self._accepted[place] = buffer.type
+        return ref
 
     def _chosen(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]

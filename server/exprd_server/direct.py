@@ -67,7 +67,7 @@ class DirectCall:
             results, met = self._run([*inputs, *values], deadline)
             check(deadline, "its results were committed")
             new = results[self._count :]
-            self._variables.commit(tuple(zip(self._written, new, strict=True)), None, self._policy)
+            self._variables.commit(zip(self._written, new, strict=True), None, self._policy)
             return results[: self._count], met
 
     def recorded(
@@ -102,7 +102,7 @@ class DirectCall:
             nbytes = sum([x.nbytes for x in outputs if isinstance(x, np.ndarray)])
             record = attempt.record_of(reply, nbytes)
             try:
-                new = tuple(zip(self._written, results[self._count :], strict=True))
+                new = zip(self._written, results[self._count :], strict=True)
                 self._variables.commit(new, record, self._policy)
             except BaseException:
                 carrier.withdraw(outputs)

@@ -217,7 +217,7 @@ class VariableTable:
 
     def commit(
         self,
-        new: Sequence[tuple[Variable, NDArray[Any] | Patch]],
+        new: Iterable[tuple[Variable, NDArray[Any] | Patch]],
         record: CallRecord | None,
         policy: Policy | None = None,
     ) -> None:
@@ -226,46 +226,44 @@ class VariableTable:
         Record and policy are those of `Store.commit`.
         """
         changes: list[Change] = []
-        written: list[Variable] = []
+        values: list[tuple[Variable, NDArray[Any]]] = []
         patches: list[tuple[Variable, Patch]] = []
         for variable, value in new:
             if isinstance(value, Patch):
                 patches.append((variable, value))
                 continue
             check_value(variable, value)
-            written.append(variable)
-            changes.append(Change(variable.uuid, variable.version, frozen(value), None))
+            made = frozen(value)
+            values.append((variable, made))
+            changes.append(Change(variable.uuid, variable.version, made))
         if not patches:
-            self._publish(written, changes, record, policy)
+            self._publish(values, changes, record, policy)
             return
         with Patching(self._settling, patches, self._store) as patched:
             for variable, value, dirty in patched:
                 made = value if value is variable.value else frozen(value)
-                written.append(variable)
+                values.append((variable, made))
                 changes.append(Change(variable.uuid, variable.version, made, dirty))
-            self._publish(written, changes, record, policy)
+            self._publish(values, changes, record, policy)
 
     def _publish(
         self,
-        written: Sequence[Variable],
+        values: Sequence[tuple[Variable, NDArray[Any]]],
         changes: Sequence[Change],
         record: CallRecord | None,
         policy: Policy | None,
     ) -> None:
-        grown = [
-            (variable, change.value)
-            for variable, change in zip(written, changes, strict=True)
-            if change.value.nbytes != variable.value.nbytes
-        ]
-        self._charge(grown)
+        grown = [(v, value) for v, value in values if value.nbytes != v.value.nbytes]
+        if grown:
+            self._charge(grown)
         try:
             self._store.commit(changes, record, policy)
         except BaseException:
             self._refund(grown)
             raise
         with self._lock:
-            for variable, change in zip(written, changes, strict=True):
-                variable.value = change.value
+            for variable, value in values:
+                variable.value = value
                 variable.version += 1
 
     def delete(self, names: Iterable[str]) -> int:

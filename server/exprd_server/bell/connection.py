@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 PREPARED: Final = 1024  # calls of one connection
 _SLACK: Final = 1 << 10
 _RESULT_BYTES: Final = 16 << 20  # results up to here go through the region of answers
+_ALIGN: Final = doorbell.ALIGN
+_PADS: Final = tuple([bytes(size) for size in range(_ALIGN)])
 _TOUCH_SECONDS: Final = 1.0
 _SPEND_SECONDS: Final = 0.001
 _TOKEN_SECONDS: Final = 60.0  # then the client has to show its token again
@@ -251,7 +253,8 @@ class BellConnection:
             found = ExecuteReply(outputs=self.deliver(outputs), warnings=tuple(met))
         self.counts.commits += bool(found.versions) and not found.replayed
         arrays = [x for x in found.outputs if isinstance(x, np.ndarray)]
-        kept = any(isinstance(x, BufferInfo) for x in found.outputs)
+        others = len(arrays) < len(found.outputs)  # which may be discarded
+        kept = others and any(isinstance(x, BufferInfo) for x in found.outputs)
         if not (kept or found.warnings or found.printed):
             flags = doorbell.REPLAYED if found.replayed else 0
             versions = [version for _, version in found.versions]
@@ -274,21 +277,22 @@ class BellConnection:
         total = 0
         for array in arrays:
             facts += array.shape
-            total += array.nbytes + doorbell.ALIGN
+            total += array.nbytes + _ALIGN
         head = prepared.facts.pack(*facts)
         if total > doorbell.INLINE_BYTES:
             if not self._written(arrays, total):
                 return None
             flags |= doorbell.OUTSIDE
             return doorbell.ANSWER.pack(doorbell.RESULT, flags, len(head), seq) + head
-        parts = [head]
+        parts = [b"", head]
         pad = prepared.pad
         for array in arrays:
             data = array.tobytes()
             parts += (pad, data)
-            pad = bytes(-len(data) % doorbell.ALIGN)
-        body = b"".join(parts)
-        return doorbell.ANSWER.pack(doorbell.RESULT, flags, len(body), seq) + body
+            pad = _PADS[-len(data) % _ALIGN]
+        nbytes = sum([len(part) for part in parts])
+        parts[0] = doorbell.ANSWER.pack(doorbell.RESULT, flags, nbytes, seq)
+        return b"".join(parts)
 
     def _written(self, arrays: Sequence[Array], nbytes: int) -> bool:
         """Whether arrays could be copied into the region of answers.
