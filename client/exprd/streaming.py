@@ -232,10 +232,11 @@ class CallStream:
 
     def _opened(self, turn: int) -> Iterator[_Answers]:
         """What comes on a new stream."""
-        opened: Callable[..., Iterator[_Answers]] = self._connection.channel.stream_stream(
-            _METHOD, request_serializer=None, response_deserializer=partial(self._read, turn)
-        )
-        return opened(self._frames(turn))
+        channel: Any = self._connection.channel  # whose stubs leave messages open
+        read = partial(self._read, turn)
+        opened = channel.stream_stream(_METHOD, None, response_deserializer=read)
+        answers: Iterator[_Answers] = opened(self._frames(turn))
+        return answers
 
     def _frames(self, turn: int) -> Iterator[bytes]:
         """The messages of one stream; asked for by gRPC as fast as it can send."""

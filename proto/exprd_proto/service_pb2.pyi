@@ -546,6 +546,18 @@ class SessionRequest(_message.Message):
     seconds: float
     def __init__(self, client_id: _Optional[str] = ..., calls: _Optional[_Iterable[_Union[ExecuteRequest, _Mapping]]] = ..., acked_through: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
 
+class SessionFrame(_message.Message):
+    __slots__ = ("client_id", "calls", "acked_through", "seconds")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    ACKED_THROUGH_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    calls: _containers.RepeatedScalarFieldContainer[bytes]
+    acked_through: int
+    seconds: float
+    def __init__(self, client_id: _Optional[str] = ..., calls: _Optional[_Iterable[bytes]] = ..., acked_through: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
+
 class SessionWindow(_message.Message):
     __slots__ = ("calls", "bytes")
     CALLS_FIELD_NUMBER: _ClassVar[int]

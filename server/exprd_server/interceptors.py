@@ -44,7 +44,10 @@ _RICH_TRAILER = "grpc-status-details-bin"
 _OUR_SERVICES = "/exprd."
 _ALWAYS = ".AdminService/"  # is answered even when there is no room for other calls
 _PARSERS: Final[Mapping[str, Callable[[bytes], Any]]] = MappingProxyType(
-    {"/exprd.v1.CompilerService/Compile": wire.CompileHead.FromString}  # graphs are read apart
+    {
+        "/exprd.v1.CompilerService/Compile": wire.CompileHead.FromString,  # graphs are read apart
+        "/exprd.v1.ExecutorService/Session": wire.SessionFrame.FromString,  # and so are calls
+    }
 )
 _CHUNKS = 2  # field of a message of Put
 _REQUEST_ID = "x-request-id"

@@ -161,9 +161,9 @@ class ExecutorService(wire.ExecutorServiceServicer):
         return answers.execute_answer(reply, self._engine.incarnation)
 
     def Session(
-        self, request_iterator: Iterator[wire.SessionRequest], context: grpc.ServicerContext
+        self, request_iterator: Iterator[Any], context: grpc.ServicerContext
     ) -> Iterator[Any]:
-        """Runs calls in order."""
+        """Runs the calls of SessionFrames in order."""
         return self._sessions.serve(request_iterator, stream_of(context))
 
     def ExecuteBatch(self, request: wire.ExecuteBatchRequest, context: grpc.ServicerContext) -> Any:

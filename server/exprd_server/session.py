@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import exprd_proto as wire
 from exprd_compiler.errors import CallError, LimitExceeded
-from exprd_server import requests
 from exprd_server.answers import Answer, session_frame
 from exprd_server.deadline import Deadline
 from exprd_server.leases import check_client_id
+from exprd_server.likeness import Reader
 from exprd_server.outcomes import failure_of
 from exprd_server.statuses import RETRY_FIELD
 from exprd_server.throttle import BESIDE, Lap
+from exprd_server.values import ExecuteCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -78,13 +79,13 @@ class SessionTable:
         self._ending = False
 
     def serve(
-        self, frames: Iterator[wire.SessionRequest], stream: Stream
+        self, frames: Iterator[wire.SessionFrame], stream: Stream
     ) -> Iterator[wire.SessionResponse | Answer]:
         """The answers to the frames of one stream.
 
         Raises:
             LimitExceeded: too many sessions, or a frame above the window.
-            CallError: the first frame does not say whose calls they are.
+            CallError: the first frame does not say whose calls they are, or a call is no message.
         """
         limits = self._settings.limits
         with self._opened(stream) as session:
@@ -92,10 +93,11 @@ class SessionTable:
             self._engine.renew(client_id)
             window = wire.SessionWindow(calls=limits.session_calls, bytes=limits.session_bytes)
             yield wire.SessionResponse(window=window)
+            reader = Reader(client_id, limits)
             while self._rest(session) and (frame := next(frames, None)) is not None:
                 self._work(session)
                 self._engine.throttle.rest(client_id)
-                yield from self._answers(session, client_id, frame)
+                yield from self._answers(session, reader, frame)
 
     def end(self) -> None:
         """Ends sessions as soon as they have answered what they have read; the idle ones now."""
@@ -105,7 +107,7 @@ class SessionTable:
         for session in idle:
             session.stream.cancel()
 
-    def _greeted(self, session: _Session, frames: Iterator[wire.SessionRequest]) -> str:
+    def _greeted(self, session: _Session, frames: Iterator[wire.SessionFrame]) -> str:
         """Whose calls they are, as the first frame says, for which we do not wait for ever."""
         timer = threading.Timer(_GREETING_SECONDS, session.stream.cancel)
         timer.daemon = True
@@ -150,9 +152,9 @@ class SessionTable:
             session.busy = True
 
     def _answers(
-        self, session: _Session, client_id: str, frame: wire.SessionRequest
+        self, session: _Session, reader: Reader, frame: wire.SessionFrame
     ) -> Iterator[Answer]:
-        calls = frame.calls
+        client_id, calls = session.client_id, frame.calls
         if len(calls) > self._settings.limits.session_calls:
             raise LimitExceeded(
                 f"{len(calls)} calls in one frame, at most {self._settings.limits.session_calls}",
@@ -163,17 +165,15 @@ class SessionTable:
         self._engine.throttle.spend(client_id, BESIDE)
         longest = self._settings.execute_seconds
         seconds = min(longest, frame.seconds) if frame.seconds > 0 else longest
-        engine, acked = self._engine, frame.acked_through
+        engine = self._engine
         lap = Lap(engine.throttle, client_id)
         answers, flushed = session_frame(engine.incarnation), time.monotonic()
-        for request in calls:
+        for seq, call in reader.read(calls, frame.acked_through):
             if session.gone:  # the call before may have been stopped by that: none overtakes it
                 break
             session.deadline = deadline = Deadline(seconds)
-            seq = request.call_id.seq
             try:
-                call = requests.session_call(request, client_id, acked, self._settings.limits)
-                reply = engine.execute(call, deadline)
+                reply = engine.execute(call if isinstance(call, ExecuteCall) else call(), deadline)
             except Exception as error:
                 answers.fail(seq, failure_of(error, seq, self._log))
             else:

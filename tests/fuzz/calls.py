@@ -85,15 +85,15 @@ def session(source: Source) -> None:
     table = SessionTable(here.engine, Settings(limits=LIMITS), make_logger(io.StringIO()))
     counts: list[int] = []
 
-    def frames() -> Iterator[wire.SessionRequest]:
-        yield _frame(wire.SessionRequest(client_id=client), source)
+    def frames() -> Iterator[wire.SessionFrame]:
+        yield _read(_frame(wire.SessionRequest(client_id=client), source))
         for number in range(source.number(0, 3)):
             frame = wire.SessionRequest(acked_through=4 * number)
             for turn in range(source.number(0, 3)):
                 frame.calls.append(_call(4 * number + turn + 1, source))
             frame = _frame(frame, source)
             counts.append(len(frame.calls))
-            yield frame
+            yield _read(frame)
 
     before = here.engine.get_variable(CLIENT, here.total)[0].version
     try:
@@ -118,6 +118,10 @@ def _call(number: int, source: Source) -> wire.ExecuteRequest:
     handle, value = (here.counter, 1.0) if source.yes() else (here.scale, np.ones(2))
     inputs = [wire.ExecuteInput(array=array_to_wire(np.asarray(value)))]
     return wire.ExecuteRequest(handle=handle, inputs=inputs, call_id=wire.CallId(seq=number))
+
+
+def _read(frame: wire.SessionRequest) -> wire.SessionFrame:
+    return wire.SessionFrame.FromString(frame.SerializeToString())
 
 
 def _frame(frame: wire.SessionRequest, source: Source) -> wire.SessionRequest:

@@ -55,14 +55,14 @@ def test_a_call_does_not_overtake_one_that_its_caller_has_left(monkeypatch: pyte
 
     monkeypatch.setattr(engine, "execute", executed)
 
-    def frames() -> Iterator[wire.SessionRequest]:
-        yield wire.SessionRequest(client_id="c")
+    def frames() -> Iterator[wire.SessionFrame]:
+        yield wire.SessionFrame(client_id="c")
         one = wire.ExecuteInput(array=array_to_wire(np.array(1.0)))
         calls = [
             wire.ExecuteRequest(handle=handle, inputs=[one], call_id=wire.CallId(seq=seq))
             for seq in (1, 2, 3)
         ]
-        yield wire.SessionRequest(calls=calls)
+        yield wire.SessionFrame(calls=[call.SerializeToString() for call in calls])
 
     list(SessionTable(engine, Settings(), make_logger(io.StringIO())).serve(frames(), line))
     assert ended == [2]
