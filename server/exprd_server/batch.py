@@ -17,8 +17,8 @@ from exprd_server.throttle import Lap
 
 if TYPE_CHECKING:
     import exprd_proto as wire
-    from exprd_server.deadline import Deadline
     from exprd_server.engine import LocalEngine
+    from exprd_server.lane import Lane
     from exprd_server.log import Logger
     from exprd_server.settings import Limits
 
@@ -30,10 +30,17 @@ def run_batch(
     engine: LocalEngine,
     request: wire.ExecuteBatchRequest,
     limits: Limits,
-    deadline: Deadline,
+    lane: Lane,
     log: Logger,
 ) -> Answer:
     """Runs the items in order, up to the first that fails, or until the answer is full.
+
+    Args:
+        engine: runs them.
+        request: the items.
+        limits: of the server.
+        lane: of the caller, with the deadline that they have together.
+        log: where errors go that are ours.
 
     Raises:
         LimitExceeded: there are more items than one message may have.
@@ -45,12 +52,28 @@ def run_batch(
             hint="send them in several batches",
             fields={"limit": "batch_items"},
         )
+    engine.running.join(lane)
+    try:
+        return _answered(engine, request, limits, lane, log)
+    finally:
+        engine.running.part(lane)
+        lane.close()
+
+
+def _answered(
+    engine: LocalEngine,
+    request: wire.ExecuteBatchRequest,
+    limits: Limits,
+    lane: Lane,
+    log: Logger,
+) -> Answer:
     frame = batch_frame(engine.incarnation)
     lap = Lap(engine.throttle, client_of(request))
     for position, call in enumerate(requests.batch_calls(request, limits)):
         seq = position if call.call_id is None else call.call_id.seq
+        lane.go_on(seq)
         try:
-            reply = engine.execute(call, deadline)
+            reply = engine.execute(call, lane)
         except Exception as error:
             frame.fail(seq, failure_of(error, seq, log))
             break

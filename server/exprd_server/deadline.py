@@ -85,6 +85,12 @@ class Deadline:
         """Lets the call go on when its caller has gone, because a retry will ask for its answer."""
         self._wish.outlives = True
 
+    def _forget(self) -> None:
+        """Begins anew, for a call that nobody has a wish about yet."""
+        if self._wish.cancelled:
+            self._wish = _Wish()
+        self._wish.outlives = False
+
     def remaining(self) -> float:
         """Seconds left, at least 0."""
         return max(0.0, self._end - self._clock())

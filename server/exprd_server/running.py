@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
+
+from exprd_server.lane import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
-    from exprd_server.bell.turns import Turn
     from exprd_server.deadline import Deadline
     from exprd_server.values import CallId
 
 _EXPECTED: Final = 4096  # calls of all clients that were cancelled and have not begun
+
+
+class Turn(Protocol):
+    """Whatever makes one call after another."""
+
+    def cancel_if(self, meant: Callable[[str, int], bool], /) -> bool:
+        """Cancels the call that runs there if it is meant; whether it was."""
+        ...
 
 
 class RunningCalls:
@@ -29,23 +38,38 @@ class RunningCalls:
         self._deadlines: dict[object, tuple[str, int, Deadline]] = {}
         self._turns: set[Turn] = set()
         self._early: OrderedDict[tuple[str, int], None] = OrderedDict()
+        self._nothing = Running(self, "", 0, None)
 
     def running(self, client_id: str, call_id: CallId | None, deadline: Deadline | None) -> Running:
-        """The time during which a call runs, as a context; without a deadline none cancels it."""
-        return Running(self, client_id, 0 if call_id is None else call_id.seq, deadline)
+        """The time during which a call runs, as a context; without a deadline none cancels it.
+
+        A lane, which has joined, is asked by itself and needs no entry for each of its calls.
+        """
+        seq = 0 if call_id is None else call_id.seq
+        if type(deadline) is not Lane:
+            return Running(self, client_id, seq, deadline)
+        if self._early:  # looked at after the lane has taken the number: see `cancel`
+            self._meet(client_id, seq, deadline)
+        return self._nothing
 
     def begin(self, key: object, client_id: str, seq: int, deadline: Deadline) -> None:
         """Notes that a call runs."""
         with self._lock:
             self._deadlines[key] = (client_id, seq, deadline)
-            unwanted = bool(self._early) and self._early.pop((client_id, seq), key) is None
-        if unwanted:
-            deadline.cancel()
+        if self._early:
+            self._meet(client_id, seq, deadline)
 
     def end(self, key: object) -> None:
         """Notes that it has ended."""
         with self._lock:
             del self._deadlines[key]
+
+    def _meet(self, client_id: str, seq: int, deadline: Deadline) -> None:
+        """Stops a call that was cancelled before it began."""
+        with self._lock:
+            unwanted = self._early.pop((client_id, seq), deadline) is None
+        if unwanted:
+            deadline.cancel()
 
     def join(self, turn: Turn) -> None:
         """Asks a turn as well when calls are to be cancelled."""

@@ -12,6 +12,8 @@ import exprd_proto as wire
 from exprd_server import answers, naming, replies, requests
 from exprd_server.batch import run_batch
 from exprd_server.deadline import Deadline
+from exprd_server.fairness import client_of
+from exprd_server.lane import Lane
 from exprd_server.session import stream_of
 
 if TYPE_CHECKING:
@@ -31,10 +33,21 @@ PROTOCOL = 1
 
 def deadline_of(context: grpc.ServicerContext, seconds: float) -> Deadline:
     """The caller's deadline, capped by the server's; it is told when the caller goes away."""
-    given: Any = context.time_remaining()  # None without a deadline, whatever the stubs say
-    deadline = Deadline(seconds if given is None else min(seconds, given))
+    deadline = Deadline(_seconds_of(context, seconds))
     context.add_callback(deadline.leave)
     return deadline
+
+
+def lane_of(context: grpc.ServicerContext, seconds: float, client_id: str) -> Lane:
+    """The same for calls of a client that run one after another."""
+    lane = Lane(client_id, _seconds_of(context, seconds))
+    context.add_callback(lane.leave)
+    return lane
+
+
+def _seconds_of(context: grpc.ServicerContext, seconds: float) -> float:
+    given: Any = context.time_remaining()  # None without a deadline, whatever the stubs say
+    return seconds if given is None else min(seconds, given)
 
 
 class CompilerService(wire.CompilerServiceServicer):
@@ -168,8 +181,8 @@ class ExecutorService(wire.ExecutorServiceServicer):
 
     def ExecuteBatch(self, request: wire.ExecuteBatchRequest, context: grpc.ServicerContext) -> Any:
         """Runs a function over several lists of inputs."""
-        deadline = deadline_of(context, self._settings.execute_seconds)
-        return run_batch(self._engine, request, self._settings.limits, deadline, self._log)
+        lane = lane_of(context, self._settings.execute_seconds, client_of(request))
+        return run_batch(self._engine, request, self._settings.limits, lane, self._log)
 
     def Repeat(
         self, request: wire.RepeatRequest, context: grpc.ServicerContext

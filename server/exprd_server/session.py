@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import exprd_proto as wire
 from exprd_compiler.errors import CallError, LimitExceeded
 from exprd_server.answers import Answer, session_frame
-from exprd_server.deadline import Deadline
+from exprd_server.lane import Lane
 from exprd_server.leases import check_client_id
 from exprd_server.likeness import Reader
 from exprd_server.outcomes import failure_of
@@ -49,22 +49,21 @@ class Stream(Protocol):
 
 
 class _Session:
-    """One open stream; `deadline` is that of the call it runs at the moment."""
+    """One open stream, whose calls run in a lane."""
 
-    __slots__ = ("busy", "client_id", "deadline", "gone", "stream")
+    __slots__ = ("busy", "client_id", "gone", "lane", "stream")
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.client_id = ""  # of its first frame, which is still to come
         self.busy = True
         self.gone = False
-        self.deadline: Deadline | None = None
+        self.lane = Lane("")
 
     def left(self) -> None:
         """Notes that the caller has gone."""
         self.gone = True
-        if self.deadline is not None:
-            self.deadline.leave()
+        self.lane.leave()
 
 
 class SessionTable:
@@ -121,7 +120,7 @@ class SessionTable:
         check_client_id(first.client_id)
         limit = self._settings.limits.client_sessions
         with self._lock:
-            session.client_id = first.client_id
+            session.client_id = session.lane.client_id = first.client_id
             if sum(s.client_id == first.client_id for s in self._open) > limit:
                 raise _too_many("client_sessions", f"{limit} sessions of this client")
         return first.client_id
@@ -135,9 +134,13 @@ class SessionTable:
                 raise _too_many("sessions", f"{limit} sessions")
             self._open.add(session)
         stream.add_callback(session.left)
+        running = self._engine.running
+        running.join(session.lane)
         try:
             yield session
         finally:
+            running.part(session.lane)
+            session.lane.close()
             with self._lock:
                 self._open.discard(session)
 
@@ -165,15 +168,15 @@ class SessionTable:
         self._engine.throttle.spend(client_id, BESIDE)
         longest = self._settings.execute_seconds
         seconds = min(longest, frame.seconds) if frame.seconds > 0 else longest
-        engine = self._engine
+        engine, lane = self._engine, session.lane
         lap = Lap(engine.throttle, client_id)
         answers, flushed = session_frame(engine.incarnation), time.monotonic()
         for seq, call in reader.read(calls, frame.acked_through):
+            lane.begin(seq, seconds)
             if session.gone:  # the call before may have been stopped by that: none overtakes it
                 break
-            session.deadline = deadline = Deadline(seconds)
             try:
-                reply = engine.execute(call if isinstance(call, ExecuteCall) else call(), deadline)
+                reply = engine.execute(call if isinstance(call, ExecuteCall) else call(), lane)
             except Exception as error:
                 answers.fail(seq, failure_of(error, seq, self._log))
             else:
@@ -183,7 +186,7 @@ class SessionTable:
                 yield answers.answer()
                 lap.rest(answers.count)
                 answers, flushed = session_frame(engine.incarnation), time.monotonic()
-        session.deadline = None
+        lane.over()
         if answers.count:
             yield answers.answer()
         lap.end(answers.count)

@@ -32,6 +32,7 @@ from exprd_server.batch import run_batch
 from exprd_server.compilers import InProcessCompiler
 from exprd_server.deadline import Deadline
 from exprd_server.engine import LocalEngine
+from exprd_server.lane import Lane
 from exprd_server.log import make_logger
 from exprd_server.serve import Server
 from exprd_server.settings import GIB, MIB, Limits, Settings, WorkerSettings
@@ -185,7 +186,7 @@ def attributes(count: int) -> None:
 def batch_items(count: int) -> None:
     request = wire.ExecuteBatchRequest(items=[wire.InputList()] * count)
     limits = Limits(batch_items=3)
-    run_batch(engine_with(), request, limits, Deadline(10), make_logger(io.StringIO()))
+    run_batch(engine_with(), request, limits, Lane("c", 10), make_logger(io.StringIO()))
 
 
 def doc_length(count: int) -> None:
