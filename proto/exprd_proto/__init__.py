@@ -30,6 +30,7 @@ from exprd_proto.graph_pb2 import (
 )
 from exprd_proto.service_pb2 import DESCRIPTOR as SERVICE_DESCRIPTOR
 from exprd_proto.service_pb2 import (
+    BatchFrame,
     CallFailure,
     CallForm,
     CallId,
@@ -159,6 +160,7 @@ __all__ = [
     "Attribute",
     "AttributeList",
     "AttributeValue",
+    "BatchFrame",
     "BoolList",
     "BufferInfo",
     "CallFailure",

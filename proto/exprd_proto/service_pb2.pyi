@@ -612,6 +612,20 @@ class ExecuteBatchRequest(_message.Message):
     expected_incarnation: str
     def __init__(self, handle: _Optional[str] = ..., items: _Optional[_Iterable[_Union[InputList, _Mapping]]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, str]]] = ..., call_id: _Optional[_Union[CallId, _Mapping]] = ..., expected_incarnation: _Optional[str] = ...) -> None: ...
 
+class BatchFrame(_message.Message):
+    __slots__ = ("handle", "items", "deliveries", "call_id", "expected_incarnation")
+    HANDLE_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    DELIVERIES_FIELD_NUMBER: _ClassVar[int]
+    CALL_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    handle: str
+    items: _containers.RepeatedScalarFieldContainer[bytes]
+    deliveries: _containers.RepeatedScalarFieldContainer[Delivery]
+    call_id: CallId
+    expected_incarnation: str
+    def __init__(self, handle: _Optional[str] = ..., items: _Optional[_Iterable[bytes]] = ..., deliveries: _Optional[_Iterable[_Union[Delivery, str]]] = ..., call_id: _Optional[_Union[CallId, _Mapping]] = ..., expected_incarnation: _Optional[str] = ...) -> None: ...
+
 class ExecuteBatchResponse(_message.Message):
     __slots__ = ("outcomes",)
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from exprd_compiler.errors import LimitExceeded
-from exprd_server import requests
 from exprd_server.answers import Answer, batch_frame
 from exprd_server.fairness import client_of
+from exprd_server.likeness import batch_calls
 from exprd_server.outcomes import failure_of
 from exprd_server.throttle import Lap
 
@@ -28,7 +28,7 @@ _ANSWER_BYTES: Final = 8 << 20
 
 def run_batch(
     engine: LocalEngine,
-    request: wire.ExecuteBatchRequest,
+    request: wire.BatchFrame,
     limits: Limits,
     lane: Lane,
     log: Logger,
@@ -62,14 +62,14 @@ def run_batch(
 
 def _answered(
     engine: LocalEngine,
-    request: wire.ExecuteBatchRequest,
+    request: wire.BatchFrame,
     limits: Limits,
     lane: Lane,
     log: Logger,
 ) -> Answer:
     frame = batch_frame(engine.incarnation)
     lap = Lap(engine.throttle, client_of(request))
-    for position, call in enumerate(requests.batch_calls(request, limits)):
+    for position, call in enumerate(batch_calls(request, limits)):
         seq = position if call.call_id is None else call.call_id.seq
         lane.go_on(seq)
         try:

@@ -47,6 +47,7 @@ _PARSERS: Final[Mapping[str, Callable[[bytes], Any]]] = MappingProxyType(
     {
         "/exprd.v1.CompilerService/Compile": wire.CompileHead.FromString,  # graphs are read apart
         "/exprd.v1.ExecutorService/Session": wire.SessionFrame.FromString,  # and so are calls
+        "/exprd.v1.ExecutorService/ExecuteBatch": wire.BatchFrame.FromString,
     }
 )
 _CHUNKS = 2  # field of a message of Put

@@ -31,7 +31,7 @@ from exprd_server.values import (
 from exprd_server.variables import NewVariable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -107,7 +107,7 @@ def _execute_call(
     expected, deliveries = request.expected, request.deliveries
     return ExecuteCall(
         handle=request.handle,
-        inputs=_inputs(request.inputs),
+        inputs=inputs_of(request.inputs),
         deliveries=tuple(map(delivery, deliveries)) if deliveries else (),
         delivery=_AUTO,
         call_id=identity,
@@ -116,22 +116,6 @@ def _execute_call(
         reply_bytes=limits.message_bytes - _REPLY_MARGIN,
         expected_incarnation=request.expected_incarnation,
     )
-
-
-def batch_calls(request: wire.ExecuteBatchRequest, limits: Limits) -> Iterator[ExecuteCall]:
-    """The calls of the items of a batch; their numbers follow each other."""
-    identity = call_id(request.call_id) if request.HasField("call_id") else None
-    whole = ExecuteCall(
-        handle=request.handle,
-        deliveries=tuple(map(delivery, request.deliveries)),
-        delivery=_AUTO,
-        client_id=identity.client_id if identity else "",
-        reply_bytes=reply_bytes(limits),
-        expected_incarnation=request.expected_incarnation,
-    )
-    for position, item in enumerate(request.items):
-        number = None if identity is None else identity._replace(seq=identity.seq + position)
-        yield whole._replace(inputs=_inputs(item.inputs), call_id=number)
 
 
 def repeat_call(request: wire.RepeatRequest, limits: Limits) -> RepeatCall:
@@ -270,7 +254,8 @@ def _text(what: str, text: str, limits: Limits) -> str:
     return text
 
 
-def _inputs(messages: Sequence[wire.ExecuteInput]) -> tuple[InputValue, ...]:
+def inputs_of(messages: Sequence[wire.ExecuteInput]) -> tuple[InputValue, ...]:
+    """The inputs of a call."""
     return tuple([_input(position, x) for position, x in enumerate(messages)]) if messages else ()
 
 

@@ -179,8 +179,8 @@ class ExecutorService(wire.ExecutorServiceServicer):
         """Runs the calls of SessionFrames in order."""
         return self._sessions.serve(request_iterator, stream_of(context))
 
-    def ExecuteBatch(self, request: wire.ExecuteBatchRequest, context: grpc.ServicerContext) -> Any:
-        """Runs a function over several lists of inputs."""
+    def ExecuteBatch(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Runs a function over the lists of inputs of a BatchFrame."""
         lane = lane_of(context, self._settings.execute_seconds, client_of(request))
         return run_batch(self._engine, request, self._settings.limits, lane, self._log)
 

@@ -15,6 +15,7 @@ from exprd_proto import framing as frames
 from exprd_proto.arrays import array_from_wire, array_to_wire
 from exprd_server import naming, requests
 from exprd_server.deadline import Deadline
+from exprd_server.likeness import batch_calls
 from exprd_server.outline import Outline
 from exprd_server.reading import GraphReader
 from tests.fuzz.messages import edit
@@ -88,7 +89,7 @@ def _requests() -> Sequence[tuple[Message, Callable[[Any], object]]]:
     form = wire.CallForm(inputs=[wire.InputForm(name="x")])
     return (
         (execute, lambda m: requests.execute_call(m, LIMITS)),
-        (batch, lambda m: list(requests.batch_calls(m, LIMITS))),
+        (batch, lambda m: list(batch_calls(_framed(m), LIMITS))),
         (execute, lambda m: requests.session_call(m, CLIENT, 1, LIMITS)),
         (
             wire.RepeatRequest(call=execute, steps=5, every=2),
@@ -110,6 +111,10 @@ def _requests() -> Sequence[tuple[Message, Callable[[Any], object]]]:
             lambda m: naming.publish_call(m, LIMITS),
         ),
     )
+
+
+def _framed(request: wire.ExecuteBatchRequest) -> wire.BatchFrame:
+    return wire.BatchFrame.FromString(request.SerializeToString())
 
 
 def requests_of_all_kinds(source: Source) -> None:

@@ -14,9 +14,9 @@ import exprd_proto as wire
 from exprd_compiler.errors import CallError, ExprdError
 from exprd_proto.arrays import array_to_wire
 from exprd_server import requests
-from exprd_server.likeness import Reader
+from exprd_server.likeness import Reader, batch_calls
 from exprd_server.settings import Limits
-from exprd_server.values import ExecuteCall
+from exprd_server.values import BufferRef, ExecuteCall
 
 LIMITS = Limits()
 ARRAYS = (np.arange(3.0), np.array(2, "int8"), np.zeros((0, 2), "float32"))
@@ -131,3 +131,43 @@ def facts_of_any(call: ExecuteCall) -> tuple[object, ...]:
     arrays = [x for x in call.inputs if isinstance(x, np.ndarray)]
     others = [x for x in call.inputs if not isinstance(x, np.ndarray)]
     return (*facts(call._replace(inputs=tuple(arrays))), others)
+
+
+# ---- batches
+def item(*inputs: np.ndarray) -> bytes:
+    arrays = [wire.ExecuteInput(array=array_to_wire(x)) for x in inputs]
+    return wire.InputList(inputs=arrays).SerializeToString()
+
+
+def read(*items: bytes) -> list[ExecuteCall]:
+    number = wire.CallId(client_id="me", seq=5, acked_through=2)
+    batch = wire.BatchFrame(handle="fn-1", items=items, call_id=number, expected_incarnation="here")
+    return list(batch_calls(batch, LIMITS))
+
+
+def test_items_are_read_whether_they_are_alike_or_not() -> None:
+    given = [ARRAYS, [x + 1 for x in ARRAYS], ARRAYS[:2], [x + 2 for x in ARRAYS], (), ARRAYS]
+    for first in (0, 2, 4):
+        inputs = [*given[first:], *given[:first]]
+        calls = read(*[item(*x) for x in inputs])
+        expected = [asked(5 + n, x) for n, x in enumerate(inputs)]
+        assert list(map(facts, calls)) == [
+            facts(requests.session_call(x, "me", 2, LIMITS)) for x in expected
+        ]
+
+
+def test_items_of_bools_and_buffers_are_read_one_by_one() -> None:
+    good, bad = item(np.array(True)), item(np.array(True)).replace(b"\x1a\x01\x01", b"\x1a\x01\x02")
+    assert good != bad
+    kept = wire.InputList(inputs=[wire.ExecuteInput(buffer="buf-1")]).SerializeToString()
+    assert [x.inputs for x in read(kept, kept)] == [(BufferRef("buf-1"),)] * 2
+    assert len(read(good, good)) == 2
+    with pytest.raises(CallError, match="input 0"):
+        read(good, bad)
+
+
+def test_an_item_that_is_no_message_is_refused_before_anything_is_run() -> None:
+    number = wire.CallId(client_id="me", seq=5)
+    batch = wire.BatchFrame(items=[item(*ARRAYS), item(*ARRAYS)[:-1]], call_id=number)
+    with pytest.raises(CallError, match="not a valid message"):
+        next(batch_calls(batch, LIMITS))

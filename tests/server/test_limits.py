@@ -184,7 +184,7 @@ def attributes(count: int) -> None:
 
 
 def batch_items(count: int) -> None:
-    request = wire.ExecuteBatchRequest(items=[wire.InputList()] * count)
+    request = wire.BatchFrame(items=[b""] * count)
     limits = Limits(batch_items=3)
     run_batch(engine_with(), request, limits, Lane("c", 10), make_logger(io.StringIO()))
 
