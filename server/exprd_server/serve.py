@@ -55,6 +55,8 @@ _STACK_BYTES = 2 << 20  # threads are many, and nothing they run is deep
 # we refuse by ourselves first, for long enough that whoever is calling hears of it.
 _REFUSAL_SECONDS = 0.05
 _JOIN_SECONDS = 0.05  # how soon the end of a stop is noticed
+# A process that is killed leaves its ports to the child it has just begun to start, for some 0.1 s.
+_PORT_SECONDS, _PORT_PAUSE = 1.0, 0.1
 _METADATA_BYTES = 8192
 # Calls of one connection that are on their way here at a time; more wait in its client, where they
 # cost us nothing. What has arrived is taken in one by one, so this is what others wait behind. All
@@ -197,18 +199,26 @@ class Server:
         self._server.stop(0)
 
     def _bind(self, address: Address) -> int:
-        target, tls = address.target, self._settings.tls
-        try:
-            # A Unix socket is guarded by its file mode; nothing on it can be overheard.
-            if tls is None or address.path:
-                return self._server.add_insecure_port(target)
-            return self._server.add_secure_port(target, server_credentials(tls, self._log))
-        except CallError:
-            self._closing.close()
-            raise
-        except RuntimeError:
-            self._closing.close()
-            raise OSError(f"cannot listen on {target}; is another server there?") from None
+        end = time.monotonic() + _PORT_SECONDS
+        while True:
+            try:
+                return self._add(address)
+            except CallError:
+                self._closing.close()
+                raise
+            except RuntimeError:
+                if address.path or time.monotonic() > end:
+                    self._closing.close()
+                    target = address.target
+                    raise OSError(f"cannot listen on {target}; is another server there?") from None
+            time.sleep(_PORT_PAUSE)
+
+    def _add(self, address: Address) -> int:
+        tls = self._settings.tls
+        # A Unix socket is guarded by its file mode; nothing on it can be overheard.
+        if tls is None or address.path:
+            return self._server.add_insecure_port(address.target)
+        return self._server.add_secure_port(address.target, server_credentials(tls, self._log))
 
     def _interceptors(self) -> list[grpc.ServerInterceptor]:
         gate = [] if self._tokens is None else [Gate(self._tokens, self._tenants)]

@@ -7,6 +7,7 @@ import json
 import os
 import select
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -89,6 +90,24 @@ def test_two_servers_cannot_share_a_port(start_server, child_env):
     assert "is another server there?" in second.stderr
     assert "Traceback" not in second.stderr
     assert exprd(child_env, "health", first.target).returncode == 0
+
+
+def test_a_port_that_becomes_free_is_waited_for(child_env):
+    """As that of a killed server does, whose child has not begun to run a program of its own."""
+    taken = socket.create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{taken.getsockname()[1]}"
+    command = [sys.executable, "-m", "exprd_server", "serve", "--listen", address]
+    with subprocess.Popen(command, env=child_env, stderr=subprocess.PIPE, text=True) as second:
+        assert second.stderr is not None
+        for line in second.stderr:
+            if "Address already in use" in line:  # gRPC's own word on the first attempt
+                taken.close()
+            if '"serving"' in line:
+                break
+        assert exprd(child_env, "health", address).returncode == 0
+        second.terminate()
+        second.stderr.read()
+    assert second.returncode == 0
 
 
 def test_two_servers_cannot_share_a_socket(server, child_env):
