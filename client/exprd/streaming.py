@@ -36,6 +36,7 @@ _CALLS: Final = framing.key(2, 2)
 _SECONDS: Final = framing.key(4, 1)
 _DOUBLE: Final = struct.Struct("<d")
 _NUMBER: Final = framing.key(4, 2)  # call_id of a call
+_SEQ: Final = framing.key(2, 0)  # of a call_id
 _PART: Final = 4  # of the window that is free when a frame is sent before all others are answered
 _FIRST_WINDOW: Final = (1, 1 << 20)
 _METHOD: Final = "/exprd.v1.ExecutorService/Session"
@@ -135,7 +136,7 @@ class CallStream:
             if self._closed:
                 raise self._is_closed()
             seq = self._ids.open()
-            number = framing.number_field(2, seq)
+            number = _SEQ + framing.varint(seq)
             tail = _NUMBER + framing.varint(len(number)) + number + _named(request.incarnation)
             future.stopped_by(self._stops, seq)
             self._queued.append(_Call(seq, request, request.data + tail, seconds, future))
@@ -339,7 +340,7 @@ class CallStream:
                 return found
             if response.HasField("window"):
                 self._window = (response.window.calls, response.window.bytes)
-            for outcome in response.outcomes:
+            for outcome in response.outcomes[:]:
                 call = self._sent.pop(outcome.seq, None)
                 if call is not None:
                     self._sent_bytes -= len(call.data)

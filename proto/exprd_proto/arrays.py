@@ -126,15 +126,13 @@ def array_from_wire(message: Array) -> NDArray[Any]:
 
 def view_bytes(number: int, shape: Sequence[int], data: bytes | memoryview) -> NDArray[Any]:
     """A read-only array over little-endian bytes."""
-    dtype, shape = carried_dtype(number), tuple(shape)
-    size = len(data)
-    fits = 0 < size <= MAX_ARRAY_BYTES and size == math.prod(shape) * dtype.itemsize
-    if not fits or len(shape) > MAX_RANK or min(shape, default=1) < 0:  # or there is nothing in it
-        expected = checked_nbytes(shape, dtype.itemsize)
-        if size != expected:
-            raise WireError(
-                f"{dtype.name}{list(shape)} takes {expected} bytes, but {size} were sent"
-            )
+    # a slice of a message's numbers is a list, and made ten times as fast as their iterator walks
+    shape = tuple(shape[:])
+    dtype, expected = _form(number, shape)
+    if len(data) != expected:
+        raise WireError(
+            f"{dtype.name}{list(shape)} takes {expected} bytes, but {len(data)} were sent"
+        )
     if dtype.kind == "b":
         value = _checked_bools(np.frombuffer(data, dtype=np.uint8)).reshape(shape)
     else:
@@ -144,6 +142,13 @@ def view_bytes(number: int, shape: Sequence[int], data: bytes | memoryview) -> N
     if type(data) is not bytes:  # over which there are read-only arrays alone
         value.flags.writeable = False
     return value
+
+
+@lru_cache(maxsize=4096)
+def _form(number: int, shape: tuple[int, ...]) -> tuple[np.dtype[Any], int]:
+    """The dtype of arrays, and how many bytes those of a shape take."""
+    dtype = carried_dtype(number)
+    return dtype, checked_nbytes(shape, dtype.itemsize)
 
 
 def checked_nbytes(shape: Sequence[int], itemsize: int) -> int:

@@ -256,7 +256,9 @@ def _text(what: str, text: str, limits: Limits) -> str:
 
 def inputs_of(messages: Sequence[wire.ExecuteInput]) -> tuple[InputValue, ...]:
     """The inputs of a call."""
-    return tuple([_input(position, x) for position, x in enumerate(messages)]) if messages else ()
+    return (
+        tuple([_input(position, x) for position, x in enumerate(messages[:])]) if messages else ()
+    )
 
 
 def _input(position: int, message: wire.ExecuteInput) -> InputValue:
