@@ -164,8 +164,6 @@ class SessionTable:
                 hint="keep to the window of the first answer",
                 fields={"limit": "session_calls"},
             )
-        self._engine.renew(client_id)
-        self._engine.throttle.spend(client_id, BESIDE)
         longest = self._settings.execute_seconds
         seconds = min(longest, frame.seconds) if frame.seconds > 0 else longest
         engine, lane = self._engine, session.lane
@@ -189,7 +187,10 @@ class SessionTable:
         lane.over()
         if answers.count:
             yield answers.answer()
+        # after the answers, for which somebody waits; each call has renewed the lease as well
         lap.end(answers.count)
+        engine.renew(client_id)
+        engine.throttle.spend(client_id, BESIDE)
 
 
 def _too_many(limit: str, what: str) -> LimitExceeded:
