@@ -20,6 +20,7 @@ from exprd_server.bell.counting import DoorbellMetrics
 from exprd_server.bell.turns import Turn, Watch
 from exprd_server.deadline import Deadline
 from exprd_server.functions import Function
+from exprd_server.store import MemoryStore
 from exprd_server.values import CompileCall
 from exprd_server.variables import NewVariable
 from tests.server import graphs
@@ -223,6 +224,33 @@ def test_a_call_id_counts_here_and_over_grpc(tower):
     two = in_frame(np.array(2.0))
     assert failure(speaker.asked(doorbell.CALL, seq=1, text=two)) == "CallError"
     assert tower.engine.get_variable("tester", name.uuid)[0].version == 2
+    speaker.close()
+
+
+def test_an_answer_does_not_wait_until_its_record_is_filed(tower, monkeypatch):
+    """Whoever asks for it a second time does, and gets it again."""
+    filed, forget = threading.Event(), MemoryStore.forget
+
+    def late(store, client_id, through_seq):
+        assert filed.wait(10)
+        forget(store, client_id, through_seq)
+
+    monkeypatch.setattr(MemoryStore, "forget", late)
+    speaker = tower.connected()
+    name = tower.engine.create_variable("tester", NewVariable(value=np.array(0.0)))
+    handle = compiled(tower, graphs.counter(), name.uuid)
+    speaker.asked(doorbell.PREPARE, text=described(handle, ("float64", ())))
+    one = in_frame(np.array(1.0))
+    speaker.asked(doorbell.CALL, seq=1, text=one)
+    assert speaker.asked(doorbell.CALL, seq=2, acked=1, text=one)[:2] == (doorbell.RESULT, 0)
+    number = wire.CallId(client_id="tester", seq=2, acked_through=1)
+    request = wire.ExecuteRequest(handle=handle, call_id=number)
+    given = request.inputs.add().array
+    given.dtype, given.data = wire.DataType.DATA_TYPE_FLOAT64, np.array(1.0).tobytes()
+    again = tower.executor.Execute.future(request)
+    filed.set()
+    assert again.result(10).replayed
+    assert tower.engine.get_variable("tester", name.uuid)[0].version == 3
     speaker.close()
 
 

@@ -78,6 +78,18 @@ def test_an_acknowledged_call_is_forgotten_but_never_run_again(window, store):
     assert [r.seq for r in store.records()] == [2]
 
 
+def test_what_a_running_call_acknowledges_is_not_run_from_then_on(window, store):
+    run(window, store, call(1))
+    with window.attempt(call(3, acked=2), b"d", None):
+        with pytest.raises(ResultExpired, match="acknowledged"):
+            run(window, store, call(2))  # which never came before
+        assert run(window, store, call(1)) == (REPLY, True)  # its record goes with the call
+    with pytest.raises(ResultExpired, match="acknowledged"):
+        run(window, store, call(1))
+    assert store.floors() == {"c": 2}
+    assert not store.records()
+
+
 def test_the_window_is_bounded(window, store):
     for seq in range(1, 6):
         run(window, store, call(seq))
