@@ -32,13 +32,13 @@ def test_one_process_has_it_and_says_so(tmp_path: Path) -> None:
     os.close(take(tmp_path / "lock"))
 
 
-@pytest.mark.parametrize("holder", ["", "nobody", str(os.getpid())])
+@pytest.mark.parametrize("holder", ["", "nobody", "this process"])
 def test_whoever_may_still_run_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holder: str
 ) -> None:
     monkeypatch.setattr(exclusive, "_PAUSE", 1000.0)
     with (tmp_path / "lock").open("w") as file:
-        file.write(holder)
+        file.write(str(os.getpid()) if holder == "this process" else holder)
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(Occupied):
