@@ -78,9 +78,10 @@ class _Context:
 
     Attributes:
         steps: the native side of its calls, if there is one.
+        asked: whether a call was asked to stop.
     """
 
-    __slots__ = ("address", "buffer", "call", "passed", "slots", "steps")
+    __slots__ = ("address", "asked", "buffer", "call", "passed", "slots", "steps")
 
     def __init__(
         self, slots: int, counters: int, frame: _Frame, room: int, bind: Bind | None
@@ -93,16 +94,18 @@ class _Context:
         places = (self.address, first + frame.pointers, first, first + frame.results)
         self.passed = tuple(map(ctypes.c_void_p, places))
         self.steps = None if bind is None else bind(places)
-        self.slots = slots
+        self.slots, self.asked = slots, False
         ctypes.c_int64.from_address(self.address + layout.ROOM_OFFSET).value = room
 
     def cancel(self) -> None:
         """Ask the running call to stop at its next cancel point."""
+        self.asked = True  # before the flag, which would stay otherwise
         ctypes.c_int32.from_address(self.address + layout.CANCEL_OFFSET).value = 1
 
     def resume(self) -> None:
         """Forget that a call was to stop."""
         ctypes.c_int32.from_address(self.address + layout.CANCEL_OFFSET).value = 0
+        self.asked = False
 
     def counts(self, counters: int) -> tuple[int, ...]:
         """What the last call counted."""
@@ -293,7 +296,8 @@ class Executable:
         # the arrays are an argument, so that they live as long as native code can run
         native = partial(self._native, context, arrays)
         status = guard(native, context.cancel)
-        context.resume()  # it may have been asked when all was done
+        if context.asked:  # possibly when all was done
+            context.resume()
         return status
 
     def _native(self, context: _Context, _arrays: Sequence[Array]) -> int:
