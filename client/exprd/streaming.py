@@ -319,9 +319,10 @@ class CallStream:
         is woken by that thread, and not by ours after it.
         """
         response = wire.SessionResponse.FromString(data)
-        self._progress = True
         self._count(0, len(data))
         rest = self._claimed(turn, response)
+        if rest is None:
+            return _Answers([], ())
         seqs = [call.seq for call, _ in rest]
         # taken off, so that nothing of them is left here when others are told
         while rest and self._settled(rest):
@@ -332,12 +333,16 @@ class CallStream:
 
     def _claimed(
         self, turn: int, response: wire.SessionResponse
-    ) -> list[tuple[_Call, wire.CallOutcome]]:
-        """The calls of a frame of answers, the last first; nobody else settles them now."""
+    ) -> list[tuple[_Call, wire.CallOutcome]] | None:
+        """The calls of a frame of answers, the last first; nobody else settles them now.
+
+        None when another stream is open by now, which brings these answers again.
+        """
         found: list[tuple[_Call, wire.CallOutcome]] = []
         with self._changed:
             if turn != self._turn:
-                return found
+                return None
+            self._progress = True
             if response.HasField("window"):
                 self._window = (response.window.calls, response.window.bytes)
             for outcome in response.outcomes[:]:
