@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from exprd_compiler.errors import Cancelled, ExprdError
 
@@ -19,14 +19,25 @@ _RUNNING: Final = "RUNNING"
 _FINISHED: Final = "FINISHED"
 
 
+class Ready(Protocol):
+    """A call, as far as its future knows it."""
+
+    def finish(self, given: Any, /) -> Any:
+        """The result of what the transport gives."""
+        ...
+
+    def explain(self, error: ExprdError, /) -> None:
+        """Adds what the client knows to an error."""
+        ...
+
+
 class Future(concurrent.futures.Future[T]):
     """The result of a submitted call; everything that `concurrent.futures` offers works with it.
 
     What the function computed is brought into its final form by whoever first asks for it.
 
     Args:
-        finish: makes the result of what the transport gives.
-        explain: adds what the client knows to an error.
+        ready: the call; without one, the result is what the transport gives.
         held: what is not to be freed before the call is answered.
     """
 
@@ -35,12 +46,7 @@ class Future(concurrent.futures.Future[T]):
     # lists of who waits are made when they are asked for, and what most futures go through is
     # written out here. The collector of garbage looks at each list of each future that is open.
 
-    def __init__(
-        self,
-        finish: Callable[[Any], T] | None = None,
-        explain: Callable[[ExprdError], None] | None = None,
-        held: object = None,
-    ) -> None:
+    def __init__(self, ready: Ready | None = None, held: object = None) -> None:
         self._state = "PENDING"
         self._result: Any = None
         self._exception: BaseException | None = None
@@ -49,8 +55,7 @@ class Future(concurrent.futures.Future[T]):
         self._own: threading.Condition | None = None
         self._held = held
         self._before: Callable[[Any], Any] | None = None
-        self._finish: Callable[[Any], Any] | None = finish
-        self._explain = explain
+        self._ready = ready
         self._finishing = threading.Lock()
         self._brought = False
         self._value: Any = None
@@ -104,12 +109,12 @@ class Future(concurrent.futures.Future[T]):
     def _bring(self) -> None:
         """Makes the value of what the transport gave, once."""
         self._brought, value = True, self._result
-        before, finish, self._result = self._before, self._finish, None
-        self._before = self._finish = self._held = None
+        before, ready, self._result = self._before, self._ready, None
+        self._before = self._ready = self._held = None
         try:
             if before is not None:
                 value = before(value)
-            self._value = value if finish is None else finish(value)
+            self._value = value if ready is None else ready.finish(value)
         except Exception as error:
             self._error = error
 
@@ -201,6 +206,6 @@ class Future(concurrent.futures.Future[T]):
             self._stopped = True
             self.set_exception(concurrent.futures.CancelledError(error.message))
             return
-        if self._explain is not None and isinstance(error, ExprdError):
-            self._explain(error)
+        if self._ready is not None and isinstance(error, ExprdError):
+            self._ready.explain(error)
         self.set_exception(error)

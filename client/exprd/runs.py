@@ -102,7 +102,7 @@ def submitted(
         keep: leave the outputs where the function runs, as buffers.
     """
     held = [x for x in (*args, *kwargs.values()) if isinstance(x, Buffer)] if args or kwargs else ()
-    future: Future[Any] = Future(ready.finish, ready.explain, held)
+    future: Future[Any] = Future(ready, held)
     ready.loops.submit(ready.handle, ready.values, ready.outputs, future, keep=keep)
     if keep:  # a buffer that nobody asks for is freed all the same
         future.add_done_callback(_brought)
