@@ -91,8 +91,8 @@ def install() -> None:
     """Has arrays on the wire checked this way as well; the native code is made now, in 20 ms."""
     from exprd_proto import checksums  # an engine within a client's process does without the wire
 
-    _folding()
-    checksums.compute_by(crc32)
+    if _folding() is not None:
+        checksums.compute_by(crc32)
 
 
 def fold_constants(distance: int) -> tuple[int, int]:
