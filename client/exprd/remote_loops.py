@@ -315,20 +315,11 @@ class RemoteLoops:
         if job.once:
             self._connection.need(COMMIT_ONCE, 'repeat(commit="once")')
         with line.sending(inputs) as sent, line.ids.call() as call_id:
-            facts = wire.RepeatRequest(
-                steps=job.steps,
-                until=job.until,
-                every=job.every,
-                watched=range(outputs) if job.every else (),
-                stacked=job.stacked,
-                commit_once=job.once,
-            ).SerializeToString()
+            facts, told = _facts(job, outputs), _Told(job)
             number = framing.field(4, call_id.SerializeToString())
             call = [framing.text_field(1, handle), *written_inputs(2, sent), number]
             if job.kept:
                 call.append(framing.field(3, bytes(_kept(outputs))))
-
-            told = _Told(job)
 
             def attempt() -> wire.ExecuteResponse:
                 named = framing.text_field(32, line.healer.incarnation)
@@ -426,6 +417,19 @@ class _Unfinished(grpc.RpcError):
 @lru_cache(maxsize=1024)
 def _head(handle: str) -> bytes:
     return framing.text_field(1, handle)
+
+
+def _facts(job: RepeatJob, outputs: int) -> bytes:
+    """A request to repeat, without the call that is to be."""
+    request = wire.RepeatRequest(
+        steps=job.steps,
+        until=job.until,
+        every=job.every,
+        watched=range(outputs) if job.every else (),
+        stacked=job.stacked,
+        commit_once=job.once,
+    )
+    return request.SerializeToString()
 
 
 def _kept(outputs: int) -> list[int]:
