@@ -24,7 +24,7 @@ from exprd_compiler.ops.inverses import det, matrix_inverse, solve_triangular
 from exprd_compiler.ops.joining import roll
 from exprd_compiler.ops.leaves import const, input_
 from exprd_compiler.ops.linalg import dot
-from exprd_compiler.ops.masks import flatnonzero
+from exprd_compiler.ops.masks import flatnonzero, nonzero
 from exprd_compiler.ops.matrix_functions import expm, squarings
 from exprd_compiler.ops.movement import dimshuffle, reshape
 from exprd_compiler.ops.nnet import log_softmax, softmax
@@ -194,3 +194,12 @@ def test_an_extent_that_is_counted_later_does_not_stand_for_an_earlier_one() -> 
 def test_an_axis_of_length_one_rolls_onto_itself() -> None:
     x, by = input_(type=TensorType("float64", (1, None))), leaf(0, "int64")
     assert_agree([x, by], [roll(x, by, axis=0, shift=None)], [np.ones((1, 3)), np.array(-3)])
+
+
+def test_positions_of_a_mask_beside_others_are_positions_like_any() -> None:
+    x, mask = leaf(2), leaf(2)
+    columns = input_(type=TensorType("int64", (None,)))
+    arrays = [np.arange(6.0).reshape(2, 3), np.array([[0.0, 1, 0], [1, 0, 1]]), np.array([2, 0, 1])]
+    rows = nonzero(mask, axis=0)
+    assert_agree([x, mask, columns], [gather(x, rows, columns)], arrays)
+    assert_agree([x, mask], [gather(x, rows, const([2, 0, 1], "int64"))], arrays[:2])

@@ -91,10 +91,11 @@ LAWS: Final = (
 def _by_flat_mask(m: Match) -> Node | None:
     """An index by all positions of a mask, as one by their row-major numbers."""
     x, *places = m.root.inputs
-    masks = {place.inputs[0] for place in places}
-    if any(place.op is not nonzero for place in places) or len(masks) != 1:
+    if any(place.op is not nonzero for place in places):
         return None
-    (mask,) = masks
+    mask, *others = {place.inputs[0] for place in places}
+    if others:
+        return None
     extents = m.context.extents
     if [place["axis"] for place in places] != list(range(mask.ndim)):
         return None
