@@ -216,29 +216,23 @@ class UploadTable:
         messages: Iterator[wire.DataServicePutRequest | Chunk],
     ) -> NDArray[Any]:
         """The array, once all of it has arrived; what cannot be gone on with is given back."""
-        from exprd_proto.ahead import ahead
-        from exprd_proto.arrays import CHUNK_BYTES, Chunk
-        from exprd_proto.checksums import take_long
-
-        # else a chunk is checked and put in place sooner than another thread has it
-        coming = ahead(messages, upload.assembler.nbytes) if take_long() else messages
         assembler, account = upload.assembler, upload.account
         try:
-            for message in coming:
-                account.cover(assembler.received + CHUNK_BYTES)
-                if isinstance(message, Chunk):
-                    assembler.add(message)
-                elif message.WhichOneof("part") == "chunk":
-                    assembler.add(message.chunk)
-                else:
-                    raise CallError("after its header, an upload is chunks")
-            return assembler.finish()
+            _take(messages, upload)
+            if assembler.received == assembler.nbytes:
+                return assembler.finish()
         except Cancelled:  # the connection broke, or the sender did
             self._break_off(header, upload)
             raise
         except BaseException:
             account.free()
             raise
+        # gRPC may show a connection that broke as the end of a stream, when it hears of that first
+        self._break_off(header, upload)
+        raise CallError(
+            f"the upload ended after {assembler.received} of {assembler.nbytes} bytes",
+            hint="go on with it from there, under its handle, or begin at 0",
+        )
 
     def _break_off(self, header: wire.PutHeader, upload: _Upload) -> None:
         """Keeps what has arrived for whoever goes on with it, or gives it back."""
@@ -255,3 +249,21 @@ class UploadTable:
 
     def _drop(self, handle: str) -> None:
         self._parts.pop(handle).upload.account.free()
+
+
+def _take(messages: Iterator[wire.DataServicePutRequest | Chunk], upload: _Upload) -> None:
+    """Checks the chunks of an upload, charges for them and puts them in place."""
+    from exprd_proto.ahead import ahead
+    from exprd_proto.arrays import CHUNK_BYTES, Chunk
+    from exprd_proto.checksums import take_long
+
+    assembler, account = upload.assembler, upload.account
+    # else a chunk is checked and put in place sooner than another thread has it
+    for message in ahead(messages, assembler.nbytes) if take_long() else messages:
+        account.cover(assembler.received + CHUNK_BYTES)
+        if isinstance(message, Chunk):
+            assembler.add(message)
+        elif message.WhichOneof("part") == "chunk":
+            assembler.add(message.chunk)
+        else:
+            raise CallError("after its header, an upload is chunks")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -79,3 +80,14 @@ def test_either_goes_on_where_it_was_broken_off_and_tells_what_is_wrong(
 
     with pytest.raises(CallError, match="fails its CRC-32"):
         engine.uploads.receive(flipped())
+
+
+def test_an_upload_that_ends_early_can_be_gone_on_with(engine: LocalEngine) -> None:
+    """As gRPC shows a broken connection whose end it hears of before its break."""
+    ended = itertools.islice(messages(set()), 3)
+    with pytest.raises(CallError, match=f"after 2097152 of {VALUE.nbytes} bytes"):
+        engine.uploads.receive(ended)
+    start = engine.uploads.received(ME, HANDLE)
+    assert start == 2 << 20
+    info = engine.uploads.receive(messages(set(), start))
+    assert np.array_equal(engine.get(ME, info.handle), VALUE)
