@@ -6,6 +6,7 @@ and 100 named places (`EXPRD_SOAK` scales them).
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import threading
@@ -101,11 +102,11 @@ class Caller:
         self._channel.close()
 
 
-def be_busy(caller: Caller, number: int) -> None:
-    """Compiles and writes checkpoints until the server goes away."""
+def be_busy(caller: Caller, lengths: Iterator[int]) -> None:
+    """Compiles graphs of some lengths and writes checkpoints until the server goes away."""
     try:
-        for turn in range(1000):
-            caller.client.compile(bundle(graphs.chain(number * 1000 + turn + 2)))
+        for length in lengths:
+            caller.client.compile(bundle(graphs.chain(length)))
             caller.client.admin.Checkpoint(wire.CheckpointRequest())
     except grpc.RpcError as error:
         assert error.code() in GONE  # noqa: PT017
@@ -160,8 +161,9 @@ def end_under_load(server: RestartableServer, ends: Sequence[End]) -> list[float
         server.start(ends[0].env)
         first.wait()
     seconds = []
+    lengths = itertools.count(2)  # each graph is a new one, and none is large
     for number, how in enumerate(ends):
-        work(server, callers, how, number)
+        work(server, callers, how, lengths)
         begin = time.monotonic()
         server.start(ends[number + 1].env if number + 1 < len(ends) else None)
         seconds.append(time.monotonic() - begin)
@@ -174,12 +176,14 @@ def end_under_load(server: RestartableServer, ends: Sequence[End]) -> list[float
     return seconds
 
 
-def work(server: RestartableServer, callers: list[Caller], how: End, number: int) -> None:
+def work(
+    server: RestartableServer, callers: list[Caller], how: End, lengths: Iterator[int]
+) -> None:
     """Has all callers call until the server has ended."""
     enough = threading.Semaphore(0)
     threads = [threading.Thread(target=caller.work, args=(enough.release,)) for caller in callers]
     if how.env is not None:
-        threads.append(threading.Thread(target=be_busy, args=(callers[0], number)))
+        threads.append(threading.Thread(target=be_busy, args=(callers[0], lengths)))
     for thread in threads:
         thread.start()
     for _ in range(how.answers):
