@@ -19,12 +19,13 @@ from collections.abc import Generator, Sequence
 from typing import Final
 
 import grpc
+import numpy as np
 
 import exprd_proto as wire
 from exprd.bell import Bell, BellLost, Rung, Unfit
 from exprd.bell_bulk import getting, putting
 from exprd.config import config
-from exprd.connection import Connection, written_inputs
+from exprd.connection import MESSAGE_BYTES, Connection, written_inputs
 from exprd.healing import Needs
 from exprd.looping import Given
 from exprd.remote_loops import Line
@@ -43,6 +44,7 @@ __all__ = ["Bells"]
 _MOST: Final = 8  # connections; calls of more threads go over gRPC
 _LARGE: Final = 1 << 20
 _OPEN_SECONDS: Final = 2.0
+_HEADS: Final = 1 << 16  # of a message, beside its arrays
 _PAUSE: Final = 5.0  # after a connection could not be opened
 _POSSIBLE: Final = sys.byteorder == "little" and hasattr(socket, "SO_PEERCRED")
 
@@ -155,7 +157,8 @@ class Bells:
         try:
             rung = self._rung(bell, handle, inputs, kept, seq, acked)
             if rung is None:
-                return self._again(handle, inputs, kept, seq, acked)
+                most = bell.offer.region_bytes
+                return self._again(handle, inputs, kept, seq, acked, most)
         finally:
             ids.close((seq,))
         if rung.versions:
@@ -194,7 +197,7 @@ class Bells:
             self._give(bell)
 
     def _again(
-        self, handle: str, inputs: Sequence[InputValue], kept: int, seq: int, acked: int
+        self, handle: str, inputs: Sequence[InputValue], kept: int, seq: int, acked: int, most: int
     ) -> Given:
         """The outputs and events of a call over gRPC, under a number that it has already."""
         line, healer, connection = self._line, self._line.healer, self._connection
@@ -203,7 +206,7 @@ class Bells:
         if kept:
             tail += framing.field(3, bytes([wire.Delivery.DELIVERY_KEEP] * kept))
         names = tuple(x.handle for x in inputs if isinstance(x, BufferRef))
-        with line.sending(inputs) as sent:
+        with self._as_before(inputs, most) as sent:
             parts = [framing.text_field(1, handle), *written_inputs(2, sent), tail]
 
             def attempt() -> Given:
@@ -219,6 +222,17 @@ class Bells:
             except ConnectionLost as error:
                 error.add_note("the server may have done this call before the connection was lost")
                 raise
+
+    def _as_before(
+        self, inputs: Sequence[InputValue], most: int
+    ) -> contextlib.AbstractContextManager[Sequence[InputValue]]:
+        """The inputs as they are sent, for some time; arrays that may have rung are a part again.
+
+        A server that has done the call knows it by the bytes of its arrays, not by the names of
+        buffers that hold the same.
+        """
+        total = sum(x.nbytes for x in inputs if isinstance(x, np.ndarray))
+        return contextlib.nullcontext(inputs) if total <= most else self._line.sending(inputs)
 
     # ---- connections
     def _taken(self) -> Bell | None:
@@ -268,6 +282,7 @@ class Bells:
         # What the server says against it, or does not know, is no concern of a call that is done.
         with contextlib.suppress(grpc.RpcError, ValueError, BellLost):
             offer = self._connection.executor.OpenDoorbell(asked, timeout=_OPEN_SECONDS)
+            offer.region_bytes = min(offer.region_bytes, MESSAGE_BYTES - _HEADS)
             return Bell(self._path, offer, _OPEN_SECONDS, config.doorbell_spin)
         return None
 

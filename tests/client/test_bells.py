@@ -185,12 +185,19 @@ def test_a_broken_connection_doubles_and_loses_nothing(session: exprd.Session) -
     assert total.get_value() == len(seen)
 
 
+@pytest.mark.parametrize("count", [1, 700_000, 8_300_000])
 def test_a_lost_answer_is_asked_for_again_under_its_number(
-    session: exprd.Session, monkeypatch: pytest.MonkeyPatch
+    session: exprd.Session, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
+    """Large arguments, which travel in chunks otherwise, are a part of both calls."""
     bell = ringing(session)
-    total = shared(0)
-    add = function([], total, updates=[(total, total + 1)])
+    x, total = T.vector("x"), shared(0.0)
+    summed = function([x], total, updates=[(total, total + x[-1])])
+    value = np.ones(count)
+
+    def add() -> float:
+        return float(summed(value))
+
     assert add() == 0
     answer = Bell._answer
 
@@ -203,7 +210,7 @@ def test_a_lost_answer_is_asked_for_again_under_its_number(
         patched.setattr(Bell, "_answer", lose)
         assert add() == 1
     assert bell.closed
-    assert [int(add()) for _ in range(3)] == [2, 3, 4]
+    assert [add() for _ in range(3)] == [2, 3, 4]
 
 
 def test_time_is_up_here_as_anywhere(session: exprd.Session) -> None:

@@ -24,6 +24,7 @@ from exprd_server.bell.counting import Counts
 from exprd_server.bell.lending import Gone
 from exprd_server.bell.turns import Watch
 from exprd_server.leases import check_client_id
+from exprd_server.requests import reply_bytes
 
 if TYPE_CHECKING:
     from exprd_server.engine import LocalEngine
@@ -121,7 +122,9 @@ class Doorbell:
             if self._of(client_id) >= self._share:
                 raise _too_many("client_doorbells", f"{self._share} of this client")
             self._tickets[secret] = ticket
-        return Offer(ticket=secret, region_bytes=settings.limits.region_bytes)
+        # a call whose answer was lost is made again in one message
+        largest = min(settings.limits.region_bytes, reply_bytes(settings.limits))
+        return Offer(ticket=secret, region_bytes=largest)
 
     def close(self, seconds: float = 5.0) -> None:
         """Takes no more calls; those that run are answered, if they end within some seconds."""
