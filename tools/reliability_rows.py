@@ -81,6 +81,7 @@ ROWS: Final = (
         picks=(
             _service("echo, unary, 64 B, p50 us", "echo", "us"),
             _service("server, x + 1 of 8, p50 us", "unary", "us"),
+            _service("server, x + 1 of 8, beyond the echo, us", "beyond the echo in pairs", "us"),
             _service("server, x + 1 of 8, session, p50 us", "session", "us"),
             _service("server, x + 1 of 8, doorbell, p50 us", "doorbell", "us"),
         ),
